@@ -1,0 +1,153 @@
+//! Clients: who may ask for tokens, what they may have, and how their refresh tokens rotate.
+
+use crate::name::{ClientId, ResourceId};
+use crate::scope::Scopes;
+use crate::time::Millis;
+
+/// A client as configured (RFC 6749 section 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its identifier.
+    pub id: ClientId,
+    /// Whether it can keep a secret. Confidential clients authenticate; public ones cannot.
+    pub kind: ClientKind,
+    /// The ways of obtaining tokens that it may use.
+    pub grant_types: Vec<GrantType>,
+    /// The scopes it may be given.
+    pub scopes: Scopes,
+    /// The resources it may be given tokens for.
+    pub resources: Vec<ResourceId>,
+    /// Unused for this long a grant expires. At least a minute.
+    pub idle_lifetime: Millis,
+    /// However used, a grant expires after this. Always finite; at least the idle lifetime.
+    pub absolute_lifetime: Millis,
+    /// When a refresh hands out a new refresh token.
+    pub rotation: Rotation,
+    /// What a proved second holder leads to.
+    pub reuse: ReusePolicy,
+    /// The most living grants a subject may have with it; the one that ends first makes room. 1 to 1,000.
+    pub grants_per_subject: u32,
+    /// The algorithm of its ID tokens.
+    pub id_token_algorithm: Algorithm,
+    /// How long its ID tokens are valid.
+    pub id_token_lifetime: Millis,
+}
+
+/// Whether a client can keep a secret (RFC 6749 section 2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Cannot; proves nothing by itself.
+    Public,
+    /// Can, and proves it by one of these.
+    Confidential {
+        /// SHA-256 of each secret that is valid now. Secrets are generated with 256 bits, so a plain hash cannot be inverted.
+        secret_hashes: Vec<[u8; 32]>,
+    },
+}
+
+/// How tokens may be obtained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GrantType {
+    /// RFC 6749 section 4.1.
+    AuthorizationCode,
+    /// RFC 8628.
+    DeviceCode,
+    /// The login service checked a password itself; jeton never takes one (RFC 9700 section 2.4).
+    Password,
+    /// RFC 6749 section 4.4.
+    ClientCredentials,
+    /// RFC 6749 section 6.
+    RefreshToken,
+}
+
+/// When a refresh hands out a new refresh token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rotation {
+    /// At every refresh.
+    Always,
+    /// Always for a public client without a sender constraint, near expiry for every other.
+    #[default]
+    UnboundPublic,
+    /// When 70 % of the idle lifetime passed since the newest was handed out.
+    NearExpiry,
+    /// Never.
+    Never,
+}
+
+/// What a proved second holder leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReusePolicy {
+    /// The grant is ended and the event raised (RFC 9700 section 4.14.2).
+    #[default]
+    EndGrant,
+    /// The request is refused; the grant lives on.
+    Refuse,
+}
+
+/// A signature algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// Ed25519.
+    #[default]
+    EdDsa,
+    /// ECDSA over P-256 with SHA-256.
+    Es256,
+}
+
+impl Client {
+    /// Whether it can keep a secret.
+    #[must_use]
+    pub const fn is_confidential(&self) -> bool {
+        matches!(self.kind, ClientKind::Confidential { .. })
+    }
+
+    /// Whether it may use this way of obtaining tokens.
+    #[must_use]
+    pub fn may(&self, grant_type: GrantType) -> bool {
+        self.grant_types.contains(&grant_type)
+    }
+}
+
+impl GrantType {
+    /// Every one, in the order of the documentation.
+    pub const ALL: [Self; 5] =
+        [Self::AuthorizationCode, Self::DeviceCode, Self::Password, Self::ClientCredentials, Self::RefreshToken];
+
+    /// The word for it in settings and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::DeviceCode => "device_code",
+            Self::Password => "password",
+            Self::ClientCredentials => "client_credentials",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+
+    /// Whether a user signed in.
+    #[must_use]
+    pub const fn has_user(self) -> bool {
+        !matches!(self, Self::ClientCredentials)
+    }
+}
+
+impl Algorithm {
+    /// Every one, the default first.
+    pub const ALL: [Self; 2] = [Self::EdDsa, Self::Es256];
+
+    /// The `alg` of the JWS header.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+        }
+    }
+
+    /// Reads the `alg` of a JWS header.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.word() == word)
+    }
+}

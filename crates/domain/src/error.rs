@@ -1,0 +1,222 @@
+//! The one error enum. What each refusal looks like on the wire is decided in one place only: the fault table of the transport.
+//!
+//! Texts are for operators: lower case, no full stop, input in backticks, never a secret, a key name or a driver's words.
+
+use crate::time::Timestamp;
+
+/// What a rule, a service or a store refuses with.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every refusal there is. A new variant must be given its answer in the fault table: that `match` has no wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A field of the request is at fault.
+    #[error("`{field}` {problem}")]
+    Invalid {
+        /// The field as the API names it.
+        field: String,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// A scope is unknown, not allowed for the client, or wider than the grant (RFC 6749 section 5.2 `invalid_scope`).
+    #[error("`{field}` {problem}")]
+    InvalidScope {
+        /// The field as the API names it.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A resource is unknown, not allowed, or does not go with the others (RFC 8707 section 2 `invalid_target`).
+    #[error("`{field}` {problem}")]
+    InvalidTarget {
+        /// The field as the API names it.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The client did not prove who it is (RFC 6749 section 5.2 `invalid_client`). One text outward, whatever the cause.
+    #[error("client authentication failed: {0}")]
+    InvalidClient(ClientRefusal),
+    /// The client may not do this (RFC 6749 section 5.2 `unauthorized_client`).
+    #[error("{0}")]
+    UnauthorizedClient(String),
+    /// The refresh token, or code, is not accepted (RFC 6749 section 5.2 `invalid_grant`). One reason outward.
+    #[error("the refresh token is not accepted: {0}")]
+    RefreshRefused(RefreshRefusal),
+    /// The sign-in does not meet what the resource demands now (RFC 9470). The token is not consumed.
+    #[error("the sign-in does not meet the authentication policy of `{}`", .0.resource)]
+    ReauthenticationRequired(Unmet),
+    /// Issue names a session that was revoked.
+    #[error("session `{0}` was revoked: sign the user in anew, under another session id")]
+    SessionRevoked(String),
+    /// No grant of that id is known.
+    #[error("no grant of that id is known")]
+    GrantUnknown,
+    /// No signing key of that id or algorithm is known.
+    #[error("{0}")]
+    KeyUnknown(String),
+    /// The revision asked for belongs to a history that is gone.
+    #[error("the revision is not part of this log's history")]
+    RevisionLost,
+    /// The caller may not call this.
+    #[error("{0}")]
+    CallerRefused(String),
+    /// The store did not answer, or not in time. Nothing is known to have happened.
+    #[error("the store does not answer: {0}")]
+    StoreUnavailable(String),
+    /// The outcome was lost to a race too often.
+    #[error("too many requests changed this grant at once")]
+    Contended,
+    /// A root key that the store knows is missing on this replica.
+    #[error("root key `{0}` is in use but not in this replica's ring: append it to the ring file or to JETON_ROOT_KEY")]
+    RootKeyMissing(String),
+    /// A record is there and cannot be read: wrong root key, tampered with, or written by a newer version.
+    #[error("a stored record cannot be read: {0}")]
+    RecordUnreadable(String),
+    /// The deadline of the request passed.
+    #[error("the deadline passed before the answer was ready")]
+    DeadlineExceeded,
+    /// Too many requests at once; this one was not begun.
+    #[error("the server is at capacity")]
+    Overloaded,
+    /// The server is going down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// No such method.
+    #[error("no such method")]
+    MethodUnknown,
+    /// A defect of ours.
+    #[error("internal error")]
+    Internal(String),
+}
+
+impl Error {
+    /// A field at fault.
+    #[must_use]
+    pub fn invalid(field: &str, problem: &str) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// Why a client was not believed. For audit and metrics; an attacker sees one text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientRefusal {
+    /// No client of that id.
+    #[error("no such client")]
+    Unknown,
+    /// A confidential client came without authentication.
+    #[error("a confidential client must authenticate")]
+    Missing,
+    /// What it presented is wrong.
+    #[error("the credential is wrong")]
+    Wrong,
+    /// A way to authenticate that this client has not registered.
+    #[error("this way of authenticating is not registered for the client")]
+    Method,
+}
+
+/// Why a refresh token was not accepted. Outward there is one reason; this is for `Explain`, audit and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefreshRefusal {
+    /// Not a refresh token of ours: prefix, length, alphabet or checksum.
+    #[error("malformed")]
+    Malformed,
+    /// No such grant.
+    #[error("unknown grant")]
+    Unknown,
+    /// The grant belongs to another client.
+    #[error("another client's")]
+    OtherClient,
+    /// The tag does not prove it, or its key proves nothing.
+    #[error("not genuine")]
+    NotGenuine,
+    /// The key or certificate it is bound to was not proved.
+    #[error("sender constraint not proved")]
+    WrongProof,
+    /// The grant was ended, or a floor is above its `born`.
+    #[error("ended: {0}")]
+    Ended(Cause),
+    /// Past its idle or absolute lifetime.
+    #[error("expired: {0}")]
+    Expired(Expiry),
+    /// An authorization code was presented again.
+    #[error("code already used")]
+    CodeUsed,
+    /// This use proved a second holder; the grant is ended now.
+    #[error("reuse detected")]
+    Reuse,
+    /// The predecessor came back too late; the grant is ended now.
+    #[error("retried too late")]
+    RetryExpired,
+}
+
+/// Which lifetime passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Expiry {
+    /// Not used for the idle lifetime.
+    #[error("idle")]
+    Idle,
+    /// The absolute lifetime of the grant.
+    #[error("absolute")]
+    Absolute,
+    /// The code's.
+    #[error("code")]
+    Code,
+}
+
+/// Why a grant ended: kept in its record, told by `Explain`, counted in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Cause {
+    /// This token was revoked.
+    #[error("token revoked")]
+    TokenRevoked,
+    /// This grant was revoked.
+    #[error("grant revoked")]
+    GrantRevoked,
+    /// Its session was revoked.
+    #[error("session revoked")]
+    SessionRevoked,
+    /// Everything of the subject was revoked.
+    #[error("subject revoked")]
+    SubjectRevoked,
+    /// Everything of the client was revoked.
+    #[error("client revoked")]
+    ClientRevoked,
+    /// The subject withdrew the consent to the client.
+    #[error("consent withdrawn")]
+    ConsentRevoked,
+    /// The signing key was burnt.
+    #[error("signing key burnt")]
+    KeyBurnt,
+    /// Two holders were proved.
+    #[error("reuse of a spent token")]
+    Reuse,
+    /// A lost reply was retried too late.
+    #[error("retry came too late")]
+    RetryExpired,
+    /// The client has too many grants of this subject; this was the oldest.
+    #[error("evicted by a newer grant")]
+    Evicted,
+}
+
+/// When and why a grant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What a sign-in lacks for a resource (RFC 9470 section 3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unmet {
+    /// The resource whose policy is not met.
+    pub resource: String,
+    /// `acr` values of which one is required; empty where the `acr` is not at fault.
+    pub acr_values: Vec<String>,
+    /// `amr` values that are all required; empty where the `amr` is not at fault.
+    pub amr_values: Vec<String>,
+    /// The most seconds since the sign-in, where it is too old or of unknown age.
+    pub max_age_seconds: Option<u64>,
+}

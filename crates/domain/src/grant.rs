@@ -1,0 +1,160 @@
+//! The grant: what a subject allowed a client, from one Issue, and the state of its refresh tokens. One record for ever.
+//!
+//! The decisions over it live in `issue`, `refresh` and `arrival`.
+
+use crate::client::GrantType;
+use crate::error::Ended;
+use crate::id::{Generation, GrantId, Identity, KeyId, RequestHash};
+use crate::name::{ClientId, ResourceId, SessionId, Subject};
+use crate::revision::Born;
+use crate::scope::{OPENID, Scopes};
+use crate::secret::Secret;
+use crate::time::{Millis, Timestamp};
+use serde_json::{Map, Value};
+
+/// What a subject allowed a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// Who allowed it.
+    pub subject: Subject,
+    /// Whom.
+    pub client: ClientId,
+    /// The sign-in it came from, where one was named.
+    pub session: Option<SessionId>,
+    /// The scopes granted. INVARIANT: never changes; opaque access tokens point into it by bit (a grant with more than 64 has JWTs only).
+    pub scopes: Scopes,
+    /// The resources granted. INVARIANT: never changes; opaque access tokens point into it by bit (a grant with more than 16 has JWTs only).
+    pub resources: Vec<ResourceId>,
+    /// How the subject signed in.
+    pub sign_in: SignIn,
+    /// The key or certificate the holder must prove.
+    pub binding: Option<Binding>,
+    /// The log's head when it was issued.
+    pub born: Born,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// Unused for this long it expires.
+    pub idle: Millis,
+    /// However used, it expires here. INVARIANT: no refresh moves it.
+    pub absolute_end: Timestamp,
+    /// Random; with the root key it derives the refresh tokens. Lives only in the store.
+    pub nonce: Secret<16>,
+    /// The state of its refresh tokens; none for a grant that has none (an opaque token's record).
+    pub lineage: Lineage,
+    /// The generations of its refresh tokens.
+    /// Set once it was ended.
+    pub ended: Option<Ended>,
+    /// Authorization details (RFC 9396), as the JSON array of the request; empty where there are none.
+    pub authorization_details: Vec<Value>,
+    /// Further claims of its access tokens.
+    pub access_claims: Map<String, Value>,
+    /// Further claims of its ID tokens.
+    pub id_claims: Map<String, Value>,
+    /// How many of its access tokens were revoked one by one; the 16th ends the grant.
+    pub tokens_revoked: u8,
+}
+
+/// The generations of a grant's refresh tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lineage {
+    /// Whether refresh tokens are handed out at all.
+    pub refreshable: bool,
+    /// n: the newest generation handed out.
+    pub newest: Generation,
+    /// The newest generation known to have arrived below n.
+    pub parent: Generation,
+    /// Bit i: generation n - i arrived.
+    pub arrived: u32,
+    /// The newest generation whose access token was seen; 0 none.
+    pub reported: Generation,
+    /// When n was handed out. Issue sets `NEVER`, so that the first refresh rotates.
+    pub handed_at: Timestamp,
+    /// When it was last used, to within a hundredth of the idle lifetime.
+    pub used_at: Timestamp,
+    /// The root key that minted n.
+    pub key: KeyId,
+    /// The generation at which that key took over.
+    pub key_since: Generation,
+    /// The request that n was asked for with.
+    pub request: Option<RequestHash>,
+    /// The store's primary under which n was handed out.
+    pub identity: Identity,
+    /// Where generation 0 is an authorization code: until when, and what redeems it.
+    pub code: Option<Code>,
+}
+
+/// An authorization code's terms (RFC 6749 section 4.1, RFC 7636).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Code {
+    /// It is redeemable before this.
+    pub until: Timestamp,
+    /// SHA-256 that the verifier must have (`S256`).
+    pub challenge: Option<[u8; 32]>,
+    /// The redirect URI that must be repeated exactly.
+    pub redirect_uri: Option<Box<str>>,
+}
+
+/// How a subject signed in, as the login service says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// When (OIDC Core section 2 `auth_time`). None for client credentials.
+    pub auth_time: Option<Timestamp>,
+    /// The authentication context class (OIDC Core section 2 `acr`).
+    pub acr: Option<String>,
+    /// The methods (RFC 8176 `amr`).
+    pub amr: Vec<String>,
+    /// The flow that it came by.
+    pub method: GrantType,
+}
+
+/// The sender constraint of a grant's tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Binding {
+    /// A DPoP key's JWK thumbprint (RFC 9449 section 6.1 `jkt`).
+    Jkt([u8; 32]),
+    /// A certificate's SHA-256 thumbprint (RFC 8705 section 3.1 `x5t#S256`).
+    X5t([u8; 32]),
+}
+
+/// What the holder of a token proved with this request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// The key of a verified DPoP proof.
+    pub jkt: Option<[u8; 32]>,
+    /// The certificate of the connection.
+    pub x5t: Option<[u8; 32]>,
+}
+
+impl Proof {
+    /// Whether this proves `binding`.
+    #[must_use]
+    pub fn proves(&self, binding: Binding) -> bool {
+        match binding {
+            Binding::Jkt(thumbprint) => self.jkt == Some(thumbprint),
+            Binding::X5t(thumbprint) => self.x5t == Some(thumbprint),
+        }
+    }
+}
+
+impl Grant {
+    /// The most scopes a grant with opaque access tokens may have.
+    pub const MAX_OPAQUE_SCOPES: usize = 64;
+    /// The most resources a grant with opaque access tokens may have.
+    pub const MAX_OPAQUE_RESOURCES: usize = 16;
+    /// The access token revoked one by one that ends the grant.
+    pub const TOKENS_REVOKED_MAX: u8 = 16;
+
+    /// Whether a refresh gives an ID token too.
+    #[must_use]
+    pub fn has_openid(&self) -> bool {
+        self.scopes.contains(OPENID)
+    }
+
+    /// When it expires if it is not used again.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.lineage.used_at.plus(self.idle).min(self.absolute_end)
+    }
+}

@@ -1,0 +1,49 @@
+//! The order of root keys, as the decision needs it. The keys themselves live in the service's `roots`.
+
+use crate::id::KeyId;
+
+/// The age of every root key known to the store's ring document, and which of them is active.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RingOrder {
+    active: Option<KeyId>,
+    seqs: Vec<(KeyId, u32)>,
+}
+
+impl RingOrder {
+    /// `seqs` in any order; a higher number is a newer key.
+    #[must_use]
+    pub fn new(active: KeyId, seqs: Vec<(KeyId, u32)>) -> Self {
+        Self { active: Some(active), seqs }
+    }
+
+    /// Whether `a` came into the ring after `b`. A key that is not in the ring is older than all.
+    #[must_use]
+    pub fn newer(&self, a: KeyId, b: KeyId) -> bool {
+        a != b && self.seq(a) > self.seq(b)
+    }
+
+    /// Whether `a` came into the ring before `b`.
+    #[must_use]
+    pub fn older(&self, a: KeyId, b: KeyId) -> bool {
+        self.newer(b, a)
+    }
+
+    /// The newer of the active key and `held`.
+    #[must_use]
+    pub fn newest(&self, held: KeyId) -> KeyId {
+        match self.active {
+            Some(active) if self.newer(active, held) => active,
+            _ => held,
+        }
+    }
+
+    /// The key that this replica was told to hand out under.
+    #[must_use]
+    pub const fn active(&self) -> Option<KeyId> {
+        self.active
+    }
+
+    fn seq(&self, key: KeyId) -> Option<u32> {
+        self.seqs.iter().find(|(id, _)| *id == key).map(|(_, seq)| *seq)
+    }
+}

@@ -1,0 +1,193 @@
+//! Targets of a revocation: what a floor can be raised for, and the 16-byte id of each in the log and in the view.
+
+use crate::error::Cause;
+use crate::id::{GrantId, TargetId};
+use crate::name::{ClientId, SessionId, Subject};
+use crate::revision::{Floor, Revision};
+use crate::secret::Secret;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+/// What is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One access token, by its `jti`.
+    Token {
+        /// The `jti` claim.
+        jti: String,
+    },
+    /// One grant.
+    Grant(GrantId),
+    /// Every grant of a session.
+    Session(SessionId),
+    /// Everything of a subject.
+    Subject(Subject),
+    /// Everything of a client.
+    Client(ClientId),
+    /// What a subject allowed one client.
+    Consent(Subject, ClientId),
+    /// Everything that one signing key signed.
+    SigningKey {
+        /// Its `kid`.
+        kid: String,
+    },
+}
+
+/// The kind of a target. Kinds exist for people: audit, metrics, causes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetKind {
+    /// One access token.
+    Token,
+    /// One grant.
+    Grant,
+    /// One session.
+    Session,
+    /// One subject.
+    Subject,
+    /// One client.
+    Client,
+    /// One subject's consent to one client.
+    Consent,
+    /// One signing key.
+    SigningKey,
+}
+
+/// Why it was revoked, as the caller says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Not said.
+    #[default]
+    Unspecified,
+    /// The user signed out.
+    SignOut,
+    /// The user withdrew consent.
+    ConsentWithdrawn,
+    /// The account was disabled or deleted.
+    AccountDisabled,
+    /// Password or other credential changed.
+    CredentialChanged,
+    /// The token leaked or may have.
+    Leaked,
+    /// A security incident.
+    Incident,
+    /// An administrator decided so.
+    Administrative,
+    /// A spent refresh token was used again. Set by jeton.
+    Reuse,
+    /// A lost reply was retried too late. Set by jeton.
+    RetryExpired,
+}
+
+/// The salt under which names become target ids. Made once, sealed in the store, never derived from the ring.
+pub type Salt = Secret<32>;
+
+impl Target {
+    /// Its id in the log, in floor records and in the view.
+    #[must_use]
+    pub fn id(&self, salt: &Salt) -> TargetId {
+        match self {
+            Self::Token { jti } => token_id(jti),
+            Self::Grant(id) => TargetId(id.0),
+            Self::Session(session) => named(salt, &[b"session", session.as_str().as_bytes()]),
+            Self::Subject(subject) => named(salt, &[b"subject", subject.as_str().as_bytes()]),
+            Self::Client(client) => named(salt, &[b"client", client.as_str().as_bytes()]),
+            Self::Consent(subject, client) => named(salt, &[b"consent", subject.as_str().as_bytes(), client.as_str().as_bytes()]),
+            Self::SigningKey { kid } => named(salt, &[b"signing_key", kid.as_bytes()]),
+        }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> TargetKind {
+        match self {
+            Self::Token { .. } => TargetKind::Token,
+            Self::Grant(_) => TargetKind::Grant,
+            Self::Session(_) => TargetKind::Session,
+            Self::Subject(_) => TargetKind::Subject,
+            Self::Client(_) => TargetKind::Client,
+            Self::Consent(..) => TargetKind::Consent,
+            Self::SigningKey { .. } => TargetKind::SigningKey,
+        }
+    }
+}
+
+/// The id of a token's own target: the first 16 bytes of SHA-256 over its `jti`.
+#[must_use]
+pub fn token_id(jti: &str) -> TargetId {
+    TargetId(first16(&Sha256::digest(jti.as_bytes())))
+}
+
+/// The two bytes by which everything of a subject lies together in the store.
+#[must_use]
+pub fn slot(subject: &Subject, salt: &Salt) -> [u8; 2] {
+    let TargetId([a, b, ..]) = Target::Subject(subject.clone()).id(salt);
+    [a, b]
+}
+
+/// Names never hold a NUL, so parts joined by it cannot be mistaken for others.
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+fn named(salt: &Salt, parts: &[&[u8]]) -> TargetId {
+    let mut mac = Hmac::<Sha256>::new_from_slice(salt.expose()).expect("HMAC takes a key of any length");
+    let mut first = true;
+    for part in parts {
+        if !first {
+            mac.update(&[0]);
+        }
+        first = false;
+        mac.update(part);
+    }
+    TargetId(first16(&mac.finalize().into_bytes()))
+}
+
+fn first16(bytes: &[u8]) -> [u8; 16] {
+    let mut out = [0; 16];
+    for (to, from) in out.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    out
+}
+
+impl TargetKind {
+    /// Every kind, in the order of its code in the log.
+    pub const ALL: [Self; 7] =
+        [Self::Token, Self::Grant, Self::Session, Self::Subject, Self::Client, Self::Consent, Self::SigningKey];
+
+    /// The floor that a revocation at `revision` raises for this kind.
+    #[must_use]
+    pub const fn floor(self, revision: Revision) -> Floor {
+        match self {
+            Self::Token | Self::Grant | Self::Session | Self::SigningKey => Floor::INFINITE,
+            Self::Subject | Self::Client | Self::Consent => Floor(revision.micros),
+        }
+    }
+
+    /// The cause that a grant under this floor ended for.
+    #[must_use]
+    pub const fn cause(self, reason: Reason) -> Cause {
+        match (self, reason) {
+            (_, Reason::Reuse) => Cause::Reuse,
+            (_, Reason::RetryExpired) => Cause::RetryExpired,
+            (Self::Token, _) => Cause::TokenRevoked,
+            (Self::Grant, _) => Cause::GrantRevoked,
+            (Self::Session, _) => Cause::SessionRevoked,
+            (Self::Subject, _) => Cause::SubjectRevoked,
+            (Self::Client, _) => Cause::ClientRevoked,
+            (Self::Consent, _) => Cause::ConsentRevoked,
+            (Self::SigningKey, _) => Cause::KeyBurnt,
+        }
+    }
+
+    /// The word for it in metrics and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Grant => "grant",
+            Self::Session => "session",
+            Self::Subject => "subject",
+            Self::Client => "client",
+            Self::Consent => "consent",
+            Self::SigningKey => "signing_key",
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Moments and durations of the decision: milliseconds since the Unix epoch, saturating, never read from a clock here.
+
+use serde::{Deserialize, Serialize};
+
+/// A moment, in milliseconds since the Unix epoch.
+///
+/// Differences saturate at zero, so that a clock that steps back can make something look younger but never negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp(u64);
+
+/// A length of time, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Millis(u64);
+
+impl Timestamp {
+    /// Never handed out, never used: the value before anything happened.
+    pub const NEVER: Self = Self(0);
+
+    /// From milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// From whole seconds since the Unix epoch (a JWT's NumericDate, RFC 7519 section 2).
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn secs(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// How long after `earlier` this is; zero when it is not after.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `by` later.
+    #[must_use]
+    pub const fn plus(self, by: Millis) -> Self {
+        Self(self.0.saturating_add(by.0))
+    }
+
+    /// The moment `by` earlier, not before the epoch.
+    #[must_use]
+    pub const fn minus(self, by: Millis) -> Self {
+        Self(self.0.saturating_sub(by.0))
+    }
+}
+
+impl Millis {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// From milliseconds.
+    #[must_use]
+    pub const fn new(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// From whole seconds.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000))
+    }
+
+    /// In milliseconds.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// In whole seconds, rounded down.
+    #[must_use]
+    pub const fn secs(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// Both lengths together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// So many hundredths of this length.
+    #[must_use]
+    pub const fn percent(self, hundredths: u64) -> Self {
+        Self(self.0 / 100 * hundredths + self.0 % 100 * hundredths / 100)
+    }
+}
+
+impl From<Millis> for std::time::Duration {
+    fn from(value: Millis) -> Self {
+        Self::from_millis(value.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_steps_back_yields_zero() {
+        assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(9)), Millis::ZERO);
+    }
+
+    #[test]
+    fn seventy_percent_of_a_day() {
+        assert_eq!(Millis::from_secs(86_400).percent(70), Millis::from_secs(60_480));
+    }
+}

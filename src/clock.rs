@@ -1,0 +1,70 @@
+//! The one clock: monotonic, moved by its offset to the store's time. Nothing else reads the system's clock.
+
+use jeton_domain::time::{Millis, Timestamp};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Tells the time of the decision. Cheap to clone; clones tell the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug)]
+enum Inner {
+    /// Milliseconds since the epoch at `started`, moved with the store's clock.
+    Running { started: Instant, epoch_at_start: AtomicU64 },
+    /// Stands still until it is told to move: for tests.
+    Fixed(AtomicU64),
+}
+
+/// A store's clock that differs by less is left alone: the round trip is as inexact.
+const TOLERANCE: Millis = Millis::new(250);
+
+impl Clock {
+    /// Starts from the system's clock and runs monotonically from there.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else asks")]
+    pub fn system() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        Self(Arc::new(Inner::Running { started: Instant::now(), epoch_at_start: AtomicU64::new(millis) }))
+    }
+
+    /// Stands at `now` until it is moved.
+    #[must_use]
+    pub fn fixed(now: Timestamp) -> Self {
+        Self(Arc::new(Inner::Fixed(AtomicU64::new(now.millis()))))
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &*self.0 {
+            Inner::Running { started, epoch_at_start } => {
+                let run = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Timestamp::from_millis(epoch_at_start.load(Ordering::Relaxed).saturating_add(run))
+            }
+            Inner::Fixed(now) => Timestamp::from_millis(now.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Follows the store's clock, where the two differ by more than the round trip can explain. A fixed clock stays.
+    pub fn follow(&self, store: Timestamp) {
+        let Inner::Running { epoch_at_start, .. } = &*self.0 else { return };
+        let here = self.now();
+        let ahead = store.since(here);
+        let behind = here.since(store);
+        if ahead > TOLERANCE {
+            epoch_at_start.fetch_add(ahead.get(), Ordering::Relaxed);
+        } else if behind > TOLERANCE {
+            epoch_at_start.fetch_sub(behind.get(), Ordering::Relaxed);
+        }
+    }
+
+    /// Moves a fixed clock forward; a running one stays.
+    pub fn advance(&self, by: Millis) {
+        if let Inner::Fixed(now) = &*self.0 {
+            now.fetch_add(by.get(), Ordering::Relaxed);
+        }
+    }
+}

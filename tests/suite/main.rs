@@ -1,0 +1,1 @@
+//! Behaviour, shown through the outermost surface that can show it. One binary, so that it links once.
