@@ -1,0 +1,24 @@
+//! Compiles the protobuf files, without an installed `protoc`.
+
+use prost::Message as _;
+use std::path::PathBuf;
+use std::{env, error, fs};
+
+const API: [&str; 4] =
+    ["jeton/v1/common.proto", "jeton/v1/token_service.proto", "jeton/v1/grant_service.proto", "jeton/v1/key_service.proto"];
+const RECORDS: [&str; 1] = ["jeton/records/v1/records.proto"];
+
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write through the environment")]
+fn main() -> Result<(), Box<dyn error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let api = protox::compile(API, ["proto"])?;
+    fs::write(out.join("jeton_v1.bin"), api.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .codec_path("tonic_prost::ProstCodec")
+        .bytes(".jeton.v1.CacheAdvice")
+        .build_client(true)
+        .compile_fds(api)?;
+    tonic_prost_build::configure().build_client(false).build_server(false).compile_fds(protox::compile(RECORDS, ["proto"])?)?;
+    Ok(())
+}
