@@ -6,15 +6,15 @@
 //!
 //! The client library stands on this crate too, so it names no server dependency.
 
-// pub mod access;
+pub mod access;
 // pub mod arrival;
-// pub mod claims;
+pub mod claims;
 pub mod client;
 pub mod error;
-// pub mod floors;
+pub mod floors;
 pub mod grant;
 pub mod id;
-// pub mod issue;
+pub mod issue;
 pub mod name;
 pub mod policy;
 // pub mod refresh;
