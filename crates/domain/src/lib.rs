@@ -25,6 +25,6 @@ pub mod scope;
 pub mod secret;
 pub mod target;
 pub mod time;
-// pub mod token;
+pub mod token;
 
 pub use error::{Error, Result};
