@@ -3,10 +3,12 @@
 //! The rooms and what each may name: `ARCHITECTURE.md`, checked by `tests/architecture.rs`.
 
 pub mod clock;
+pub mod floors;
 pub mod records;
 pub mod roots;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 
 /// The API as generated from `proto/jeton/v1`.
 pub mod api {

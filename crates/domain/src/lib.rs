@@ -7,7 +7,8 @@
 //! The client library stands on this crate too, so it names no server dependency.
 
 pub mod access;
-// pub mod arrival;
+pub mod arrival;
+pub mod audience;
 pub mod claims;
 pub mod client;
 pub mod error;
@@ -17,7 +18,7 @@ pub mod id;
 pub mod issue;
 pub mod name;
 pub mod policy;
-// pub mod refresh;
+pub mod refresh;
 pub mod resource;
 pub mod revision;
 pub mod ring;
