@@ -177,18 +177,15 @@ impl<'a> Reading<'a> {
 
     /// The sections under `[clients]` or `[resources]`, in the order of the file.
     fn named_sections(&self, group: &'static Group) -> impl Iterator<Item = (&'a str, Section<'a>)> {
-        let all = self.top.get(group.section);
-        let table = all.and_then(toml_edit::Item::as_table_like);
-        if table.is_none() {
-            // Reports where it is something else than sections.
-            let _ = Section::new(group, format!("[{}]", group.section), self.source, self.report).under(self.top, group.section);
-        }
         let (source, report) = (self.source, self.report);
-        table.into_iter().flat_map(move |table| {
-            table.iter().map(move |(name, _)| {
+        let whole = Section::new(group, format!("[{}]", group.section), source, report).under(self.top, group.section);
+        whole.table().into_iter().flat_map(move |table| {
+            table.iter().filter_map(move |(name, _)| {
                 let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
                 let written = if bare { name.into() } else { format!("\"{}\"", mistake::quoted(name).trim_matches('`')) };
-                (name, Section::new(group, format!("[{}.{written}]", group.section), source, report).under(table, name))
+                let section = Section::new(group, format!("[{}.{written}]", group.section), source, report).under(table, name);
+                // What is no section was reported as that.
+                section.table().is_some().then_some((name, section))
             })
         })
     }

@@ -65,6 +65,11 @@ impl<'a> Section<'a> {
         self
     }
 
+    /// Its table of the file, where there is one.
+    pub(super) const fn table(&self) -> Option<&'a dyn TableLike> {
+        self.table
+    }
+
     /// The section itself.
     pub(super) fn header(&self) -> Place {
         self.source.place(self.header, &self.title)
