@@ -77,7 +77,9 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
 }
 
-/// Reads and checks everything. Without `file` it is `JETON_CONFIG`, else `jeton.toml` of the working directory where there is one, else defaults.
+/// Reads and checks everything.
+///
+/// Without `file` it is `JETON_CONFIG`, else `jeton.toml` of the working directory where there is one, else defaults.
 ///
 /// # Errors
 /// Every mistake there is, with its line; but of a file that is no TOML only the place where it stops to be.
@@ -195,19 +197,11 @@ impl<'a> Reading<'a> {
         let variable = Place::outside(environment::ROOT_KEY);
         match (file, set(env, environment::ROOT_KEY).map(zeroize::Zeroizing::new)) {
             (Some(_), Some(_)) => {
-                self.report.mistake(
-                    variable,
-                    "is set, and root_key_file too: keep one, so that it is plain which \
-                ring holds",
-                );
+                self.report.mistake(variable, "is set, and root_key_file too: keep one, so that it is plain which ring holds");
             }
             (Some(path), None) => return roots::read_file(&path, &top.place("root_key_file"), self.report),
             (None, Some(text)) => match RootKeys::parse(&text) {
-                Ok(keys) if keys.is_empty() => self.report.mistake(
-                    variable,
-                    "holds no key: run `jeton keys \
-                generate-root`",
-                ),
+                Ok(keys) if keys.is_empty() => self.report.mistake(variable, "holds no key: run `jeton keys generate-root`"),
                 Ok(keys) => return keys,
                 Err(mistakes) => {
                     for RingMistake { problem, .. } in mistakes {
@@ -217,8 +211,8 @@ impl<'a> Reading<'a> {
             },
             (None, None) if store.is_redis() && top.is_sound("root_key_file") => top.mistake(
                 "store",
-                "a Redis needs a root key that all replicas share: run `jeton keys generate-root` and give the key \
-                as root_key_file or JETON_ROOT_KEY",
+                "a Redis needs a root key that all replicas share: run `jeton keys generate-root` and give the key as \
+                 root_key_file or JETON_ROOT_KEY",
             ),
             (None, None) => {}
         }
@@ -267,12 +261,6 @@ fn warn_of_unknown_variables(env: &dyn Environment, report: &Report) {
             continue;
         }
         let hint = suggestion(name, known.iter().map(String::as_str));
-        report.warning(
-            &Place::outside(mistake::quoted(name)),
-            &format!(
-                "is no setting of jeton and was not \
-        read{hint}"
-            ),
-        );
+        report.warning(&Place::outside(mistake::quoted(name)), &format!("is no setting of jeton and was not read{hint}"));
     }
 }

@@ -72,11 +72,7 @@ pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
         sections.top.warning("store", "nothing is kept when the process ends: for trials only");
     }
     if sections.top.is_sound("issuer") && settings.issuer.starts_with("http://") && !is_local(&settings.issuer) {
-        sections.top.warning(
-            "issuer",
-            "is http and not of this machine: verifiers may demand https (RFC 8414 \
-        section 2)",
-        );
+        sections.top.warning("issuer", "is http and not of this machine: verifiers may demand https (RFC 8414 section 2)");
     }
 }
 
@@ -90,17 +86,16 @@ fn listeners(listen: &Listen, insecure: bool, sections: &Sections<'_>) {
             section.warning(
                 key,
                 &format!(
-                    "{address} is open beyond this machine WITHOUT TLS, as `insecure` \
-            allows: tokens and secrets cross the network in the clear"
+                    "{address} is open beyond this machine WITHOUT TLS, as `insecure` allows: tokens and secrets cross the \
+                     network in the clear"
                 ),
             );
         } else if sections.top.is_sound("insecure") {
             section.mistake(
                 key,
                 format!(
-                    "{address} is open beyond this machine and there is no TLS: bind it to \
-            127.0.0.1, or set insecure = true (--insecure, JETON_INSECURE) inside a network that encrypts by \
-            itself"
+                    "{address} is open beyond this machine and there is no TLS: bind it to 127.0.0.1, or set insecure = \
+                     true (--insecure, JETON_INSECURE) inside a network that encrypts by itself"
                 ),
             );
         }
@@ -127,8 +122,7 @@ fn schedule(signing: &Signing, section: &Section<'_>) {
     if section.is_sound("publish_ahead") && section.is_sound("jwks_max_age") && ahead < age {
         let key = if section.is_given("publish_ahead") { "publish_ahead" } else { "jwks_max_age" };
         let problem = format!(
-            "publish_ahead ({}) is shorter than jwks_max_age ({}): verifiers would meet keys \
-        that they do not know yet",
+            "publish_ahead ({}) is shorter than jwks_max_age ({}): verifiers would meet keys that they do not know yet",
             written(ahead),
             written(age)
         );
@@ -137,8 +131,7 @@ fn schedule(signing: &Signing, section: &Section<'_>) {
     if section.is_sound("publish_ahead") && section.is_sound("rotation_period") && ahead >= period {
         let key = if section.is_given("publish_ahead") { "publish_ahead" } else { "rotation_period" };
         let problem = format!(
-            "publish_ahead ({}) is not shorter than rotation_period ({}): the next key would be \
-        due before this one signs",
+            "publish_ahead ({}) is not shorter than rotation_period ({}): the next key would be due before this one signs",
             written(ahead),
             written(period)
         );
@@ -151,8 +144,8 @@ fn waits(tokens: &Tokens, limits: &Limits, sections: &Sections<'_>) {
     if sound && tokens.store_timeout > limits.request_deadline {
         let (wait, deadline) = (written(tokens.store_timeout), written(limits.request_deadline));
         let problem = format!(
-            "[tokens] store_timeout ({wait}) is longer than [limits] request_deadline \
-        ({deadline}): no request could wait for it"
+            "[tokens] store_timeout ({wait}) is longer than [limits] request_deadline ({deadline}): no request could wait \
+             for it"
         );
         if sections.tokens.is_given("store_timeout") || !sections.limits.is_given("request_deadline") {
             sections.tokens.mistake("store_timeout", problem);

@@ -54,14 +54,7 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
     for (number, entry) in (1..).zip(&entries) {
         match parse_hash(&entry.text) {
             Ok(hash) if secret_hashes.contains(&hash) => {
-                section.entry_mistake(
-                    "secret_hashes",
-                    entry,
-                    format!(
-                        "entry {number} repeats an earlier one: \
-                remove it"
-                    ),
-                );
+                section.entry_mistake("secret_hashes", entry, format!("entry {number} repeats an earlier one: remove it"));
             }
             Ok(hash) => secret_hashes.push(hash),
             Err(problem) => section.entry_mistake("secret_hashes", entry, format!("entry {number} {problem}")),
@@ -70,11 +63,7 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
     if entries.len() > MAX_SECRETS {
         section.mistake(
             "secret_hashes",
-            format!(
-                "are {}: {MAX_SECRETS} are the most, two while one replaces the \
-        other",
-                entries.len()
-            ),
+            format!("are {}: {MAX_SECRETS} are the most, two while one replaces the other", entries.len()),
         );
     }
     let confidential = section.word("kind", |word| match word {
@@ -83,15 +72,14 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
         _ => None,
     })?;
     if confidential && entries.is_empty() && section.is_sound("secret_hashes") {
-        let problem = "is missing: a confidential client authenticates, so `jeton clients secret` makes a secret \
-        and its hash; or kind = \"public\"";
+        let problem = "is missing: a confidential client authenticates, so `jeton clients secret` makes a secret and its \
+                       hash; or kind = \"public\"";
         section.mistake("secret_hashes", problem);
     }
     if !confidential && !entries.is_empty() {
         section.mistake(
             "secret_hashes",
-            "is given to a public client, which cannot keep a secret: remove it, or \
-        kind = \"confidential\"",
+            "is given to a public client, which cannot keep a secret: remove it, or kind = \"confidential\"",
         );
     }
     Some(if confidential { ClientKind::Confidential { secret_hashes } } else { ClientKind::Public })
@@ -123,11 +111,7 @@ fn own_resources(section: &Section<'_>, resources: &Resources) -> Vec<ResourceId
         match resources.iter().find(|resource| resource.id.as_str() == entry.text) {
             None => {
                 let hint = suggestion(&entry.text, resources.iter().map(|resource| resource.id.as_str()));
-                let problem = format!(
-                    "{} is not configured: add [resources.\"URI\"] for \
-                it{hint}",
-                    quoted(&entry.text)
-                );
+                let problem = format!("{} is not configured: add [resources.\"URI\"] for it{hint}", quoted(&entry.text));
                 section.entry_mistake("resources", &entry, problem);
             }
             Some(resource) if own.contains(&resource.id) => {
@@ -146,21 +130,12 @@ fn own_scopes(section: &Section<'_>, own: &[ResourceId], resources: &Resources) 
             None => {
                 let known = resources.iter().flat_map(|resource| resource.scopes.iter()).chain(OIDC);
                 let hint = suggestion(&entry.text, known);
-                let problem = format!(
-                    "{} is owned by no resource: add it to the scopes of \
-                one{hint}",
-                    quoted(&entry.text)
-                );
+                let problem = format!("{} is owned by no resource: add it to the scopes of one{hint}", quoted(&entry.text));
                 section.entry_mistake("scopes", entry, problem);
             }
             // A list with an unknown resource in it was reported; what is missing in it may be that one.
             Some(owner) if !own.contains(&owner.id) && section.is_sound("resources") => {
-                let problem = format!(
-                    "{} belongs to {}: add that to \
-                resources",
-                    quoted(&entry.text),
-                    quoted(owner.id.as_str())
-                );
+                let problem = format!("{} belongs to {}: add that to resources", quoted(&entry.text), quoted(owner.id.as_str()));
                 section.entry_mistake("scopes", entry, problem);
             }
             Some(_) => {}
@@ -178,8 +153,7 @@ fn check(client: &Client, section: &Section<'_>) {
         section.mistake(
             key,
             format!(
-                "idle_lifetime ({idle}) is longer than absolute_lifetime ({absolute}): \
-        shorten the one or lengthen the other"
+                "idle_lifetime ({idle}) is longer than absolute_lifetime ({absolute}): shorten the one or lengthen the other"
             ),
         );
     }
@@ -188,9 +162,8 @@ fn check(client: &Client, section: &Section<'_>) {
     if rotates_rarely && !client.is_confidential() && client.may(GrantType::RefreshToken) {
         section.warning(
             "rotation",
-            "a stolen refresh token is not detected between rotations, for this public client cannot prove itself \
-            unless its tokens are bound to a key: use \"unbound-public\" or \"always\", or bind its tokens (DPoP, \
-            certificate)",
+            "a stolen refresh token is not detected between rotations, for this public client cannot prove itself unless \
+             its tokens are bound to a key: use \"unbound-public\" or \"always\", or bind its tokens (DPoP, certificate)",
         );
     }
 }
@@ -202,8 +175,8 @@ fn check_flows(client: &Client, section: &Section<'_>) {
     if client.may(GrantType::ClientCredentials) && !client.is_confidential() {
         section.mistake(
             "grant_types",
-            "client_credentials is for confidential clients only (RFC 6749 section \
-        4.4): remove it, or kind = \"confidential\"",
+            "client_credentials is for confidential clients only (RFC 6749 section 4.4): remove it, or kind = \
+             \"confidential\"",
         );
     }
     let refreshes = client.may(GrantType::RefreshToken);
@@ -211,20 +184,19 @@ fn check_flows(client: &Client, section: &Section<'_>) {
     if refreshes && !signs_in {
         section.mistake(
             "grant_types",
-            "refresh_token comes with no flow that gives one: add authorization_code, \
-        device_code or password, or remove it",
+            "refresh_token comes with no flow that gives one: add authorization_code, device_code or password, or remove it",
         );
     } else if refreshes && section.is_sound("scopes") && !client.scopes.contains(OFFLINE_ACCESS) {
         section.warning(
             "scopes",
-            "refresh_token is allowed, but no refresh token is ever issued without the scope \
-        offline_access: add it to scopes",
+            "refresh_token is allowed, but no refresh token is ever issued without the scope offline_access: add it to \
+             scopes",
         );
     } else if !refreshes && client.scopes.contains(OFFLINE_ACCESS) {
         section.warning(
             "scopes",
-            "offline_access gives no refresh token to a client without the grant type \
-        refresh_token: add that, or remove the scope",
+            "offline_access gives no refresh token to a client without the grant type refresh_token: add that, or remove \
+             the scope",
         );
     }
 }

@@ -48,8 +48,7 @@ pub const CONFIG: &str = "JETON_CONFIG";
 pub(super) const OTHERS: [(&str, &str); 4] = [
     (
         ROOT_KEY,
-        "The ring of root keys: 64 hexadecimal digits each, comma between, the active one first. Excludes \
-    `root_key_file`.",
+        "The ring of root keys: 64 hexadecimal digits each, comma between, the active one first. Excludes `root_key_file`.",
     ),
     (CONFIG, "The configuration file, where `--config` does not name one."),
     (SERVER, "The server that client commands call, where `--server` does not name one."),

@@ -53,22 +53,12 @@ impl fmt::Display for Mistakes {
         for mistake in &self.0 {
             writeln!(f, "{mistake}")?;
         }
-        let (count, them) = if self.0.len() == 1 {
-            ("1 mistake".into(), "it")
-        } else {
-            (
-                format!(
-                    "{} \
-        mistakes",
-                    self.0.len()
-                ),
-                "them",
-            )
-        };
+        let (count, them) =
+            if self.0.len() == 1 { ("1 mistake".into(), "it") } else { (format!("{} mistakes", self.0.len()), "them") };
         write!(
             f,
-            "{count} in the configuration: correct {them} and run `jeton config check`; `jeton config \
-        example` shows every setting"
+            "{count} in the configuration: correct {them} and run `jeton config check`; `jeton config example` shows every \
+             setting"
         )
     }
 }

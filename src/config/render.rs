@@ -7,7 +7,9 @@ use super::table::{Absent, CLIENT, Group, Kind, RESOURCE, Row, SETTINGS};
 /// The columns that a comment of the example fills.
 const WIDTH: usize = 100;
 
-/// A complete configuration file with every setting explained, at its default. Lines that begin with `#` and no space are settings that are off.
+/// A complete configuration file with every setting explained, at its default.
+///
+/// Lines that begin with `#` and no space are settings that are off.
 #[must_use]
 pub fn example() -> String {
     let mut text = String::from(
@@ -53,20 +55,13 @@ pub fn reference_markdown() -> String {
          - relative paths start at the working directory.\n",
     );
     for group in &SETTINGS {
-        let title = if group.section.is_empty() {
-            "The top of the \
-        file"
-                .into()
-        } else {
-            format!("`[{}]`", group.section)
-        };
+        let title = if group.section.is_empty() { "The top of the file".into() } else { format!("`[{}]`", group.section) };
         text.push_str(&format!("\n## {title}\n\n{}\n\n", escaped(group.doc)));
         text.push_str("| setting | variable | type | default | meaning |\n|---|---|---|---|---|\n");
         for row in group.rows {
             let variable = group.variable(row.key);
             text.push_str(&format!(
-                "| `{}` | `{variable}` | {} | {} | {} \
-            |\n",
+                "| `{}` | `{variable}` | {} | {} | {} |\n",
                 row.key,
                 shape(row),
                 absent(row),
@@ -86,8 +81,8 @@ pub fn reference_markdown() -> String {
         text.push_str(&format!("| `{name}` | {} |\n", escaped(doc)));
     }
     text.push_str(
-        "\nAny other variable that begins with `JETON_` is warned about, for it is probably misspelt; \
-    those that Kubernetes sets for a service called `jeton` are not.\n",
+        "\nAny other variable that begins with `JETON_` is warned about, for it is probably misspelt; those that Kubernetes \
+         sets for a service called `jeton` are not.\n",
     );
     text
 }

@@ -34,10 +34,7 @@ fn one(name: &str, section: &Section<'_>, before: &[Resource]) -> Option<Resourc
         let (count, max) = (scopes.len(), Grant::MAX_OPAQUE_SCOPES);
         section.mistake(
             "scopes",
-            format!(
-                "are {count}, and opaque access tokens allow {max}: use format = \"jwt\" \
-        or fewer scopes"
-            ),
+            format!("are {count}, and opaque access tokens allow {max}: use format = \"jwt\" or fewer scopes"),
         );
     }
     let resource = Resource {
@@ -63,8 +60,7 @@ fn own_scopes(section: &Section<'_>, before: &[Resource]) -> Scopes {
             section.entry_mistake("scopes", entry, problem);
         } else if let Some(owner) = before.iter().find(|resource| resource.scopes.contains(&entry.text)) {
             let problem = format!(
-                "{} is owned by {} already: a scope belongs to one \
-            resource",
+                "{} is owned by {} already: a scope belongs to one resource",
                 quoted(&entry.text),
                 quoted(owner.id.as_str())
             );
@@ -83,16 +79,7 @@ pub(super) fn scopes(section: &Section<'_>, entries: &[Entry]) -> Scopes {
                 section.entry_mistake("scopes", entry, format!("{} is named twice", quoted(&entry.text)));
             }
             Ok(_) => set.insert(&entry.text),
-            Err(error) => section.entry_mistake(
-                "scopes",
-                entry,
-                format!(
-                    "{} \
-            {}",
-                    quoted(&entry.text),
-                    problem_of(error)
-                ),
-            ),
+            Err(error) => section.entry_mistake("scopes", entry, format!("{} {}", quoted(&entry.text), problem_of(error))),
         }
     }
     if set.len() > Scopes::MAX {

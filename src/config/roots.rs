@@ -1,4 +1,6 @@
-//! The ring of root keys as the operator gives it: hexadecimal text, from a file or the environment. Must not live here: what is derived from it.
+//! The ring of root keys as the operator gives it: hexadecimal text, from a file or the environment.
+//!
+//! Must not live here: what is derived from it.
 
 use super::mistake::{Place, Report};
 use jeton_domain::secret::Secret;
@@ -44,15 +46,7 @@ impl RootKeys {
             }
         }
         if keys.len() > Self::MAX {
-            mistakes.push(RingMistake {
-                line: 1,
-                problem: format!(
-                    "holds {} keys; {} are \
-            enough",
-                    keys.len(),
-                    Self::MAX
-                ),
-            });
+            mistakes.push(RingMistake { line: 1, problem: format!("holds {} keys; {} are enough", keys.len(), Self::MAX) });
         }
         if mistakes.is_empty() { Ok(Self(keys)) } else { Err(mistakes) }
     }
@@ -84,12 +78,7 @@ fn key(word: &str) -> Result<Secret<32>, String> {
     if word.len() != 64 {
         return Err(format!("a key has {} hexadecimal digits and not 64; {NEXT}", word.len()));
     }
-    let bytes = Zeroizing::new(super::hex::decode_32(word).ok_or_else(|| {
-        format!(
-            "a key is not hexadecimal; \
-    {NEXT}"
-        )
-    })?);
+    let bytes = Zeroizing::new(super::hex::decode_32(word).ok_or_else(|| format!("a key is not hexadecimal; {NEXT}"))?);
     if bytes.iter().all(|byte| *byte == 0) {
         return Err(format!("a key is all zeros and protects nothing; {NEXT}"));
     }
