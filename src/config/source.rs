@@ -63,13 +63,7 @@ impl Source {
                 let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
                 // The message alone: what the error displays repeats the line, which may hold a password.
                 let message = error.message().lines().collect::<Vec<_>>().join(", ");
-                report.mistake(
-                    Place { line, text: format!("{}:{line}:{column}", self.name) },
-                    format!(
-                        "is not TOML: \
-                    {message}"
-                    ),
-                );
+                report.mistake(Place { line, text: format!("{}:{line}:{column}", self.name) }, format!("is not TOML: {message}"));
                 None
             }
         }

@@ -64,7 +64,7 @@ pub(in crate::config) const CLIENT: Group = Group {
              secret and prints both. Two while one replaces the other. Only for a confidential client, which needs at least \
              one.",
         )
-        .sample("sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
         row(
             "grant_types",
             Kind::List("grant types"),
