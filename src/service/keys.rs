@@ -7,37 +7,7 @@ use jeton_domain::time::{Millis, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
 use std::sync::{Mutex, PoisonError};
 
-/// Where a key is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// Published, not signing yet.
-    Standby,
-    /// Signing.
-    Active,
-    /// No longer signing; what it signed is still valid.
-    Retired,
-    /// Everything it signed is dead.
-    Burnt,
-}
-
-/// A key and its schedule.
-#[derive(Clone, Debug)]
-pub struct KeyStatus {
-    /// Its id.
-    pub kid: String,
-    /// Its algorithm.
-    pub algorithm: Algorithm,
-    /// Where it is in its life.
-    pub state: KeyState,
-    /// When it was made and published.
-    pub created_at: Timestamp,
-    /// When it begins to sign.
-    pub activates_at: Timestamp,
-    /// When it stops signing, where that is known.
-    pub retires_at: Option<Timestamp>,
-    /// When it is no longer published, where that is known.
-    pub removed_at: Option<Timestamp>,
-}
+pub use crate::signing::{KeyState, KeyStatus};
 
 /// When the signing keys were last read again because a token named one that is not known here.
 #[derive(Debug, Default)]
@@ -70,7 +40,7 @@ impl Service {
     /// The store.
     pub async fn rotate_key(&self, algorithm: Algorithm) -> Result<(KeyStatus, KeyStatus)> {
         let now = self.clock.now();
-        let record = self.records.change_signing_keys(|held| self.signing.rotate(held, algorithm, now).map(Some)).await?;
+        let record = self.records.change_signing_keys(|held| self.signing.rotate(held.cloned(), algorithm, now)).await?;
         self.signing.install(&record)?;
         let keys: Vec<_> = self.signing.status(now).into_iter().filter(|key| key.algorithm == algorithm).collect();
         // The newest is the standby; the next was the standby and signs now, or as soon as everybody can know it.
@@ -86,7 +56,7 @@ impl Service {
     /// The store.
     pub async fn refresh_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        let record = self.records.change_signing_keys(|held| self.signing.advance(held, now)).await?;
+        let record = self.records.change_signing_keys(|held| self.signing.advance(held.cloned(), now)).await?;
         self.signing.install(&record)
     }
 
@@ -106,7 +76,7 @@ impl Service {
     /// Burns a key: its document says so for ever, its successor signs at once.
     pub(super) async fn burn_key(&self, kid: &str) -> Result<()> {
         let now = self.clock.now();
-        let record = self.records.change_signing_keys(|held| self.signing.burn(held, kid, now).map(Some)).await?;
+        let record = self.records.change_signing_keys(|held| self.signing.burn(held.cloned(), kid, now)).await?;
         self.signing.install(&record)
     }
 }
