@@ -1,1 +1,4 @@
 //! Behaviour, shown through the outermost surface that can show it. One binary, so that it links once.
+
+mod redis_server;
+mod store_redis;
