@@ -72,6 +72,14 @@ impl Target {
         }
     }
 
+    /// What it means that connecting took too long.
+    pub(super) fn silence(&self) -> Refusal {
+        Refusal::Lost(match self.tls {
+            None => "Redis did not answer in time",
+            Some(_) => "Redis did not answer in time; does it speak TLS on this port?",
+        })
+    }
+
     async fn log_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Live, Refusal> {
         // No time-out of its own: the caller's covers waiting, sending and retrying together.
         let config = AsyncConnectionConfig::new()

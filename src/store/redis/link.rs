@@ -189,7 +189,7 @@ impl Link {
 
     async fn open(self: Arc<Self>) {
         let made = timeout(self.connect_timeout, self.target.open()).await;
-        let made = made.unwrap_or(Err(Refusal::Lost("Redis did not answer in time")));
+        let made = made.unwrap_or_else(|_elapsed| Err(self.target.silence()));
         self.state.send_modify(|state| {
             let failures = if let State::Connecting { failures } = state { *failures } else { 0 };
             *state = match made {
