@@ -170,7 +170,12 @@ impl Store for Redis {
         let (name, member) = (add.list.as_str(), add.member.bytes.as_ref());
         let group = member.get(..add.group_bytes).unwrap_or(member);
         let mut cmd = library::call(library::LIST_ADD, 1, name.len() + member.len() + group.len() + 32);
-        cmd.arg(name).arg(member).arg(moment(add.member.expires_at)).arg(group).arg(bounded(add.group_cap)).arg(bounded(add.list_cap));
+        cmd.arg(name)
+            .arg(member)
+            .arg(moment(add.member.expires_at))
+            .arg(group)
+            .arg(bounded(add.group_cap))
+            .arg(bounded(add.list_cap));
         let (answer, _) = self.call(&cmd, Kind::Write).await?;
         reply::members(answer)
     }

@@ -21,8 +21,7 @@ async fn connect(server: &RedisServer) -> Redis {
 
 /// Gives up soon, over one connection.
 async fn impatient(server: &RedisServer) -> Redis {
-    let settings =
-        Settings { connect_timeout: TIMEOUT, response_timeout: TIMEOUT, connections: std::num::NonZeroUsize::MIN };
+    let settings = Settings { connect_timeout: TIMEOUT, response_timeout: TIMEOUT, connections: std::num::NonZeroUsize::MIN };
     Redis::connect_with(&server.url(), Clock::system(), settings).await.unwrap()
 }
 

@@ -44,7 +44,8 @@ pub(super) struct Live {
 impl Target {
     /// Reads `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let wrong = || StoreError::Broken("this is no Redis address; one looks like redis://user:password@host:6379/0".to_owned());
+        let wrong =
+            || StoreError::Broken("this is no Redis address; one looks like redis://user:password@host:6379/0".to_owned());
         let info: ConnectionInfo = url.into_connection_info().map_err(|_url_with_password| wrong())?;
         let (host, port, tls) = match info.addr() {
             ConnectionAddr::Tcp(host, port) => (host.clone(), *port, None),
@@ -64,9 +65,11 @@ impl Target {
         match &self.tls {
             None => self.log_in(stream).await,
             Some(connector) => {
-                let untrusted =
-                    |_certificate| Refusal::Lost("no TLS with Redis: is its certificate from an authority this machine trusts (SSL_CERT_FILE)?");
-                let name = ServerName::try_from(self.host.clone()).map_err(|_name| Refusal::Unfit("the host is no name TLS could check"))?;
+                let untrusted = |_certificate| {
+                    Refusal::Lost("no TLS with Redis: is its certificate from an authority this machine trusts (SSL_CERT_FILE)?")
+                };
+                let name = ServerName::try_from(self.host.clone())
+                    .map_err(|_name| Refusal::Unfit("the host is no name TLS could check"))?;
                 self.log_in(connector.connect(name, stream).await.map_err(untrusted)?).await
             }
         }
@@ -82,10 +85,8 @@ impl Target {
 
     async fn log_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Live, Refusal> {
         // No time-out of its own: the caller's covers waiting, sending and retrying together.
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
+        let config =
+            AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None).set_pipeline_buffer_size(QUEUE);
         let made = MultiplexedConnection::new_with_config(&self.login, stream, config).await;
         let (mut connection, driver) = made.map_err(|error| Refusal::lost(&error))?;
         #[expect(clippy::disallowed_methods, reason = "holds no state of ours and ends with the connection, which aborts it")]
@@ -134,7 +135,8 @@ impl Drop for Driver {
 }
 
 async fn hello(connection: &mut MultiplexedConnection) -> Result<(String, String, String), Refusal> {
-    let answer = connection.send_packed_command(&library::call(library::HELLO, 0, 0)).await.map_err(|error| Refusal::lost(&error))?;
+    let answer =
+        connection.send_packed_command(&library::call(library::HELLO, 0, 0)).await.map_err(|error| Refusal::lost(&error))?;
     let parts = match answer {
         Value::Array(parts) => parts,
         Value::ServerError(error) => return Err(refusal(&error)),
@@ -170,7 +172,14 @@ mod tests {
         for good in ["redis://127.0.0.1", "redis://u:p@redis.internal:6380/3", "redis://:p@[::1]:6379"] {
             assert!(Target::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "embedded:x", "redis+unix:///tmp/s", "http://u:hunter2@h", "redis://u:hunter2@h:x", "rediss://u:hunter2@h/#insecure"] {
+        for bad in [
+            "",
+            "embedded:x",
+            "redis+unix:///tmp/s",
+            "http://u:hunter2@h",
+            "redis://u:hunter2@h:x",
+            "rediss://u:hunter2@h/#insecure",
+        ] {
             let error = Target::parse(bad).err().expect(bad).to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }

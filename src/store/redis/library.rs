@@ -1,8 +1,8 @@
 //! The functions jeton runs inside Redis: their source, their names, how they get there. Not what the Store makes of their answers.
 
 use super::reply::{Refusal, refusal};
-use ::redis::{Cmd, Value};
 use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, Value};
 
 /// The source of the library, for `FUNCTION LOAD`. An operator whose service user may not load it does so with
 /// `redis-cli -x FUNCTION LOAD < functions.lua`.
@@ -48,7 +48,10 @@ mod tests {
     fn a_changed_library_has_a_new_name() {
         let digest = Sha256::digest(FUNCTIONS.as_bytes());
         let front: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(front, "1fa073be5c214a15", "a released library changed: give it and its functions the next number, then pin this");
+        assert_eq!(
+            front, "1fa073be5c214a15",
+            "a released library changed: give it and its functions the next number, then pin this"
+        );
     }
 
     #[test]

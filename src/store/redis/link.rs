@@ -99,7 +99,11 @@ impl Link {
     }
 
     /// Sends and answers within the time-out, over the connection that is handed back.
-    pub(super) async fn call<R: Request>(self: &Arc<Self>, request: &R, kind: Kind) -> Result<(R::Answer, Arc<Live>), StoreError> {
+    pub(super) async fn call<R: Request>(
+        self: &Arc<Self>,
+        request: &R,
+        kind: Kind,
+    ) -> Result<(R::Answer, Arc<Live>), StoreError> {
         let mut last = None;
         match timeout(self.response_timeout, self.attempts(request, kind, &mut last)).await {
             Ok(outcome) => outcome.map_err(Refusal::into_error),
@@ -174,7 +178,10 @@ impl Link {
             });
             if mine {
                 let link = Arc::clone(self);
-                #[expect(clippy::disallowed_methods, reason = "ends within the connect time-out; a request given up must not end it for others")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "ends within the connect time-out; a request given up must not end it for others"
+                )]
                 drop(tokio::spawn(async move { link.open().await }));
             }
             let mut state = self.state.subscribe();

@@ -47,15 +47,17 @@ impl Refusal {
             Self::Passing(words) | Self::NoPrimary(words) | Self::Unfit(words) | Self::Lost(words) => {
                 StoreError::Unavailable(words.to_owned())
             }
-            Self::NoFunction => StoreError::Unavailable("Redis keeps losing jeton's function library; who calls FUNCTION FLUSH?".to_owned()),
+            Self::NoFunction => {
+                StoreError::Unavailable("Redis keeps losing jeton's function library; who calls FUNCTION FLUSH?".to_owned())
+            }
             Self::MayNotLoad => StoreError::Unavailable(
                 "jeton's function library is not loaded in Redis and this user may not load it; let a user who may run: \
                  redis-cli -x FUNCTION LOAD < functions.lua"
                     .to_owned(),
             ),
-            Self::NotPermitted => {
-                StoreError::Broken("Redis refuses a command to this user: compare its access list with the one in jeton's documentation".to_owned())
-            }
+            Self::NotPermitted => StoreError::Broken(
+                "Redis refuses a command to this user: compare its access list with the one in jeton's documentation".to_owned(),
+            ),
             Self::LibraryExists | Self::Unknown => broken(),
         }
     }
