@@ -3,3 +3,15 @@
 // `cfg(test)` tells clippy that helpers beside the tests are tests too.
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod redis_server;
+#[cfg(test)]
+mod store_contract;
+#[cfg(test)]
+mod store_crash;
+#[cfg(test)]
+mod store_embedded;
+#[cfg(test)]
+mod store_model;
+#[cfg(test)]
+mod store_redis;
