@@ -1,7 +1,8 @@
 //! Walks the refresh and arrival decisions through every interleaving within small bounds: no false alarm, and no
 //! undetected second holder but within the limits that DESIGN 3.2 states; and shows that the walk finds each wrong rule.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "how many states were walked is what a person wants to know")]
 
 #[path = "shared/actors.rs"]
 mod actors;
@@ -27,7 +28,7 @@ const HONEST: Bounds = Bounds {
     requests_at_once: 2,
     request_ids: false,
     reports: true,
-    generations: 6,
+    generations: 5,
     lost_replies: 3,
     thefts: 0,
     failovers: 1,
@@ -36,10 +37,10 @@ const HONEST: Bounds = Bounds {
 };
 
 /// A thief beside him; the store keeps what it has.
-const THIEF: Bounds = Bounds { thefts: 1, failovers: 0, generations: 5, lost_replies: 2, ..HONEST };
+const THIEF: Bounds = Bounds { thefts: 1, failovers: 0, lost_replies: 2, ..HONEST };
 
 /// All at once.
-const EVERYTHING: Bounds = Bounds { failovers: 1, depth: 11, ..THIEF };
+const EVERYTHING: Bounds = Bounds { failovers: 1, depth: 12, ..THIEF };
 
 #[derive(Debug)]
 struct Walked {
@@ -66,7 +67,7 @@ impl Hasher for Through {
         panic!("only fingerprints");
     }
     fn write_u128(&mut self, fingerprint: u128) {
-        self.0 = fingerprint as u64;
+        self.0 = u64::try_from(fingerprint >> 64).unwrap();
     }
 }
 
@@ -144,7 +145,7 @@ fn finds(name: &str, bounds: Bounds, rules: Rules, expected: Fault) {
 #[test]
 fn an_honest_client_is_never_taken_for_two() {
     holds("two requests at once", HONEST);
-    holds("two requests at once, with request ids", Bounds { request_ids: true, ..HONEST });
+    holds("two requests at once, with request ids", Bounds { request_ids: true, lost_replies: 2, ..HONEST });
     holds("one at a time, with request ids: never ended at all", Bounds { request_ids: true, requests_at_once: 1, ..HONEST });
 }
 
@@ -314,10 +315,10 @@ fn as_parent(grant: &Grant, generation: u32) -> Grant {
 #[test]
 #[ignore = "takes minutes: part of the soak"]
 fn model_long() {
-    holds("honest", Bounds { generations: 8, failovers: 2, ..HONEST });
-    holds("honest, request ids", Bounds { generations: 7, failovers: 2, request_ids: true, ..HONEST });
+    holds("honest", Bounds { generations: 6, failovers: 2, ..HONEST });
+    holds("honest, request ids", Bounds { generations: 6, failovers: 2, request_ids: true, ..HONEST });
     holds("thief", Bounds { generations: 6, lost_replies: 3, ..THIEF });
     holds("two thefts", Bounds { generations: 5, thefts: 2, ..THIEF });
     holds("thief, request ids", Bounds { generations: 6, lost_replies: 3, request_ids: true, ..THIEF });
-    holds("everything", Bounds { depth: 14, lost_replies: 3, ..EVERYTHING });
+    holds("everything", Bounds { depth: 16, lost_replies: 3, ..EVERYTHING });
 }

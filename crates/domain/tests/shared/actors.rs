@@ -37,7 +37,8 @@ pub struct Bounds {
     pub limits: Limits,
 }
 
-/// The limits that DESIGN 3.2 states. Each is true where the walk does not count it as a fault.
+/// The limits that the documentation states (the last two are narrower than they sound, and were found by this walk).
+/// Each is true where the walk does not count it as a fault.
 #[derive(Clone, Copy)]
 pub struct Limits {
     /// A thief inside the same overlap as his victim gets the same token, as if he had stolen it only now.
@@ -339,9 +340,13 @@ impl Model {
 
     fn record(&self, lineage: &Lineage, before: &Record, ghost: Ghost) -> Record {
         let small = |generation: u32| u8::try_from(generation).unwrap();
-        let age = if lineage.handed_at == Timestamp::NEVER { NEVER } else { small(NOW.since(lineage.handed_at).secs() as u32) };
+        let age = if lineage.handed_at == Timestamp::NEVER {
+            NEVER
+        } else {
+            u8::try_from(NOW.since(lineage.handed_at).secs()).unwrap()
+        };
         let named = |hash| {
-            let all = (0..2).flat_map(|slot| (0..GENERATIONS as u8).map(move |generation| (slot, generation)));
+            let all = (0..2).flat_map(|slot| (0..GENERATIONS).map(move |generation| (slot, generation)));
             all.into_iter()
                 .find(|(slot, generation)| request_hash(IDS[usize::from(*slot)], (*generation).into()) == hash)
                 .unwrap()
@@ -352,7 +357,7 @@ impl Model {
             arrived: lineage.arrived,
             reported: small(lineage.reported),
             age,
-            request: if lineage.request.is_some() { lineage.request.map(named) } else { None },
+            request: lineage.request.map(named),
             current: lineage.identity == primary(1) && (before.current || lineage.handed_at == NOW),
             ghost,
         }
@@ -376,7 +381,7 @@ impl Model {
             return After::Fault(Fault::FalseAlarm);
         }
         let gets = u8::try_from(out.generation).unwrap();
-        if usize::from(gets) >= GENERATIONS || gets > self.bounds.generations {
+        if gets >= GENERATIONS || gets > self.bounds.generations {
             return After::Impossible;
         }
         let in_time = match out.verdict {

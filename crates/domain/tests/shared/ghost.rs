@@ -2,20 +2,20 @@
 //! shown to hold. A record moves together with its ghost, so a rollback forgets both.
 
 /// The most generations a walk hands out.
-pub const GENERATIONS: usize = 10;
+pub const GENERATIONS: u8 = 10;
 
 /// The true descent of the generations of one record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Ghost {
     /// The generation that was presented for this one.
-    from: [u8; GENERATIONS],
+    from: [u8; GENERATIONS as usize],
     /// Bit i: generation i was presented outside the overlap, or an access token of it was seen.
     confirmed: u16,
 }
 
 impl Ghost {
     pub const fn new() -> Self {
-        Self { from: [0; GENERATIONS], confirmed: 0 }
+        Self { from: [0; GENERATIONS as usize], confirmed: 0 }
     }
 
     /// Whether `a` is `b` or one that `b` came from.
