@@ -6,6 +6,7 @@ pub mod clock;
 pub mod records;
 pub mod roots;
 pub mod service;
+pub mod signing;
 pub mod store;
 
 /// The API as generated from `proto/jeton/v1`.
