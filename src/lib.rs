@@ -8,6 +8,7 @@ pub mod roots;
 pub mod service;
 pub mod signing;
 pub mod store;
+pub mod tokens;
 
 /// The API as generated from `proto/jeton/v1`.
 pub mod api {
