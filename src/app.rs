@@ -16,7 +16,7 @@ use crate::service::{Service, Terms};
 use crate::signing::{self, Signing};
 use crate::store::embedded::Embedded;
 use crate::store::redis::Redis;
-use crate::store::traced::Traced;
+
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
 use jeton_domain::error::Error;
@@ -106,9 +106,9 @@ impl App {
 async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
     let refused = |problem| StartError::Store { store: settings.store.shown(), problem };
     Ok(match &settings.store {
-        StoreUrl::Embedded(path) => Arc::new(Traced::new(Embedded::open(path, clock.clone()).map_err(refused)?)),
-        StoreUrl::Memory => Arc::new(Traced::new(Embedded::in_memory(clock.clone()).map_err(refused)?)),
-        StoreUrl::Redis(url) => Arc::new(Traced::new(Redis::connect(url.expose(), clock.clone()).await.map_err(refused)?)),
+        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, clock.clone()).map_err(refused)?),
+        StoreUrl::Memory => Arc::new(Embedded::in_memory(clock.clone()).map_err(refused)?),
+        StoreUrl::Redis(url) => Arc::new(Redis::connect(url.expose(), clock.clone()).await.map_err(refused)?),
     })
 }
 
