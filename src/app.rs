@@ -7,7 +7,7 @@ mod root_key;
 
 use crate::clock::Clock;
 use crate::config::{Settings, StoreUrl};
-use crate::floors::Alive;
+use crate::floors::{self, Alive};
 use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
@@ -22,10 +22,10 @@ use crate::tokens::Tokens;
 use jeton_domain::error::Error;
 use jeton_domain::name::ResourceId;
 use jeton_domain::time::Millis;
+use std::fmt;
 use std::sync::Arc;
 
 /// The rooms of a running service.
-#[derive(Debug)]
 pub struct App {
     /// The operations.
     pub service: Arc<Service>,
@@ -33,6 +33,12 @@ pub struct App {
     pub alive: Arc<Alive>,
     /// The store below all.
     pub store: Arc<dyn Store>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("App(..)")
+    }
 }
 
 /// Why the service does not start. For the operator: says what to do.
@@ -85,7 +91,7 @@ impl App {
             rotation_period: settings.signing.rotation_period,
             publish_ahead: settings.signing.publish_ahead,
             jwks_max_age: settings.signing.jwks_max_age,
-            keep_after_retirement: ceilings.access_token.plus(signing::LEEWAY),
+            keep_after_retirement: ceilings.access_token.plus(floors::LEEWAY),
         }));
         let issuer = ResourceId::parse("issuer", &settings.issuer)?;
         let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone());

@@ -6,6 +6,7 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod floors;
+pub mod random;
 pub mod records;
 pub mod roots;
 pub mod service;

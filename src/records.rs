@@ -15,6 +15,7 @@ pub mod proto {
 pub mod codes;
 
 use crate::clock::Clock;
+use crate::random;
 use crate::roots::Roots;
 use crate::store::{Name, Read, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
 use crate::telemetry;
@@ -139,7 +140,7 @@ impl Records {
         let (mut held, mut identity) = loaded;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
-                tokio::time::sleep(pause(attempt)).await;
+                tokio::time::sleep(random::up_to(Duration::from_millis(1_u64 << attempt.min(7)))).await;
             }
             let (step, answer) = {
                 let _span = telemetry::child("decide").entered();
@@ -208,13 +209,4 @@ pub fn unavailable(error: StoreError) -> Error {
 
 fn stamp(value: &Bytes) -> Option<Stamp> {
     value.get(..STAMP_BYTES)?.try_into().ok()
-}
-
-/// Between 0 and 2^attempt milliseconds.
-fn pause(attempt: u32) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness the pause is merely not jittered.
-    let _ = aws_lc_rs::rand::fill(&mut random).is_ok();
-    let most = 1_000_u64 << attempt.min(7);
-    Duration::from_micros(u64::from(u16::from_be_bytes(random)) * most / u64::from(u16::MAX))
 }

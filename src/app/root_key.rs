@@ -2,6 +2,7 @@
 
 use crate::app::StartError;
 use crate::config::{RootKeys, Settings, StoreUrl};
+use crate::random;
 use jeton_domain::secret::Secret;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -32,7 +33,8 @@ pub fn ring(settings: &Settings) -> Result<Vec<Secret<32>>, StartError> {
 
 fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
     let shown = path.display();
-    let failed = |doing: &str, error: std::io::Error| StartError::RootKey(format!("cannot {doing} the root key `{shown}`: {error}"));
+    let failed =
+        |doing: &str, error: std::io::Error| StartError::RootKey(format!("cannot {doing} the root key `{shown}`: {error}"));
     match fs::read_to_string(path).map(Zeroizing::new) {
         Ok(text) => match RootKeys::parse(&text) {
             Ok(keys) if !keys.is_empty() => Ok(keys.keys().to_vec()),
@@ -46,7 +48,9 @@ fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| failed("make", error))?;
             writeln!(file, "{}", *hex).and_then(|()| file.sync_all()).map_err(|error| failed("write", error))?;
-            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all()).map_err(|error| failed("write", error))?;
+            path.parent()
+                .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+                .map_err(|error| failed("write", error))?;
             Ok(vec![key])
         }
         Err(error) => Err(failed("read", error)),
@@ -54,7 +58,5 @@ fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
 }
 
 fn fresh() -> Result<Secret<32>, StartError> {
-    let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::RootKey("the system has no randomness".into()))?;
-    Ok(Secret::new(bytes))
+    Ok(Secret::new(random::bytes()?))
 }

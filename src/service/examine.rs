@@ -10,12 +10,13 @@ use crate::tokens::{NotGenuine, Verified};
 use jeton_domain::access::{self, Belongs, Dead, Standing};
 use jeton_domain::audience::policies_met;
 use jeton_domain::claims::read_confirmation;
-use jeton_domain::error::{Ended, Error, RefreshRefusal, Result};
+use jeton_domain::error::{Cause, Ended, Error, RefreshRefusal, Result};
 use jeton_domain::grant::{Grant, Proof};
 use jeton_domain::id::{Generation, GrantId, Identity};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
 use jeton_domain::revision::Born;
+use jeton_domain::scope::Scopes;
 use jeton_domain::target::Target;
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
@@ -122,12 +123,11 @@ impl Service {
         if !self.tokens.prove_opaque(opaque, &grant.nonce)? {
             return no(WhyNot::NotGenuine, None);
         }
-        let mut scopes = 0_u32;
-        let scope = grant.scopes.filtered(|_| {
-            let held = opaque.scope_bits.checked_shr(scopes).is_some_and(|bits| bits & 1 == 1);
-            scopes = scopes.saturating_add(1);
-            held
-        });
+        let scopes = grant.scopes.iter().zip(0_u32..);
+        let scope: Scopes = scopes
+            .filter(|(_, bit)| opaque.scope_bits.checked_shr(*bit).is_some_and(|bits| bits & 1 == 1))
+            .map(|(scope, _)| scope.into())
+            .collect();
         let resources = grant.resources.iter().zip(0_u32..);
         let mut aud: Vec<String> = resources
             .filter(|(_, bit)| opaque.resource_bits.checked_shr(*bit).is_some_and(|bits| bits & 1 == 1))
@@ -191,8 +191,13 @@ impl Service {
             Verified::No(why) => {
                 let why = match why {
                     NotGenuine::Malformed => WhyNot::Malformed,
-                    NotGenuine::ForeignIssuer | NotGenuine::WrongType => WhyNot::Foreign,
-                    _ => WhyNot::NotGenuine,
+                    NotGenuine::ForeignIssuer | NotGenuine::WrongTyp => WhyNot::Foreign,
+                    NotGenuine::BurntKey => WhyNot::Ended(Cause::KeyBurnt),
+                    NotGenuine::UnknownCrit
+                    | NotGenuine::UnknownKey
+                    | NotGenuine::WrongAlgorithm
+                    | NotGenuine::WrongSignature
+                    | NotGenuine::WrongClaim => WhyNot::NotGenuine,
                 };
                 Looked::No(TokenKind::Unknown, 0, why, None)
             }
@@ -250,8 +255,28 @@ impl Service {
         };
         let targets = belongs.targets(self.alive.salt());
         let says = Active {
-            is_access_token: true, scope, client_id, exp, iat, nbf, sub, aud, iss, jti, sid, acr, amr, auth_time, binding,
-            authorization_details, act, grant, claims, cache_seconds: 0, targets, born,
+            is_access_token: true,
+            scope,
+            client_id,
+            exp,
+            iat,
+            nbf,
+            sub,
+            aud,
+            iss,
+            jti,
+            sid,
+            acr,
+            amr,
+            auth_time,
+            binding,
+            authorization_details,
+            act,
+            grant,
+            claims,
+            cache_seconds: 0,
+            targets,
+            born,
         };
         Some(AccessToken { kind: TokenKind::JwtAccess, generation, client, says, grant: None })
     }
@@ -275,9 +300,8 @@ impl Service {
             targets: std::mem::take(&mut says.targets),
         };
         let ended = grant.as_ref().and_then(|grant| grant.ended);
-        let judged = self
-            .alive
-            .with_floors(|floors| access::judge(&standing, now, resource.map(ResourceId::as_str), ended, floors));
+        let judged =
+            self.alive.with_floors(|floors| access::judge(&standing, now, resource.map(ResourceId::as_str), ended, floors));
         let Standing { exp, targets, .. } = standing;
         let verdict = match judged {
             Ok(()) => {
@@ -303,7 +327,12 @@ impl Service {
     }
 
     /// Whether Refresh would accept this generation now.
-    fn acceptable(&self, numbered: &Numbered, grant: &Grant, resource: Option<&ResourceId>) -> Result<(), (WhyNot, Option<Timestamp>)> {
+    fn acceptable(
+        &self,
+        numbered: &Numbered,
+        grant: &Grant,
+        resource: Option<&ResourceId>,
+    ) -> Result<(), (WhyNot, Option<Timestamp>)> {
         let now = self.clock.now();
         let client = self.registry.client(&grant.client).ok_or((WhyNot::ClientUnknown, None))?;
         let env = Env {
