@@ -39,7 +39,7 @@ impl Records {
             let held = read.values.into_iter().next().flatten();
             let mut ring = match &held {
                 Some(bytes) => RingRecord::decode(bytes.get(STAMP_BYTES..).unwrap_or_default())
-                    .map_err(|_| Error::RecordUnreadable("the ring document is garbled".into()))?,
+                    .map_err(|_garbled| Error::RecordUnreadable("the ring document is garbled".into()))?,
                 None => RingRecord::default(),
             };
             if !self.join_ring(&mut ring)? {
@@ -111,7 +111,7 @@ impl Records {
                 |_| Vec::new(),
             )
             .await?;
-        let salt = decided.answer.try_into().map_err(|_| Error::RecordUnreadable("the salt has another length".into()))?;
+        let salt = decided.answer.try_into().map_err(|_garbled| Error::RecordUnreadable("the salt has another length".into()))?;
         Ok(Secret::new(salt))
     }
 

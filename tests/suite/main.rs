@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod store_contract;
@@ -15,3 +17,5 @@ mod store_embedded;
 mod store_model;
 #[cfg(test)]
 mod store_redis;
+#[cfg(test)]
+mod tokens;
