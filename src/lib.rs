@@ -2,6 +2,7 @@
 //!
 //! The rooms and what each may name: `ARCHITECTURE.md`, checked by `tests/architecture.rs`.
 
+pub mod cli;
 pub mod clock;
 pub mod service;
 pub mod store;
