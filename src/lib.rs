@@ -4,12 +4,16 @@
 
 pub mod cli;
 pub mod clock;
+pub mod floors;
+pub mod records;
+pub mod roots;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 
 /// The API as generated from `proto/jeton/v1`.
 pub mod api {
-    #![expect(missing_docs, clippy::all, reason = "generated; documented in the protobuf files")]
+    #![expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
     tonic::include_proto!("jeton.v1");
 
     /// The descriptors of the API, for reflection.

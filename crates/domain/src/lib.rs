@@ -6,18 +6,19 @@
 //!
 //! The client library stands on this crate too, so it names no server dependency.
 
-// pub mod access;
-// pub mod arrival;
-// pub mod claims;
+pub mod access;
+pub mod arrival;
+pub mod audience;
+pub mod claims;
 pub mod client;
 pub mod error;
-// pub mod floors;
+pub mod floors;
 pub mod grant;
 pub mod id;
-// pub mod issue;
+pub mod issue;
 pub mod name;
 pub mod policy;
-// pub mod refresh;
+pub mod refresh;
 pub mod resource;
 pub mod revision;
 pub mod ring;
@@ -25,6 +26,6 @@ pub mod scope;
 pub mod secret;
 pub mod target;
 pub mod time;
-// pub mod token;
+pub mod token;
 
 pub use error::{Error, Result};

@@ -43,6 +43,12 @@ impl RingOrder {
         self.active
     }
 
+    /// Whether the ring document has it.
+    #[must_use]
+    pub fn contains(&self, key: KeyId) -> bool {
+        self.seq(key).is_some()
+    }
+
     fn seq(&self, key: KeyId) -> Option<u32> {
         self.seqs.iter().find(|(id, _)| *id == key).map(|(_, seq)| *seq)
     }

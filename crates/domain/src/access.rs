@@ -1,0 +1,148 @@
+//! Is a genuine access token alive? The one judgement behind Introspect, whatever the token's format.
+
+use crate::error::{Cause, Ended};
+use crate::floors::Floors;
+use crate::id::{GrantId, TargetId};
+use crate::name::{ClientId, SessionId, Subject};
+use crate::revision::Born;
+use crate::target::{Salt, Target, token_id};
+use crate::time::Timestamp;
+
+/// What a genuine access token says of itself, as far as its life depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// Its place in the order of revocations.
+    pub born: Born,
+    /// When it expires.
+    pub exp: Timestamp,
+    /// The resources it is for.
+    pub audience: Vec<&'a str>,
+    /// The targets whose floors would end it.
+    pub targets: Vec<TargetId>,
+}
+
+/// Why an access token is not active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dead {
+    /// It reached its `exp`.
+    Expired,
+    /// A floor is above its `born`, or its grant was ended.
+    Ended(Ended),
+    /// The resource that asks is not among its audience.
+    Audience,
+}
+
+/// Judges at `now`, as seen by `resource` (none: by nobody in particular), under the floors of a view that is fresh enough.
+///
+/// `grant_ended` is what the grant's record says, where there is one.
+///
+/// # Errors
+/// Why it is not active.
+pub fn judge(
+    standing: &Standing<'_>,
+    now: Timestamp,
+    resource: Option<&str>,
+    grant_ended: Option<Ended>,
+    floors: &Floors,
+) -> Result<(), Dead> {
+    if let Some(raised) = floors.killing(&standing.targets, standing.born) {
+        return Err(Dead::Ended(raised.ended()));
+    }
+    match grant_ended {
+        // An evicted grant's access tokens run out by themselves.
+        None | Some(Ended { cause: Cause::Evicted, .. }) => {}
+        Some(ended) => return Err(Dead::Ended(ended)),
+    }
+    if now >= standing.exp {
+        return Err(Dead::Expired);
+    }
+    if resource.is_some_and(|asking| !standing.audience.contains(&asking)) {
+        return Err(Dead::Audience);
+    }
+    Ok(())
+}
+
+/// What a token belongs to: each of these is a target of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Belongs<'a> {
+    /// The token itself, by its `jti`.
+    pub jti: Option<&'a str>,
+    /// Its grant.
+    pub grant: Option<GrantId>,
+    /// Its session.
+    pub session: Option<&'a SessionId>,
+    /// Its subject; none for client credentials.
+    pub subject: Option<&'a Subject>,
+    /// Its client.
+    pub client: Option<&'a ClientId>,
+    /// The key that signed it.
+    pub kid: Option<&'a str>,
+}
+
+impl Belongs<'_> {
+    /// The ids of all its targets.
+    #[must_use]
+    pub fn targets(&self, salt: &Salt) -> Vec<TargetId> {
+        let mut targets = Vec::with_capacity(7);
+        targets.extend(self.jti.map(token_id));
+        targets.extend(self.grant.map(|grant| TargetId(grant.0)));
+        targets.extend(self.session.map(|session| Target::Session(session.clone()).id(salt)));
+        targets.extend(self.subject.map(|subject| Target::Subject(subject.clone()).id(salt)));
+        targets.extend(self.client.map(|client| Target::Client(client.clone()).id(salt)));
+        if let (Some(subject), Some(client)) = (self.subject, self.client) {
+            targets.push(Target::Consent(subject.clone(), client.clone()).id(salt));
+        }
+        targets.extend(self.kid.map(|kid| Target::SigningKey { kid: kid.to_owned() }.id(salt)));
+        targets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floors::Raised;
+    use crate::revision::{Floor, Revision};
+    use crate::target::{Reason, TargetKind};
+
+    fn standing() -> Standing<'static> {
+        Standing {
+            born: Born(100),
+            exp: Timestamp::from_secs(10),
+            audience: vec!["https://orders.internal"],
+            targets: vec![TargetId([1; 16]), TargetId([2; 16])],
+        }
+    }
+
+    fn floors(floor: Floor) -> Floors {
+        let mut floors = Floors::default();
+        floors.join(Raised {
+            target: TargetId([2; 16]),
+            floor,
+            kind: TargetKind::Subject,
+            reason: Reason::SignOut,
+            at: Timestamp::from_secs(5),
+            revision: Revision { micros: 101, random: 0 },
+        });
+        floors
+    }
+
+    #[test]
+    fn it_is_dead_if_some_floor_is_above_its_born_and_for_no_other_reason_but_its_end() {
+        let now = Timestamp::from_secs(9);
+        assert_eq!(judge(&standing(), now, None, None, &Floors::default()), Ok(()));
+        assert_eq!(judge(&standing(), now, None, None, &floors(Floor(100))), Ok(()));
+        assert!(matches!(judge(&standing(), now, None, None, &floors(Floor(101))), Err(Dead::Ended(_))));
+        assert!(matches!(judge(&standing(), now, None, None, &floors(Floor::INFINITE)), Err(Dead::Ended(_))));
+        assert_eq!(judge(&standing(), Timestamp::from_secs(10), None, None, &Floors::default()), Err(Dead::Expired));
+        assert_eq!(judge(&standing(), now, Some("https://payments.internal"), None, &Floors::default()), Err(Dead::Audience));
+        assert_eq!(judge(&standing(), now, Some("https://orders.internal"), None, &Floors::default()), Ok(()));
+    }
+
+    #[test]
+    fn an_evicted_grants_access_tokens_run_out_and_an_ended_ones_do_not() {
+        let now = Timestamp::from_secs(9);
+        let ended = |cause| Some(Ended { at: now, cause });
+        assert_eq!(judge(&standing(), now, None, ended(Cause::Evicted), &Floors::default()), Ok(()));
+        assert!(judge(&standing(), now, None, ended(Cause::Reuse), &Floors::default()).is_err());
+    }
+}

@@ -1,0 +1,215 @@
+//! What do we know? Typed, sealed records: their names, their TTLs, and the load-decide-swap loop.
+//!
+//! Lives here: grants, floors, clients, and the service's own documents. Must not live here: rules about them (`domain`),
+//! how bytes are kept (`store`), how they are sealed (`roots`).
+
+pub mod clients;
+pub mod documents;
+pub mod floors;
+pub mod grants;
+pub mod name;
+pub mod proto {
+    //! The messages of `proto/jeton/records/v1`, as generated.
+    tonic::include_proto!("jeton.records.v1");
+}
+pub mod codes;
+
+use crate::clock::Clock;
+use crate::roots::Roots;
+use crate::store::{Name, Read, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
+use crate::telemetry;
+use bytes::Bytes;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::id::Identity;
+use jeton_domain::time::{Millis, Timestamp};
+use prost::Message;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::Instrument as _;
+
+/// What is kept longer than the decision needs, so that a clock that differs a little finds no gap.
+pub const GRACE: Millis = Millis::from_secs(3_600);
+
+/// How often a lost race is run again before the request is given up as contended.
+const ATTEMPTS: u32 = 8;
+
+/// Records in a store, sealed under the ring of root keys. Cheap to clone.
+#[derive(Clone)]
+pub struct Records {
+    store: Arc<dyn Store>,
+    roots: Arc<Roots>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Records(..)")
+    }
+}
+
+/// A record as read: what it says, and the stamp that a swap must find.
+#[derive(Clone, Debug)]
+pub struct Held<T> {
+    /// What it says.
+    pub value: T,
+    stamp: Stamp,
+}
+
+/// What becomes of a record after a decision.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// It stays.
+    Keep,
+    /// It becomes this, forgotten after the given moment (none: never).
+    Write(T, Option<Timestamp>),
+}
+
+/// What a decision led to.
+#[derive(Debug)]
+pub struct Decided<D> {
+    /// The decision.
+    pub answer: D,
+    /// The records read after it, in order.
+    pub also: Vec<Option<Bytes>>,
+}
+
+impl Records {
+    /// Over a store, sealed under `roots`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, roots: Arc<Roots>, clock: Clock) -> Self {
+        Self { store, roots, clock }
+    }
+
+    /// The clock that expiry is decided on.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The root keys.
+    #[must_use]
+    pub const fn roots(&self) -> &Arc<Roots> {
+        &self.roots
+    }
+
+    /// The store below.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Reads several records.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn read<T: Message + Default>(&self, names: &[Name]) -> Result<(Vec<Option<Held<T>>>, Identity)> {
+        let Read { values, identity } =
+            self.store.get(names).instrument(telemetry::child("store.get")).await.map_err(unavailable)?;
+        let held = names.iter().zip(values).map(|(name, value)| self.open(name, value)).collect::<Result<_>>()?;
+        Ok((held, identity))
+    }
+
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn read_one<T: Message + Default>(&self, name: &Name) -> Result<(Option<Held<T>>, Identity)> {
+        let (mut held, identity) = self.read(std::slice::from_ref(name)).await?;
+        Ok((held.pop().flatten(), identity))
+    }
+
+    /// Loads (or takes what was loaded), decides, swaps, and reads `also` after the swap; on a lost race decides again,
+    /// at most eight times with jittered pauses. An unknown outcome of a swap is resolved by reading: one's own stamp is success.
+    ///
+    /// `decide` sees the record as it is now and the identity of the primary it came from.
+    ///
+    /// # Errors
+    /// What `decide` refuses with, `Contended`, the store.
+    pub async fn decide<T, D>(
+        &self,
+        name: &Name,
+        loaded: (Option<Held<T>>, Identity),
+        mut decide: impl FnMut(Option<&T>, Identity) -> Result<(Step<T>, D)>,
+        also: impl Fn(&D) -> Vec<Name>,
+    ) -> Result<Decided<D>>
+    where
+        T: Message + Default,
+    {
+        let (mut held, mut identity) = loaded;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(pause(attempt)).await;
+            }
+            let (step, answer) = {
+                let _span = telemetry::child("decide").entered();
+                decide(held.as_ref().map(|held| &held.value), identity)?
+            };
+            let names = also(&answer);
+            let Step::Write(value, expires_at) = step else {
+                let also = if names.is_empty() { Vec::new() } else { self.raw(&names).await? };
+                return Ok(Decided { answer, also });
+            };
+            let sealed = self.roots.seal(name.as_str(), &value.encode_to_vec())?;
+            let swap = Swap {
+                name: name.clone(),
+                expected: held.as_ref().map(|held| held.stamp),
+                value: Some(sealed.clone()),
+                expires_at,
+            };
+            match self.store.swap(&swap, &names).instrument(telemetry::child("store.swap")).await {
+                Ok((Swapped::Done, read)) => return Ok(Decided { answer, also: read.values }),
+                Ok((Swapped::Conflict(now), read)) => {
+                    held = self.open(name, now)?;
+                    identity = read.identity;
+                }
+                Err(lost) => {
+                    let read = self.store.get(std::slice::from_ref(name)).await.map_err(|_still_lost| unavailable(lost))?;
+                    let now = read.values.into_iter().next().flatten();
+                    if now.as_ref().and_then(stamp) == stamp(&sealed) {
+                        let also = if names.is_empty() { Vec::new() } else { self.raw(&names).await? };
+                        return Ok(Decided { answer, also });
+                    }
+                    held = self.open(name, now)?;
+                    identity = read.identity;
+                }
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Opens one record of a raw read.
+    ///
+    /// # Errors
+    /// `RecordUnreadable`, `RootKeyMissing`.
+    pub fn open<T: Message + Default>(&self, name: &Name, value: Option<Bytes>) -> Result<Option<Held<T>>> {
+        let Some(value) = value else { return Ok(None) };
+        let stamp = stamp(&value).ok_or_else(|| Error::RecordUnreadable("it is too short".into()))?;
+        let plain = self.roots.open(name.as_str(), &value)?;
+        let value = T::decode(plain.as_slice()).map_err(|_| Error::RecordUnreadable("it is not the expected message".into()))?;
+        Ok(Some(Held { value, stamp }))
+    }
+
+    async fn raw(&self, names: &[Name]) -> Result<Vec<Option<Bytes>>> {
+        Ok(self.store.get(names).instrument(telemetry::child("store.get")).await.map_err(unavailable)?.values)
+    }
+}
+
+/// What a store's refusal is to the domain: never `absent`, never `revoked`.
+#[must_use]
+pub fn unavailable(error: StoreError) -> Error {
+    Error::StoreUnavailable(error.to_string())
+}
+
+fn stamp(value: &Bytes) -> Option<Stamp> {
+    value.get(..STAMP_BYTES)?.try_into().ok()
+}
+
+/// Between 0 and 2^attempt milliseconds.
+fn pause(attempt: u32) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness the pause is merely not jittered.
+    let _ = aws_lc_rs::rand::fill(&mut random).is_ok();
+    let most = 1_000_u64 << attempt.min(7);
+    Duration::from_micros(u64::from(u16::from_be_bytes(random)) * most / u64::from(u16::MAX))
+}

@@ -1,0 +1,182 @@
+//! The service's own few documents, which have no TTL: the ring of root keys, the salt, the ceilings, the signing keys.
+
+use crate::records::proto::{CeilingRecord, RingRecord, RootKey, SaltRecord, SigningRecord};
+use crate::records::{Held, Records, Step, name, unavailable};
+use crate::store::{STAMP_BYTES, Swap, Swapped};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use jeton_domain::error::{Error, Result};
+use jeton_domain::id::KeyId;
+use jeton_domain::ring::RingOrder;
+use jeton_domain::secret::Secret;
+use jeton_domain::target::Salt;
+use jeton_domain::time::Millis;
+use prost::Message as _;
+
+/// The state of a root key that proves nothing any more.
+const BURNT: u32 = 2;
+/// The state of a root key in use.
+const IN_USE: u32 = 1;
+
+/// The longest lifetimes that were ever handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Of access tokens.
+    pub access_token: Millis,
+    /// Of grants.
+    pub grant: Millis,
+}
+
+impl Records {
+    /// Registers this replica's root keys and learns the order of all. Not sealed: who lacks a key must be able to see that.
+    ///
+    /// # Errors
+    /// `RecordUnreadable` where a key of the same id is another key; the store.
+    pub async fn register_ring(&self) -> Result<()> {
+        let name = name::ring();
+        loop {
+            let read = self.store.get(std::slice::from_ref(&name)).await.map_err(unavailable)?;
+            let held = read.values.into_iter().next().flatten();
+            let mut ring = match &held {
+                Some(bytes) => RingRecord::decode(bytes.get(STAMP_BYTES..).unwrap_or_default())
+                    .map_err(|_| Error::RecordUnreadable("the ring document is garbled".into()))?,
+                None => RingRecord::default(),
+            };
+            if !self.join_ring(&mut ring)? {
+                return self.learn_order(&ring);
+            }
+            let mut value = BytesMut::from(&unsealed_stamp()?[..]);
+            value.put_slice(&ring.encode_to_vec());
+            let swap = Swap {
+                name: name.clone(),
+                expected: held.as_ref().and_then(|held| held.get(..STAMP_BYTES)?.try_into().ok()),
+                value: Some(value.freeze()),
+                expires_at: None,
+            };
+            if let (Swapped::Done, _) = self.store.swap(&swap, &[]).await.map_err(unavailable)? {
+                return self.learn_order(&ring);
+            }
+        }
+    }
+
+    /// Adds this replica's keys where they are new, oldest first, so that the first of the ring is the newest. Whether anything was added.
+    fn join_ring(&self, ring: &mut RingRecord) -> Result<bool> {
+        let mut added = false;
+        let ids: Vec<KeyId> = self.roots.ids().collect();
+        for id in ids.into_iter().rev() {
+            let check = self.roots.check(id).ok_or_else(|| Error::Internal("a root key has no check value".into()))?;
+            match ring.keys.iter().find(|key| key.id == id.0) {
+                Some(known) if known.check == check => {}
+                Some(_) => {
+                    return Err(Error::RecordUnreadable(format!(
+                        "root key `{id}` is another key than the store knows by that id"
+                    )));
+                }
+                None => {
+                    let seq = ring.keys.iter().map(|key| key.seq).max().unwrap_or(0).saturating_add(1);
+                    ring.keys.push(RootKey { id: id.0.to_vec(), check: check.to_vec(), seq, state: IN_USE });
+                    added = true;
+                }
+            }
+        }
+        Ok(added)
+    }
+
+    fn learn_order(&self, ring: &RingRecord) -> Result<()> {
+        let id = |key: &RootKey| {
+            KeyId::from_slice(&key.id).ok_or_else(|| Error::RecordUnreadable("a root key's id is garbled".into()))
+        };
+        let seqs = ring.keys.iter().map(|key| Ok((id(key)?, key.seq))).collect::<Result<_>>()?;
+        let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(id).collect::<Result<_>>()?;
+        self.roots.set_order(RingOrder::new(self.roots.active(), seqs), burnt);
+        Ok(())
+    }
+
+    /// The salt of target ids; made at the first start.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn salt(&self) -> Result<Salt> {
+        let mut fresh = [0; 32];
+        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| Error::Internal("the system has no randomness".into()))?;
+        let name = name::salt();
+        let loaded = self.read_one::<SaltRecord>(&name).await?;
+        let decided = self
+            .decide(
+                &name,
+                loaded,
+                |held, _| match held {
+                    Some(held) => Ok((Step::Keep, held.salt.clone())),
+                    None => Ok((Step::Write(SaltRecord { salt: fresh.to_vec() }, None), fresh.to_vec())),
+                },
+                |_| Vec::new(),
+            )
+            .await?;
+        let salt = decided.answer.try_into().map_err(|_| Error::RecordUnreadable("the salt has another length".into()))?;
+        Ok(Secret::new(salt))
+    }
+
+    /// Raises the ceilings to at least these, and answers what they are.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn raise_ceilings(&self, least: Ceilings) -> Result<Ceilings> {
+        let name = name::ceilings();
+        let loaded = self.read_one::<CeilingRecord>(&name).await?;
+        let decided = self
+            .decide(
+                &name,
+                loaded,
+                |held, _| {
+                    let held = held.copied().unwrap_or_default();
+                    let raised = CeilingRecord {
+                        access_token: held.access_token.max(least.access_token.get()),
+                        grant: held.grant.max(least.grant.get()),
+                    };
+                    let step = if raised == held { Step::Keep } else { Step::Write(raised, None) };
+                    Ok((step, raised))
+                },
+                |_| Vec::new(),
+            )
+            .await?;
+        let CeilingRecord { access_token, grant } = decided.answer;
+        Ok(Ceilings { access_token: Millis::new(access_token), grant: Millis::new(grant) })
+    }
+
+    /// The signing keys, where there are any yet.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn signing_keys(&self) -> Result<(Option<Held<SigningRecord>>, jeton_domain::id::Identity)> {
+        self.read_one(&name::signing()).await
+    }
+
+    /// Changes the signing keys: `change` answers what they become, or none where they stay. Answers what they are then.
+    ///
+    /// # Errors
+    /// What `change` refuses with; the store.
+    pub async fn change_signing_keys(
+        &self,
+        mut change: impl FnMut(Option<&SigningRecord>) -> Result<Option<SigningRecord>>,
+    ) -> Result<SigningRecord> {
+        let loaded = self.signing_keys().await?;
+        let decided = self
+            .decide(
+                &name::signing(),
+                loaded,
+                |held, _| match change(held)? {
+                    Some(changed) => Ok((Step::Write(changed.clone(), None), changed)),
+                    None => Ok((Step::Keep, held.cloned().unwrap_or_default())),
+                },
+                |_| Vec::new(),
+            )
+            .await?;
+        Ok(decided.answer)
+    }
+}
+
+/// The front of a value that is not sealed: no root key, a random stamp.
+fn unsealed_stamp() -> Result<Bytes> {
+    let mut stamp = [0; STAMP_BYTES];
+    aws_lc_rs::rand::fill(&mut stamp).map_err(|_| Error::Internal("the system has no randomness".into()))?;
+    Ok(Bytes::copy_from_slice(&stamp))
+}

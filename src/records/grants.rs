@@ -1,0 +1,352 @@
+//! Grants: one record each, and the list of each subject.
+
+use crate::records::codes::{cause, cause_code, grant_type, grant_type_code};
+use crate::records::unavailable;
+use crate::records::{Decided, GRACE, Held, Records, Step, name, proto};
+use crate::store::{Add, Member, Name, Swap, Swapped};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use jeton_domain::error::{Ended, Error, Result};
+use jeton_domain::grant::{Binding, Code, Grant, Lineage, SignIn};
+use jeton_domain::id::{GrantId, Identity, KeyId, RequestHash, TargetId};
+use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
+use jeton_domain::revision::Born;
+use jeton_domain::scope::Scopes;
+use jeton_domain::secret::Secret;
+use jeton_domain::time::{Millis, Timestamp};
+use serde_json::{Map, Value};
+
+/// What the store knows of a grant's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The grant, living or ended.
+    Grant(Box<Grant>),
+    /// Only that it ended: a revocation was settled before the grant was written.
+    OnlyEnded(Ended),
+}
+
+impl Known {
+    /// The grant, where more is known than its end.
+    #[must_use]
+    pub fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::Grant(grant) => Some(grant),
+            Self::OnlyEnded(_) => None,
+        }
+    }
+}
+
+/// A grant as loaded, to be decided over.
+#[derive(Debug)]
+pub struct LoadedGrant {
+    held: Option<Held<proto::GrantRecord>>,
+    identity: Identity,
+    /// What it says.
+    pub known: Option<Known>,
+}
+
+/// How many bytes at the front of a list's member tell the client.
+const CLIENT_TAG_BYTES: usize = 8;
+
+/// A grant in its subject's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The front of the client's target id.
+    pub client_tag: [u8; CLIENT_TAG_BYTES],
+    /// The grant.
+    pub id: GrantId,
+    /// When it leaves the list.
+    pub expires_at: Timestamp,
+}
+
+impl Records {
+    /// Reads a grant.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn grant(&self, id: GrantId) -> Result<LoadedGrant> {
+        let (held, identity) = self.read_one::<proto::GrantRecord>(&name::grant(id)).await?;
+        let known = held.as_ref().map(|held| decode(id, &held.value)).transpose()?;
+        Ok(LoadedGrant { held, identity, known })
+    }
+
+    /// Reads several grants, in order.
+    ///
+    /// # Errors
+    /// As `grant`.
+    pub async fn grants(&self, ids: &[GrantId]) -> Result<Vec<Option<Known>>> {
+        let names: Vec<Name> = ids.iter().map(|id| name::grant(*id)).collect();
+        let (held, _) = self.read::<proto::GrantRecord>(&names).await?;
+        ids.iter().zip(held).map(|(id, held)| held.map(|held| decode(*id, &held.value)).transpose()).collect()
+    }
+
+    /// Writes a new grant, and reads `also` after it. False where a record is there already: only creates.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn create_grant(&self, grant: &Grant, keep_until: Timestamp, also: &[Name]) -> Result<(bool, Vec<Option<Bytes>>)> {
+        let name = name::grant(grant.id);
+        let sealed = self.roots.seal(name.as_str(), &prost::Message::encode_to_vec(&encode(grant)))?;
+        let swap = Swap { name, expected: None, value: Some(sealed.clone()), expires_at: Some(keep_until) };
+        let (swapped, read) = self.store.swap(&swap, also).await.map_err(unavailable)?;
+        Ok((matches!(swapped, Swapped::Done), read.values))
+    }
+
+    /// Decides over a grant that was loaded, swaps, and reads `also` after it; on a lost race decides again.
+    ///
+    /// # Errors
+    /// What `decide` refuses with, `Contended`, the store.
+    pub async fn decide_grant<D>(
+        &self,
+        id: GrantId,
+        loaded: LoadedGrant,
+        access_token_ceiling: Millis,
+        mut decide: impl FnMut(Option<&Known>, Identity) -> Result<(Option<Grant>, D)>,
+        also: impl Fn(&D) -> Vec<Name>,
+    ) -> Result<Decided<D>> {
+        self.decide(
+            &name::grant(id),
+            (loaded.held, loaded.identity),
+            |held, identity| {
+                let known = held.map(|held| decode(id, held)).transpose()?;
+                let (changed, answer) = decide(known.as_ref(), identity)?;
+                let step = changed
+                    .map_or(Step::Keep, |grant| Step::Write(encode(&grant), Some(keep_until(&grant, access_token_ceiling))));
+                Ok((step, answer))
+            },
+            also,
+        )
+        .await
+    }
+
+    /// Writes into a grant's record that it ended, also where none exists yet; the first end stays. Answers the grant where it was living.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn end_grant(&self, id: GrantId, ended: Ended, keep_until: Timestamp) -> Result<Option<Grant>> {
+        let loaded = self.grant(id).await?;
+        let decided = self
+            .decide(
+                &name::grant(id),
+                (loaded.held, loaded.identity),
+                |held, _| {
+                    let record = proto::Ended { at: ended.at.millis(), cause: cause_code(ended.cause).into() };
+                    match held {
+                        Some(held) if held.ended.is_some() => Ok((Step::Keep, None)),
+                        Some(held) => {
+                            let was = decode(id, held)?.grant().cloned();
+                            let until = was.as_ref().map_or(keep_until, |grant| keep_until.max(grant.expires_at().plus(GRACE)));
+                            Ok((Step::Write(proto::GrantRecord { ended: Some(record), ..held.clone() }, Some(until)), was))
+                        }
+                        None => Ok((
+                            Step::Write(proto::GrantRecord { ended: Some(record), ..Default::default() }, Some(keep_until)),
+                            None,
+                        )),
+                    }
+                },
+                |_| Vec::new(),
+            )
+            .await?;
+        Ok(decided.answer)
+    }
+
+    /// Puts a grant into its subject's list, and answers those that had to make room.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn list_grant(
+        &self,
+        subject: TargetId,
+        listed: &Listed,
+        client_cap: usize,
+        subject_cap: usize,
+    ) -> Result<Vec<Listed>> {
+        let add = Add {
+            list: name::grants_of(subject),
+            member: member(listed),
+            group_bytes: CLIENT_TAG_BYTES,
+            group_cap: client_cap,
+            list_cap: subject_cap,
+        };
+        let fell_out = self.store.list_add(&add).await.map_err(unavailable)?;
+        fell_out.iter().map(read_member).collect()
+    }
+
+    /// Takes a grant out of its subject's list.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn unlist_grant(&self, subject: TargetId, listed: &Listed) -> Result<()> {
+        self.store.list_remove(&name::grants_of(subject), &[member(listed).bytes]).await.map_err(unavailable)
+    }
+
+    /// A page of a subject's list, those that end first first.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn listed_grants(&self, subject: TargetId, after: Option<&Listed>, limit: usize) -> Result<Vec<Listed>> {
+        let after = after.map(member);
+        let members = self.store.list(&name::grants_of(subject), after.as_ref(), limit).await.map_err(unavailable)?;
+        members.iter().map(read_member).collect()
+    }
+}
+
+/// Until when a grant's record must be kept: past its end, and past every opaque token that points into it.
+#[must_use]
+pub fn keep_until(grant: &Grant, access_token_ceiling: Millis) -> Timestamp {
+    grant.expires_at().plus(access_token_ceiling).plus(GRACE)
+}
+
+/// How a client's grants are told apart in a subject's list.
+#[must_use]
+pub const fn client_tag(client: TargetId) -> [u8; CLIENT_TAG_BYTES] {
+    let TargetId([a, b, c, d, e, f, g, h, ..]) = client;
+    [a, b, c, d, e, f, g, h]
+}
+
+fn member(listed: &Listed) -> Member {
+    let mut bytes = BytesMut::with_capacity(24);
+    bytes.put_slice(&listed.client_tag);
+    bytes.put_slice(&listed.id.0);
+    Member { bytes: bytes.freeze(), expires_at: listed.expires_at }
+}
+
+fn read_member(member: &Member) -> Result<Listed> {
+    let (tag, id) = member.bytes.split_at_checked(CLIENT_TAG_BYTES).unwrap_or_default();
+    match (tag.try_into(), GrantId::from_slice(id)) {
+        (Ok(client_tag), Some(id)) => Ok(Listed { client_tag, id, expires_at: member.expires_at }),
+        _ => Err(Error::RecordUnreadable("a list of grants is garbled".into())),
+    }
+}
+
+fn encode(grant: &Grant) -> proto::GrantRecord {
+    let lineage = &grant.lineage;
+    let (jkt, x5t) = match grant.binding {
+        Some(Binding::Jkt(thumbprint)) => (thumbprint.to_vec(), Vec::new()),
+        Some(Binding::X5t(thumbprint)) => (Vec::new(), thumbprint.to_vec()),
+        None => Default::default(),
+    };
+    let since_created = |at: Timestamp| at.since(grant.created_at).get();
+    proto::GrantRecord {
+        ended: grant.ended.map(|ended| proto::Ended { at: ended.at.millis(), cause: cause_code(ended.cause).into() }),
+        subject: grant.subject.to_string(),
+        client: grant.client.to_string(),
+        session: grant.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+        scopes: grant.scopes.iter().map(str::to_owned).collect(),
+        resources: grant.resources.iter().map(ToString::to_string).collect(),
+        auth_time: grant.sign_in.auth_time.map_or(0, Timestamp::millis),
+        acr: grant.sign_in.acr.clone().unwrap_or_default(),
+        amr: grant.sign_in.amr.clone(),
+        method: grant_type_code(grant.sign_in.method).into(),
+        jkt,
+        x5t,
+        born: grant.born.0,
+        created_at: grant.created_at.millis(),
+        idle: grant.idle.get(),
+        absolute: since_created(grant.absolute_end),
+        nonce: grant.nonce.expose().to_vec(),
+        refreshable: lineage.refreshable,
+        newest: lineage.newest,
+        parent: lineage.parent,
+        arrived: lineage.arrived,
+        reported: lineage.reported,
+        handed_after: if lineage.handed_at == Timestamp::NEVER { 0 } else { since_created(lineage.handed_at).saturating_add(1) },
+        used_after: since_created(lineage.used_at),
+        key: lineage.key.0.to_vec(),
+        key_since: lineage.key_since,
+        request: lineage.request.map(|hash| hash.0.to_vec()).unwrap_or_default(),
+        identity: lineage.identity.0.to_vec(),
+        code: lineage.code.as_ref().map(|code| proto::Code {
+            until: code.until.millis(),
+            challenge: code.challenge.map(Vec::from).unwrap_or_default(),
+            redirect_uri: code.redirect_uri.as_deref().unwrap_or_default().to_owned(),
+        }),
+        authorization_details: json(&grant.authorization_details, grant.authorization_details.is_empty()),
+        access_claims: json(&grant.access_claims, grant.access_claims.is_empty()),
+        id_claims: json(&grant.id_claims, grant.id_claims.is_empty()),
+        tokens_revoked: grant.tokens_revoked.into(),
+    }
+}
+
+fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
+    let ended = match record.ended {
+        Some(ended) => Some(Ended { at: Timestamp::from_millis(ended.at), cause: cause(ended.cause)? }),
+        None => None,
+    };
+    if let (Some(ended), true) = (ended, record.subject.is_empty()) {
+        return Ok(Known::OnlyEnded(ended));
+    }
+    let created_at = Timestamp::from_millis(record.created_at);
+    let after_created = |millis: u64| created_at.plus(Millis::new(millis));
+    let garbled = |_| Error::RecordUnreadable("a grant's record is garbled".into());
+    let bytes = |_| Error::RecordUnreadable("a grant's record has a field of the wrong length".into());
+    Ok(Known::Grant(Box::new(Grant {
+        id,
+        subject: Subject::parse("sub", &record.subject).map_err(garbled)?,
+        client: ClientId::parse("client_id", &record.client).map_err(garbled)?,
+        session: some(&record.session).map(|session| SessionId::parse("sid", session)).transpose().map_err(garbled)?,
+        scopes: record.scopes.iter().map(|scope| scope.as_str().into()).collect::<Scopes>(),
+        resources: record.resources.iter().map(|id| ResourceId::parse("resource", id)).collect::<Result<_>>().map_err(garbled)?,
+        sign_in: SignIn {
+            auth_time: (record.auth_time > 0).then(|| Timestamp::from_millis(record.auth_time)),
+            acr: some(&record.acr).map(str::to_owned),
+            amr: record.amr.clone(),
+            method: grant_type(record.method)?,
+        },
+        binding: match (record.jkt.as_slice(), record.x5t.as_slice()) {
+            ([], []) => None,
+            (jkt, []) => Some(Binding::Jkt(jkt.try_into().map_err(bytes)?)),
+            (_, x5t) => Some(Binding::X5t(x5t.try_into().map_err(bytes)?)),
+        },
+        born: Born(record.born),
+        created_at,
+        idle: Millis::new(record.idle),
+        absolute_end: after_created(record.absolute),
+        nonce: Secret::new(record.nonce.as_slice().try_into().map_err(bytes)?),
+        lineage: Lineage {
+            refreshable: record.refreshable,
+            newest: record.newest,
+            parent: record.parent,
+            arrived: record.arrived,
+            reported: record.reported,
+            handed_at: record.handed_after.checked_sub(1).map_or(Timestamp::NEVER, after_created),
+            used_at: after_created(record.used_after),
+            key: KeyId(record.key.as_slice().try_into().map_err(bytes)?),
+            key_since: record.key_since,
+            request: if record.request.is_empty() {
+                None
+            } else {
+                Some(RequestHash(record.request.as_slice().try_into().map_err(bytes)?))
+            },
+            identity: Identity(record.identity.as_slice().try_into().map_err(bytes)?),
+            code: record.code.as_ref().map(code).transpose()?,
+        },
+        ended,
+        authorization_details: read_json::<Vec<Value>>(&record.authorization_details)?,
+        access_claims: read_json::<Map<String, Value>>(&record.access_claims)?,
+        id_claims: read_json::<Map<String, Value>>(&record.id_claims)?,
+        tokens_revoked: u8::try_from(record.tokens_revoked).unwrap_or(u8::MAX),
+    })))
+}
+
+fn code(code: &proto::Code) -> Result<Code> {
+    let challenge = match code.challenge.as_slice() {
+        [] => None,
+        bytes => Some(bytes.try_into().map_err(|_| Error::RecordUnreadable("a code's challenge is garbled".into()))?),
+    };
+    Ok(Code { until: Timestamp::from_millis(code.until), challenge, redirect_uri: some(&code.redirect_uri).map(Into::into) })
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn json(value: &impl serde::Serialize, empty: bool) -> String {
+    if empty { String::new() } else { serde_json::to_string(value).unwrap_or_default() }
+}
+
+fn read_json<T: Default + serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    if text.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_str(text).map_err(|_| Error::RecordUnreadable("a grant's claims are garbled".into()))
+}

@@ -1,0 +1,77 @@
+//! The names of everything in the store. The part in braces places a name in Redis Cluster: what belongs to a subject lies together.
+//!
+//! Pinned by golden vectors: a name never changes.
+
+use crate::store::Name;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::id::{GrantId, TargetId};
+
+/// A grant's record.
+#[must_use]
+pub fn grant(id: GrantId) -> Name {
+    placed(id.slot(), 'g', &id.0)
+}
+
+/// The list of a subject's grants.
+#[must_use]
+pub fn grants_of(subject: TargetId) -> Name {
+    placed(slot(subject), 'l', &subject.0)
+}
+
+/// A target's floor record.
+#[must_use]
+pub fn floor(target: TargetId) -> Name {
+    placed(slot(target), 'f', &target.0)
+}
+
+/// The ring document.
+#[must_use]
+pub fn ring() -> Name {
+    Name::new("jeton:{ring}")
+}
+
+/// The salt document.
+#[must_use]
+pub fn salt() -> Name {
+    Name::new("jeton:{salt}")
+}
+
+/// The signing keys.
+#[must_use]
+pub fn signing() -> Name {
+    Name::new("jeton:{signing}")
+}
+
+/// The ceilings.
+#[must_use]
+pub fn ceilings() -> Name {
+    Name::new("jeton:{ceilings}")
+}
+
+const fn slot(target: TargetId) -> [u8; 2] {
+    let TargetId([a, b, ..]) = target;
+    [a, b]
+}
+
+fn placed([a, b]: [u8; 2], kind: char, id: &[u8; 16]) -> Name {
+    Name::new(&format!("jeton:{{{a:02x}{b:02x}}}:{kind}:{}", URL_SAFE_NO_PAD.encode(id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_they_always_were() {
+        let id = [0xab, 0x12, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        assert_eq!(grant(GrantId(id)).as_str(), "jeton:{ab12}:g:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(grants_of(TargetId(id)).as_str(), "jeton:{ab12}:l:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(floor(TargetId(id)).as_str(), "jeton:{ab12}:f:qxICAwQFBgcICQoLDA0ODw");
+        let documents = [ring(), salt(), signing(), ceilings()];
+        assert_eq!(
+            documents.each_ref().map(Name::as_str),
+            ["jeton:{ring}", "jeton:{salt}", "jeton:{signing}", "jeton:{ceilings}"]
+        );
+    }
+}
