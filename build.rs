@@ -19,6 +19,10 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         .bytes(".jeton.v1.CacheAdvice")
         .build_client(true)
         .compile_fds(api)?;
-    tonic_prost_build::configure().build_client(false).build_server(false).compile_fds(protox::compile(RECORDS, ["proto"])?)?;
+    tonic_prost_build::configure()
+        .skip_debug([".jeton.records.v1.SigningKey"])
+        .build_client(false)
+        .build_server(false)
+        .compile_fds(protox::compile(RECORDS, ["proto"])?)?;
     Ok(())
 }

@@ -2,14 +2,18 @@
 //!
 //! The rooms and what each may name: `ARCHITECTURE.md`, checked by `tests/architecture.rs`.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod floors;
 pub mod records;
 pub mod roots;
 pub mod service;
+pub mod signing;
 pub mod store;
 pub mod telemetry;
+pub mod tokens;
 
 /// The API as generated from `proto/jeton/v1`.
 pub mod api {

@@ -147,8 +147,7 @@ impl Records {
             };
             let names = also(&answer);
             let Step::Write(value, expires_at) = step else {
-                let also = if names.is_empty() { Vec::new() } else { self.raw(&names).await? };
-                return Ok(Decided { answer, also });
+                return Ok(Decided { answer, also: self.read_raw(&names).await? });
             };
             let sealed = self.roots.seal(name.as_str(), &value.encode_to_vec())?;
             let swap = Swap {
@@ -167,8 +166,7 @@ impl Records {
                     let read = self.store.get(std::slice::from_ref(name)).await.map_err(|_still_lost| unavailable(lost))?;
                     let now = read.values.into_iter().next().flatten();
                     if now.as_ref().and_then(stamp) == stamp(&sealed) {
-                        let also = if names.is_empty() { Vec::new() } else { self.raw(&names).await? };
-                        return Ok(Decided { answer, also });
+                        return Ok(Decided { answer, also: self.read_raw(&names).await? });
                     }
                     held = self.open(name, now)?;
                     identity = read.identity;
@@ -190,7 +188,14 @@ impl Records {
         Ok(Some(Held { value, stamp }))
     }
 
-    async fn raw(&self, names: &[Name]) -> Result<Vec<Option<Bytes>>> {
+    /// Reads several records as they are, in order; `open` and `killing_floor` read them.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn read_raw(&self, names: &[Name]) -> Result<Vec<Option<Bytes>>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
         Ok(self.store.get(names).instrument(telemetry::child("store.get")).await.map_err(unavailable)?.values)
     }
 }

@@ -3,22 +3,84 @@
 //! Lives here: the order of steps of each operation and what it needs of the rooms below. Must not live here: rules of
 //! the domain, words of a transport (protobuf, HTTP, status codes), formats of tokens or records.
 
+mod examine;
 pub mod explain;
 pub mod grants;
+mod hand_out;
 pub mod introspect;
 pub mod issue;
 pub mod keys;
 pub mod refresh;
 pub mod revoke;
 
+use crate::clock::Clock;
+use crate::floors::Alive;
+use crate::records::Records;
+use crate::records::clients::Registry;
+use crate::signing::Signing;
+use crate::tokens::Tokens;
+use jeton_domain::client::Client;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::grant::Proof;
+use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
+use jeton_domain::time::Millis;
+use std::fmt;
+use std::sync::Arc;
 
 pub use crate::store::Durability;
 
 /// The operations. One for the process; cheap to share behind an `Arc`.
-#[derive(Debug)]
-pub struct Service {}
+pub struct Service {
+    clock: Clock,
+    records: Records,
+    alive: Arc<Alive>,
+    tokens: Tokens,
+    signing: Arc<Signing>,
+    registry: Registry,
+    terms: Terms,
+    reload: keys::Reload,
+}
+
+/// What the operations hold to beside clients and resources.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Who issues: the `iss` claim, and the audience of a token that is for no resource.
+    pub issuer: ResourceId,
+    /// How long after a hand-out the same request is answered again.
+    pub overlap: Millis,
+    /// How long an answer of Introspect may be reused without asking again.
+    pub max_staleness: Millis,
+    /// The most grants of a subject with all clients together.
+    pub grants_per_subject: usize,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Service(..)")
+    }
+}
+
+impl Service {
+    /// Over the rooms below.
+    #[must_use]
+    pub fn new(alive: Arc<Alive>, records: Records, tokens: Tokens, signing: Arc<Signing>, registry: Registry, terms: Terms) -> Self {
+        Self { clock: records.clock().clone(), records, alive, tokens, signing, registry, terms, reload: keys::Reload::default() }
+    }
+
+    /// The client, having proved who it is, and what else the holder proved.
+    fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<(&Client, Proof)> {
+        if credentials.dpop.is_some() {
+            return Err(Error::invalid(
+                "client_authentication.dpop_proof",
+                "cannot be verified by this version: bind to a certificate, or leave the tokens unbound",
+            ));
+        }
+        let client = self.registry.authenticate(id, credentials.secret.as_ref(), credentials.assertion.is_some())?;
+        Ok((client, Proof { jkt: None, x5t: credentials.certificate }))
+    }
+}
 
 /// How a client proves who it is. All absent for a public client.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +93,14 @@ pub struct Credentials {
     pub certificate: Option<[u8; 32]>,
     /// A DPoP proof (RFC 9449). Refused until proofs can be verified here.
     pub dpop: Option<SecretText>,
+}
+
+impl Credentials {
+    /// Whether nothing is given that proves who the client is.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.secret.is_none() && self.assertion.is_none() && self.certificate.is_none() && self.dpop.is_none()
+    }
 }
 
 /// How fresh the knowledge of revocations behind an answer must be.

@@ -1,6 +1,7 @@
 //! Settling: writing floors where Refresh finds them when the log has forgotten. Idempotent, by any replica, in the background.
 
 use crate::floors::{Alive, PAGE, entry};
+use crate::records::documents::Ceilings;
 use crate::records::{GRACE, unavailable};
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
@@ -16,7 +17,11 @@ impl Alive {
     /// # Errors
     /// The store; what was settled until then stays so.
     pub async fn settle(&self) -> Result<u64> {
-        self.caught_up().await?;
+        let caught = self.caught_up().await?;
+        if caught.head == self.read().settled {
+            return self.forget().await.map(|()| 0);
+        }
+        let ceilings = self.records.raise_ceilings(self.ceilings).await?;
         let mut cursor = self.read().settled;
         let mut settled = 0_u64;
         loop {
@@ -24,7 +29,7 @@ impl Alive {
             let Some(last) = page.entries.last().map(|last| last.revision) else { break };
             let unsettled = page.entries.iter().filter(|logged| logged.revision > page.settled);
             for logged in unsettled {
-                self.settle_one(&entry::decode(logged)?).await?;
+                self.settle_one(&entry::decode(logged)?, ceilings).await?;
                 settled = settled.saturating_add(1);
             }
             if last > page.settled && !self.store.settle(last).await.map_err(unavailable)? {
@@ -39,7 +44,7 @@ impl Alive {
         Ok(settled)
     }
 
-    async fn settle_one(&self, raised: &Raised) -> Result<()> {
+    async fn settle_one(&self, raised: &Raised, ceilings: Ceilings) -> Result<()> {
         let now = self.clock.now();
         match raised.kind {
             // No access token outlives the horizon, and the log keeps it for that long.
@@ -52,7 +57,7 @@ impl Alive {
                 self.records.end_grant(id, raised.ended(), keep_until).await.map(|_was| ())
             }
             TargetKind::Session | TargetKind::Subject | TargetKind::Client | TargetKind::Consent => {
-                let keep_until = now.plus(self.ceilings.grant.max(self.horizon())).plus(GRACE);
+                let keep_until = now.plus(ceilings.grant.max(self.horizon())).plus(GRACE);
                 self.records.raise_floor(raised, keep_until).await
             }
         }

@@ -56,10 +56,7 @@ impl Records {
     /// # Errors
     /// The store; `RecordUnreadable`, `RootKeyMissing`.
     pub async fn read_killing_floor(&self, targets: &[TargetId], born: Born) -> Result<Option<Raised>> {
-        if targets.is_empty() {
-            return Ok(None);
-        }
-        let values = self.raw(&names(targets)).await?;
+        let values = self.read_raw(&names(targets)).await?;
         self.killing_floor(targets, values, born)
     }
 }

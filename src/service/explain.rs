@@ -1,13 +1,14 @@
 //! Explain: exactly why a token is or is not active, for the operator.
 
 use crate::service::Service;
+use crate::service::examine::Examined;
 use crate::service::grants::GrantState;
-use jeton_domain::error::{Cause, Error, Expiry, Result, Unmet};
+use jeton_domain::error::{Cause, Expiry, Result, Unmet};
 use jeton_domain::id::Generation;
 use jeton_domain::name::ResourceId;
 use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
-use jeton_domain::time::Timestamp;
+use jeton_domain::time::{Millis, Timestamp};
 
 /// What kind of token it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,86 @@ impl Service {
     ///
     /// # Errors
     /// The store. A token that is not active is no error.
-    pub async fn explain(&self, _token: SecretText, _resource: Option<ResourceId>) -> Result<Explanation> {
-        Err(Error::Internal("not built".into()))
+    pub async fn explain(&self, token: SecretText, resource: Option<ResourceId>) -> Result<Explanation> {
+        let (caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
+        let Examined { kind, generation, grant, verdict } = self.judge(looked, resource.as_ref()).await?;
+        let grant = match grant {
+            Some(grant) => Some(self.state(*grant).await?),
+            None => None,
+        };
+        let newest = grant.as_ref().map_or(0, |state| state.grant.lineage.newest);
+        let now = self.clock.now();
+        let (why_not, ended_at, text) = match verdict {
+            Ok(says) => (None, None, active_text(kind, generation, newest, Timestamp::from_secs(says.exp), now)),
+            Err((why, at)) => {
+                let text = dead_text(kind, &why, generation, newest, at, now);
+                (Some(why), at, text)
+            }
+        };
+        Ok(Explanation { kind, why_not, text, generation, newest, ended_at, grant, revision: caught.head })
+    }
+}
+
+fn active_text(kind: TokenKind, generation: Generation, newest: Generation, exp: Timestamp, now: Timestamp) -> String {
+    let left = spelled(exp.since(now));
+    match kind {
+        TokenKind::Refresh if generation < newest => format!(
+            "active: generation {generation} of {newest}, still accepted because the reply that carried a newer one may be lost; the grant expires in {left}"
+        ),
+        TokenKind::Refresh => format!("active: generation {generation} of {newest}; expires in {left} if it is not used"),
+        _ => format!("active: expires in {left}"),
+    }
+}
+
+fn dead_text(kind: TokenKind, why: &WhyNot, generation: Generation, newest: Generation, at: Option<Timestamp>, now: Timestamp) -> String {
+    let ago = at.map(|at| format!(" {} ago", spelled(now.since(at)))).unwrap_or_default();
+    match why {
+        WhyNot::Malformed => "not a token of ours: its form, length or checksum is wrong; perhaps it was cut when it was copied".into(),
+        WhyNot::NotGenuine => "not genuine: its signature or tag does not prove it, or the key that made it proves nothing any more".into(),
+        WhyNot::Unknown => "no such grant is known: it expired and was forgotten, or it belongs to another deployment".into(),
+        WhyNot::GrantExpired(Expiry::Idle) => format!("expired: its grant was not used for the idle lifetime, which ended{ago}"),
+        WhyNot::GrantExpired(Expiry::Absolute) => format!("expired: its grant reached its absolute lifetime{ago}; the user must sign in again"),
+        WhyNot::GrantExpired(Expiry::Code) => format!("expired: the authorization code was not redeemed in time{ago}"),
+        WhyNot::Expired => format!("expired: it reached its `exp`{ago}"),
+        WhyNot::Rotated => format!(
+            "rotated away: generation {generation} of {newest}; presenting it to Refresh would be taken as reuse and end the grant"
+        ),
+        WhyNot::Ended(cause) => format!("ended{ago}: {cause}"),
+        WhyNot::PolicyNotMet(unmet) => format!(
+            "policy not met: `{}` demands what the sign-in lacks ({}); it heals when the policy allows again or the user signs in so",
+            unmet.resource,
+            lacking(unmet)
+        ),
+        WhyNot::ClientUnknown => "its client is not configured (any more)".into(),
+        WhyNot::Foreign if kind == TokenKind::Id => "an ID token is no access token: it is never active".into(),
+        WhyNot::Foreign => "issued by somebody else, or of a type that is no access token".into(),
+        WhyNot::CodeUsed => "the authorization code was redeemed already".into(),
+        WhyNot::Audience => "the resource that asks is not among those it is for".into(),
+    }
+}
+
+fn lacking(unmet: &Unmet) -> String {
+    let mut lacking = Vec::new();
+    if !unmet.acr_values.is_empty() {
+        lacking.push(format!("acr one of {}", unmet.acr_values.join(", ")));
+    }
+    if !unmet.amr_values.is_empty() {
+        lacking.push(format!("amr {}", unmet.amr_values.join(", ")));
+    }
+    if let Some(seconds) = unmet.max_age_seconds {
+        lacking.push(format!("a sign-in at most {} old", spelled(Millis::from_secs(seconds))));
+    }
+    lacking.join("; ")
+}
+
+/// A length of time for people: its two largest units.
+fn spelled(length: Millis) -> String {
+    let seconds = length.secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
     }
 }

@@ -1,11 +1,16 @@
 //! Grants, read: one by its id, or a subject's.
 
+use crate::records::floors;
+use crate::records::grants::{Known, Listed};
 use crate::service::Service;
 use crate::service::explain::WhyNot;
-use jeton_domain::error::{Error, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::error::{Error, Expiry, Result};
 use jeton_domain::grant::Grant;
-use jeton_domain::id::GrantId;
+use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::name::{ClientId, SessionId, Subject};
+use jeton_domain::target::Target;
 use jeton_domain::time::Timestamp;
 
 /// A grant and whether it lives.
@@ -48,15 +53,112 @@ impl Service {
     ///
     /// # Errors
     /// `GrantUnknown`, the store.
-    pub async fn grant(&self, _id: GrantId) -> Result<GrantState> {
-        Err(Error::GrantUnknown)
+    pub async fn grant(&self, id: GrantId) -> Result<GrantState> {
+        let (_, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(id))?;
+        match loaded.known {
+            Some(Known::Grant(grant)) => self.states(vec![*grant]).await?.pop().ok_or(Error::GrantUnknown),
+            Some(Known::OnlyEnded(_)) | None => Err(Error::GrantUnknown),
+        }
     }
 
     /// The living grants of a subject.
     ///
     /// # Errors
     /// `Invalid` for a page token that is not ours, the store.
-    pub async fn list_grants(&self, _asked: ListGrants) -> Result<GrantPage> {
-        Err(Error::Internal("not built".into()))
+    pub async fn list_grants(&self, asked: ListGrants) -> Result<GrantPage> {
+        let subject = Target::Subject(asked.subject.clone()).id(self.alive.salt());
+        let mut after = asked.page_token.as_deref().map(read_page_token).transpose()?;
+        self.alive.caught_up().await?;
+        let mut page = GrantPage::default();
+        loop {
+            let wanted = asked.limit.saturating_sub(page.grants.len());
+            let listed = self.records.listed_grants(subject, after.as_ref(), wanted).await?;
+            let Some(last) = listed.last().copied() else { return Ok(page) };
+            let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
+            let mut grants: Vec<Grant> = self.records.grants(&ids).await?.iter().flatten().filter_map(Known::grant).cloned().collect();
+            grants.retain(|grant| {
+                asked.client.as_ref().is_none_or(|client| grant.client == *client)
+                    && (asked.session.is_none() || grant.session == asked.session)
+            });
+            page.grants.extend(self.states(grants).await?.into_iter().filter(|state| state.why_not.is_none()));
+            if listed.len() < wanted {
+                return Ok(page);
+            }
+            if page.grants.len() >= asked.limit {
+                page.next = Some(page_token(&last));
+                return Ok(page);
+            }
+            after = Some(last);
+        }
     }
+
+    /// Every living grant of a subject.
+    pub(super) async fn grants_of(&self, subject: &Subject) -> Result<Vec<Grant>> {
+        let subject = Target::Subject(subject.clone()).id(self.alive.salt());
+        let listed = self.records.listed_grants(subject, None, self.terms.grants_per_subject).await?;
+        let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
+        let grants = self.records.grants(&ids).await?;
+        self.living(grants.iter().flatten().filter_map(Known::grant).cloned().collect()).await
+    }
+
+    /// Those of `grants` that live, as the view and the floor records know.
+    pub(super) async fn living(&self, grants: Vec<Grant>) -> Result<Vec<Grant>> {
+        let states = self.states(grants).await?;
+        Ok(states.into_iter().filter(|state| state.why_not.is_none()).map(|state| state.grant).collect())
+    }
+
+    /// Whether each grant lives: its record, the view, and the floor records of all its targets, read at once.
+    async fn states(&self, grants: Vec<Grant>) -> Result<Vec<GrantState>> {
+        let now = self.clock.now();
+        let targets: Vec<Vec<TargetId>> = grants.iter().map(|grant| self.floor_targets(grant)).collect();
+        let names: Vec<_> = targets.iter().flat_map(|targets| floors::names(targets)).collect();
+        let mut values = self.records.read_raw(&names).await?.into_iter();
+        let mut states = Vec::with_capacity(grants.len());
+        for (grant, targets) in grants.into_iter().zip(targets) {
+            let values = values.by_ref().take(targets.len()).collect();
+            let settled = self.records.killing_floor(&targets, values, grant.born)?;
+            let raised = self.alive.killing(&self.targets(&grant), grant.born).or(settled);
+            let ended = grant.ended.or(raised.map(|raised| raised.ended()));
+            let expired = if now >= grant.absolute_end {
+                Some((Expiry::Absolute, grant.absolute_end))
+            } else if now >= grant.expires_at() {
+                Some((Expiry::Idle, grant.expires_at()))
+            } else {
+                None
+            };
+            let (why_not, ended_at) = match (ended, expired) {
+                (Some(ended), _) => (Some(WhyNot::Ended(ended.cause)), Some(ended.at)),
+                (None, Some((expiry, at))) => (Some(WhyNot::GrantExpired(expiry)), Some(at)),
+                (None, None) => (None, None),
+            };
+            states.push(GrantState { grant, why_not, ended_at });
+        }
+        Ok(states)
+    }
+
+    /// Whether one grant lives.
+    pub(super) async fn state(&self, grant: Grant) -> Result<GrantState> {
+        self.states(vec![grant]).await?.pop().ok_or_else(|| Error::Internal("one grant has one state".into()))
+    }
+}
+
+fn page_token(last: &Listed) -> String {
+    let mut bytes = Vec::with_capacity(32);
+    bytes.extend_from_slice(&last.client_tag);
+    bytes.extend_from_slice(&last.id.0);
+    bytes.extend_from_slice(&last.expires_at.millis().to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn read_page_token(token: &str) -> Result<Listed> {
+    let refuse = || Error::invalid("page_token", "is not the `next_page_token` of a page before");
+    let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(refuse)?;
+    let (tag, rest) = bytes.split_at(8);
+    let (id, millis) = rest.split_at(16);
+    let expires_at = u64::from_be_bytes(millis.try_into().map_err(|_| refuse())?);
+    Ok(Listed {
+        client_tag: tag.try_into().map_err(|_| refuse())?,
+        id: GrantId::from_slice(id).ok_or_else(refuse)?,
+        expires_at: Timestamp::from_millis(expires_at),
+    })
 }

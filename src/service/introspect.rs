@@ -1,5 +1,7 @@
 //! Introspect: is this token active, and what does it say (RFC 7662)?
 
+use crate::service::examine::Looked;
+use crate::service::explain::TokenKind;
 use crate::service::{Freshness, Service};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
@@ -83,8 +85,9 @@ impl Service {
     ///
     /// # Errors
     /// `RevisionLost`, the store. A token that is not active is no error.
-    pub async fn introspect(&self, _asked: Introspect) -> Result<Introspection> {
-        Err(Error::Internal("not built".into()))
+    pub async fn introspect(&self, asked: Introspect) -> Result<Introspection> {
+        let (revision, looked) = tokio::try_join!(self.fresh(asked.freshness), self.look_up(asked.token.expose()))?;
+        self.introspection(looked, asked.resource.as_ref(), revision).await
     }
 
     /// Introspects many tokens, one answer each in order.
@@ -93,10 +96,36 @@ impl Service {
     /// As `introspect`; never because of one token.
     pub async fn batch_introspect(
         &self,
-        _tokens: Vec<SecretText>,
-        _resource: Option<ResourceId>,
-        _freshness: Freshness,
+        tokens: Vec<SecretText>,
+        resource: Option<ResourceId>,
+        freshness: Freshness,
     ) -> Result<Vec<Introspection>> {
-        Err(Error::Internal("not built".into()))
+        let texts: Vec<&str> = tokens.iter().map(SecretText::expose).collect();
+        let (revision, all) = tokio::try_join!(self.fresh(freshness), self.look_up_all(&texts))?;
+        let mut answers = Vec::with_capacity(all.len());
+        for looked in all {
+            answers.push(self.introspection(looked, resource.as_ref(), revision).await?);
+        }
+        Ok(answers)
+    }
+
+    /// Catches up as far as is asked for: today with the log's head, whatever is asked for.
+    async fn fresh(&self, freshness: Freshness) -> Result<Revision> {
+        let head = self.alive.caught_up().await?.head;
+        match freshness {
+            Freshness::AtLeast(revision) if revision > head => Err(Error::RevisionLost),
+            Freshness::AtLeast(_) | Freshness::Full | Freshness::Default => Ok(head),
+        }
+    }
+
+    async fn introspection(&self, looked: Looked, resource: Option<&ResourceId>, revision: Revision) -> Result<Introspection> {
+        let examined = self.judge(looked, resource).await?;
+        let shown = match examined.kind {
+            TokenKind::JwtAccess | TokenKind::OpaqueAccess => true,
+            // A resource server has no business with a refresh token.
+            TokenKind::Refresh => resource.is_none(),
+            TokenKind::Unknown | TokenKind::Id | TokenKind::Code => false,
+        };
+        Ok(Introspection { active: examined.verdict.ok().filter(|_| shown).map(Box::new), revision })
     }
 }

@@ -1,14 +1,23 @@
 //! Issue: the login service has authenticated a user (or a client itself), and asks for tokens.
 
+use crate::records::GRACE;
+use crate::records::grants::{Listed, client_tag, keep_until};
+use crate::service::hand_out::Access;
 use crate::service::{Credentials, Durability, Service};
-use jeton_domain::client::GrantType;
-use jeton_domain::error::{Error, Result};
-use jeton_domain::grant::Binding;
-use jeton_domain::id::GrantId;
+use crate::telemetry;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::audience::Audience;
+use jeton_domain::client::{Client, GrantType};
+use jeton_domain::error::{Cause, Ended, Error, Result};
+use jeton_domain::grant::{Binding, Grant, Lineage};
+use jeton_domain::id::{GrantId, Identity, TargetId};
+use jeton_domain::issue::{self, Plan};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
-use jeton_domain::revision::Revision;
+use jeton_domain::revision::{Born, Revision};
 use jeton_domain::scope::Scopes;
-use jeton_domain::secret::SecretText;
+use jeton_domain::secret::{Secret, SecretText};
+use jeton_domain::target::{Target, TargetKind, slot};
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -79,7 +88,183 @@ impl Service {
     ///
     /// # Errors
     /// Fields at fault, what the client may not have, policies not met, a revoked session, the store.
-    pub async fn issue(&self, _asked: Issue) -> Result<Tokens> {
-        Err(Error::Internal("not built".into()))
+    pub async fn issue(&self, asked: Issue) -> Result<Tokens> {
+        let client = self.issuing_client(&asked)?;
+        let now = self.clock.now();
+        let plan = self.plan(now, &asked, client)?;
+        let mut grant = self.new_grant(now, &asked, client, &plan)?;
+        let listed = plan.needs_record().then(|| self.listed(&grant)).flatten();
+        let (caught, made_room) = tokio::try_join!(self.alive.caught_up(), self.make_room(&grant, client, listed))?;
+        grant.born = caught.head.born();
+        grant.lineage.identity = caught.identity;
+        self.refuse_dead(&grant).await?;
+        self.end_evicted(made_room, now).await?;
+        let durability = if plan.needs_record() { Some(self.write(&grant).await?) } else { None };
+        let generation = grant.lineage.newest;
+        let audience = Audience { scopes: plan.scopes, resources: plan.resources };
+        let access = Access { audience: &audience, form: plan.access, generation, key: grant.lineage.key };
+        let access = self.access_token(&grant, &access, now)?;
+        let id = if plan.id_token { Some(self.id_token(&grant, client, &access, asked.nonce.as_deref(), now)?) } else { None };
+        let refresh = if plan.refreshable {
+            Some(self.tokens.refresh_token(&grant, generation, grant.lineage.key)?)
+        } else {
+            None
+        };
+        Ok(Tokens {
+            access,
+            expires_in: plan.access.lifetime,
+            refresh,
+            refresh_expires_in: grant.expires_at().since(now),
+            id,
+            scopes: audience.scopes,
+            binding: grant.binding,
+            grant: (plan.needs_record() || grant.sign_in.method.has_user()).then_some(grant.id),
+            session: grant.session,
+            revision: caught.head,
+            durability,
+        })
     }
+
+    /// The client that the tokens are for. The caller vouches for the user; a client that speaks for itself must prove who it is.
+    fn issuing_client(&self, asked: &Issue) -> Result<&Client> {
+        let speaks_for_itself = asked.subject.is_none() || asked.method == Some(GrantType::ClientCredentials);
+        if speaks_for_itself || !asked.credentials.is_empty() {
+            return self.authenticate(&asked.client, &asked.credentials).map(|(client, _)| client);
+        }
+        self.registry.client(&asked.client).ok_or_else(|| Error::invalid("client_id", "is not a configured client"))
+    }
+
+    fn plan(&self, now: Timestamp, asked: &Issue, client: &Client) -> Result<Plan> {
+        let _span = telemetry::child("decide").entered();
+        let question = issue::Asked {
+            subject: asked.subject.as_ref(),
+            scopes: &asked.scopes,
+            resources: &asked.resources,
+            has_session: asked.session.is_some(),
+            auth_time: asked.auth_time,
+            acr: asked.acr.as_deref(),
+            amr: &asked.amr,
+            method: asked.method,
+            has_nonce: asked.nonce.is_some(),
+            access_claims: &asked.access_claims,
+            id_claims: &asked.id_claims,
+            authorization_details: &asked.authorization_details,
+        };
+        issue::plan(now, &question, client, self.registry.resources(), |name| self.registry.is_client(name))
+    }
+
+    fn new_grant(&self, now: Timestamp, asked: &Issue, client: &Client, plan: &Plan) -> Result<Grant> {
+        let has_user = plan.sign_in.method.has_user();
+        let subject = match &asked.subject {
+            Some(subject) => subject.clone(),
+            None => Subject::parse("client_id", client.id.as_str())?,
+        };
+        let session = match &asked.session {
+            Some(session) => Some(session.clone()),
+            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(random::<16>()?))?),
+            None => None,
+        };
+        let [a, b] = slot(&subject, self.alive.salt());
+        let mut id = random::<16>()?;
+        id.iter_mut().zip([a, b]).for_each(|(to, from)| *to = from);
+        let (idle, absolute) = if plan.refreshable {
+            (client.idle_lifetime, client.absolute_lifetime)
+        } else {
+            (plan.access.lifetime, plan.access.lifetime)
+        };
+        Ok(Grant {
+            id: GrantId(id),
+            subject,
+            client: client.id.clone(),
+            session,
+            scopes: plan.scopes.clone(),
+            resources: plan.resources.clone(),
+            sign_in: plan.sign_in.clone(),
+            binding: asked.binding,
+            born: Born::default(),
+            created_at: now,
+            idle,
+            absolute_end: now.plus(absolute),
+            nonce: Secret::new(random()?),
+            lineage: Lineage {
+                refreshable: plan.refreshable,
+                newest: u32::from(plan.refreshable),
+                parent: 0,
+                arrived: 0,
+                reported: 0,
+                handed_at: Timestamp::NEVER,
+                used_at: now,
+                key: self.records.roots().active(),
+                key_since: 0,
+                request: None,
+                identity: Identity([0; 8]),
+                code: None,
+            },
+            ended: None,
+            authorization_details: asked.authorization_details.clone(),
+            access_claims: asked.access_claims.clone(),
+            id_claims: asked.id_claims.clone(),
+            tokens_revoked: 0,
+        })
+    }
+
+    /// The grant's place in its subject's list; none for client credentials, whose grants no user withdraws.
+    fn listed(&self, grant: &Grant) -> Option<Listed> {
+        let client = Target::Client(grant.client.clone()).id(self.alive.salt());
+        grant.sign_in.method.has_user().then(|| Listed {
+            client_tag: client_tag(client),
+            id: grant.id,
+            expires_at: grant.absolute_end,
+        })
+    }
+
+    /// Writes the list before the grant it names; what had to make room.
+    async fn make_room(&self, grant: &Grant, client: &Client, listed: Option<Listed>) -> Result<Vec<Listed>> {
+        let Some(listed) = listed else { return Ok(Vec::new()) };
+        let subject = Target::Subject(grant.subject.clone()).id(self.alive.salt());
+        let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
+        self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await
+    }
+
+    /// A grant of a revoked session would be dead when handed out.
+    async fn refuse_dead(&self, grant: &Grant) -> Result<()> {
+        let targets = self.targets(grant);
+        let killing = match self.alive.killing(&targets, grant.born) {
+            Some(raised) => Some(raised),
+            None => self.records.read_killing_floor(&self.session_target(grant), grant.born).await?,
+        };
+        match (killing, &grant.session) {
+            (None, _) => Ok(()),
+            (Some(raised), Some(session)) if raised.kind == TargetKind::Session => Err(Error::SessionRevoked(session.to_string())),
+            (Some(_), _) => Err(Error::StoreUnavailable("the log is behind a floor that it raised".into())),
+        }
+    }
+
+    fn session_target(&self, grant: &Grant) -> Vec<TargetId> {
+        grant.session.iter().map(|session| Target::Session(session.clone()).id(self.alive.salt())).collect()
+    }
+
+    async fn end_evicted(&self, evicted: Vec<Listed>, now: Timestamp) -> Result<()> {
+        for listed in evicted {
+            let ended = Ended { at: now, cause: Cause::Evicted };
+            self.records.end_grant(listed.id, ended, listed.expires_at.plus(GRACE)).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, grant: &Grant) -> Result<Durability> {
+        let until = keep_until(grant, self.alive.ceilings().access_token);
+        match self.records.create_grant(grant, until, &[]).await? {
+            (true, _) => Ok(self.records.store().durability()),
+            // 112 random bits collided, or a revocation of this very id came first: either way nothing may be handed out.
+            (false, _) => Err(Error::Contended),
+        }
+    }
+}
+
+/// Random bytes of the system.
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Internal("the system has no randomness".into()))?;
+    Ok(bytes)
 }

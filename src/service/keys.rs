@@ -3,40 +3,18 @@
 use crate::service::Service;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
-use jeton_domain::time::{Millis, Timestamp};
+use jeton_domain::time::Millis;
 use jsonwebtoken::jwk::JwkSet;
+use std::sync::{Mutex, PoisonError};
 
-/// Where a key is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// Published, not signing yet.
-    Standby,
-    /// Signing.
-    Active,
-    /// No longer signing; what it signed is still valid.
-    Retired,
-    /// Everything it signed is dead.
-    Burnt,
-}
+pub use crate::signing::{KeyState, KeyStatus};
 
-/// A key and its schedule.
-#[derive(Clone, Debug)]
-pub struct KeyStatus {
-    /// Its id.
-    pub kid: String,
-    /// Its algorithm.
-    pub algorithm: Algorithm,
-    /// Where it is in its life.
-    pub state: KeyState,
-    /// When it was made and published.
-    pub created_at: Timestamp,
-    /// When it begins to sign.
-    pub activates_at: Timestamp,
-    /// When it stops signing, where that is known.
-    pub retires_at: Option<Timestamp>,
-    /// When it is no longer published, where that is known.
-    pub removed_at: Option<Timestamp>,
-}
+/// When the signing keys were last read again because a token named one that is not known here.
+#[derive(Debug, Default)]
+pub(super) struct Reload(Mutex<Timestamp>);
+
+/// An unknown `kid` leads to at most one read in this time, whoever sends them.
+const RELOAD_EVERY: Millis = Millis::from_secs(1);
 
 impl Service {
     /// The public keys, and for how long they may be cached.
@@ -44,7 +22,7 @@ impl Service {
     /// # Errors
     /// None today; the signature leaves room for a schedule that must be read first.
     pub fn jwks(&self) -> Result<(JwkSet, Millis)> {
-        Err(Error::Internal("not built".into()))
+        Ok(self.signing.jwks(self.clock.now()))
     }
 
     /// Every key, newest first.
@@ -52,14 +30,53 @@ impl Service {
     /// # Errors
     /// The store.
     pub async fn list_keys(&self) -> Result<Vec<KeyStatus>> {
-        Err(Error::Internal("not built".into()))
+        self.refresh_keys().await?;
+        Ok(self.signing.status(self.clock.now()))
     }
 
     /// Activates the standby key of `algorithm` and publishes a new one: (active, standby).
     ///
     /// # Errors
     /// The store.
-    pub async fn rotate_key(&self, _algorithm: Algorithm) -> Result<(KeyStatus, KeyStatus)> {
-        Err(Error::Internal("not built".into()))
+    pub async fn rotate_key(&self, algorithm: Algorithm) -> Result<(KeyStatus, KeyStatus)> {
+        let now = self.clock.now();
+        let record = self.records.change_signing_keys(|held| self.signing.rotate(held.cloned(), algorithm, now)).await?;
+        self.signing.install(&record)?;
+        let keys: Vec<_> = self.signing.status(now).into_iter().filter(|key| key.algorithm == algorithm).collect();
+        // The newest is the standby; the next was the standby and signs now, or as soon as everybody can know it.
+        match <[KeyStatus; 2]>::try_from(keys.into_iter().take(2).collect::<Vec<_>>()) {
+            Ok([standby, active]) => Ok((active, standby)),
+            Err(_) => Err(Error::KeyUnknown(format!("no signing key of algorithm `{}`", algorithm.word()))),
+        }
+    }
+
+    /// Brings the schedule of the signing keys up to date, with whatever other replicas did, and takes it over. For start and background.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn refresh_keys(&self) -> Result<()> {
+        let now = self.clock.now();
+        let record = self.records.change_signing_keys(|held| self.signing.advance(held.cloned(), now)).await?;
+        self.signing.install(&record)
+    }
+
+    /// Reads the keys again because a token named one that is not known here; not more often than once a second.
+    pub(super) async fn learn_keys(&self) -> Result<bool> {
+        let now = self.clock.now();
+        {
+            let mut last = self.reload.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if now.since(*last) < RELOAD_EVERY {
+                return Ok(false);
+            }
+            *last = now;
+        }
+        self.refresh_keys().await.map(|()| true)
+    }
+
+    /// Burns a key: its document says so for ever, its successor signs at once.
+    pub(super) async fn burn_key(&self, kid: &str) -> Result<()> {
+        let now = self.clock.now();
+        let record = self.records.change_signing_keys(|held| self.signing.burn(held.cloned(), kid, now)).await?;
+        self.signing.install(&record)
     }
 }

@@ -1,11 +1,25 @@
 //! Refresh: a refresh token gets a new access token, without asking the user again (RFC 6749 section 6).
 
+use crate::records::floors;
+use crate::records::grants::Known;
+use crate::service::hand_out::Access;
 use crate::service::issue::Tokens;
 use crate::service::{Credentials, Service};
-use jeton_domain::error::{Error, Result};
+use jeton_domain::access::Belongs;
+use jeton_domain::audience::Audience;
+use jeton_domain::client::{Client, GrantType};
+use jeton_domain::error::{Cause, Error, RefreshRefusal, Result};
+use jeton_domain::grant::Grant;
+use jeton_domain::id::{GrantId, TargetId};
+use jeton_domain::issue::AccessForm;
 use jeton_domain::name::{ClientId, ResourceId};
+use jeton_domain::refresh::{self, Decision, Env, HandOut, Request};
+use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
+use jeton_domain::target::{Reason, Target};
+use jeton_domain::time::Timestamp;
+use jeton_domain::token::{Numbered, NumberedKind, Presented, parse};
 
 /// What is presented.
 #[derive(Debug)]
@@ -24,12 +38,144 @@ pub struct Refresh {
     pub request_id: Option<Box<str>>,
 }
 
+/// What the decision came to.
+enum Outcome {
+    /// Hand out, of the grant as it is now.
+    HandOut(Box<Grant>, HandOut),
+    /// Revoke the grant, then refuse.
+    End(Cause),
+}
+
 impl Service {
     /// Refreshes.
     ///
     /// # Errors
     /// `InvalidClient`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`, the store.
-    pub async fn refresh(&self, _asked: Refresh) -> Result<Tokens> {
-        Err(Error::Internal("not built".into()))
+    pub async fn refresh(&self, asked: Refresh) -> Result<Tokens> {
+        let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Refresh, .. }) = parse(asked.token.expose()) else {
+            return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
+        };
+        let (client, proof) = self.authenticate(&asked.client, &asked.credentials)?;
+        if !client.may(GrantType::RefreshToken) {
+            return Err(Error::UnauthorizedClient(format!("client `{}` may not use `refresh_token`", client.id)));
+        }
+        let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(presented.grant))?;
+        let now = self.clock.now();
+        let ring = self.records.roots().order();
+        let decided = self
+            .records
+            .decide_grant(
+                presented.grant,
+                loaded,
+                self.alive.ceilings().access_token,
+                |known, identity| {
+                    let grant = self.presented_grant(known, client, &presented)?;
+                    let revoked = self.alive.killing(&self.targets(grant), grant.born).map(|raised| raised.cause());
+                    let env = Env {
+                        client,
+                        resources: self.registry.resources(),
+                        revoked,
+                        ring: &ring,
+                        identity,
+                        overlap: self.terms.overlap,
+                        proof: &proof,
+                    };
+                    let request = Request {
+                        id: asked.request_id.as_deref().map(str::as_bytes),
+                        scopes: Some(&asked.scopes),
+                        resources: &asked.resources,
+                    };
+                    let of = refresh::Presented { key: presented.key, generation: presented.generation };
+                    match refresh::refresh(now, grant, of, &request, &env) {
+                        Decision::HandOut { changed, out } => {
+                            let grant = changed.clone().unwrap_or_else(|| Box::new(grant.clone()));
+                            Ok((changed.map(|changed| *changed), Outcome::HandOut(grant, out)))
+                        }
+                        Decision::End { cause, .. } => Ok((None, Outcome::End(cause))),
+                        Decision::Refuse(error) => Err(error),
+                    }
+                },
+                |outcome| match outcome {
+                    Outcome::HandOut(grant, _) => floors::names(&self.floor_targets(grant)),
+                    Outcome::End(_) => Vec::new(),
+                },
+            )
+            .await?;
+        match decided.answer {
+            Outcome::End(cause) => self.end(presented.grant, cause).await,
+            Outcome::HandOut(grant, out) => {
+                let targets = self.floor_targets(&grant);
+                if let Some(raised) = self.records.killing_floor(&targets, decided.also, grant.born)? {
+                    return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
+                }
+                self.refreshed(&grant, out, client, now, caught.head)
+            }
+        }
+    }
+
+    /// The grant that a token was presented for: it exists, it is this client's, the tag is genuine.
+    fn presented_grant<'a>(&self, known: Option<&'a Known>, client: &Client, presented: &Numbered) -> Result<&'a Grant> {
+        let refuse = |refusal| Err(Error::RefreshRefused(refusal));
+        let grant = match known {
+            None => return refuse(RefreshRefusal::Unknown),
+            Some(Known::OnlyEnded(ended)) => return refuse(RefreshRefusal::Ended(ended.cause)),
+            Some(Known::Grant(grant)) => grant,
+        };
+        if grant.client != client.id {
+            return refuse(RefreshRefusal::OtherClient);
+        }
+        if !grant.lineage.refreshable || !self.tokens.prove(presented, &grant.nonce)? {
+            return refuse(RefreshRefusal::NotGenuine);
+        }
+        Ok(grant)
+    }
+
+    /// A second holder was proved, or a retry came too late: the grant is revoked by the normal path, then the request refused.
+    async fn end(&self, grant: GrantId, cause: Cause) -> Result<Tokens> {
+        let (reason, refusal) = match cause {
+            Cause::RetryExpired => (Reason::RetryExpired, RefreshRefusal::RetryExpired),
+            _ => (Reason::Reuse, RefreshRefusal::Reuse),
+        };
+        self.alive.raise(&Target::Grant(grant), reason).await?;
+        Err(Error::RefreshRefused(refusal))
+    }
+
+    fn refreshed(&self, grant: &Grant, out: HandOut, client: &Client, now: Timestamp, head: Revision) -> Result<Tokens> {
+        let form = AccessForm::of(&out.resources, self.registry.resources())?;
+        let audience = Audience { scopes: out.scopes, resources: out.resources };
+        let access = Access { audience: &audience, form, generation: out.generation, key: out.key };
+        let access = self.access_token(grant, &access, now)?;
+        let id = if grant.has_openid() { Some(self.id_token(grant, client, &access, None, now)?) } else { None };
+        Ok(Tokens {
+            access,
+            expires_in: form.lifetime,
+            refresh: Some(self.tokens.refresh_token(grant, out.generation, out.key)?),
+            refresh_expires_in: grant.expires_at().since(now),
+            id,
+            scopes: audience.scopes,
+            binding: grant.binding,
+            grant: Some(grant.id),
+            session: grant.session.clone(),
+            revision: head,
+            durability: None,
+        })
+    }
+
+    /// The targets of a grant whose floors outlive the log: not the grant's own, which its record says.
+    pub(super) fn floor_targets(&self, grant: &Grant) -> Vec<TargetId> {
+        Belongs {
+            session: grant.session.as_ref(),
+            subject: grant.sign_in.method.has_user().then_some(&grant.subject),
+            client: Some(&grant.client),
+            ..Belongs::default()
+        }
+        .targets(self.alive.salt())
+    }
+
+    /// Every target of a grant.
+    pub(super) fn targets(&self, grant: &Grant) -> Vec<TargetId> {
+        let mut targets = self.floor_targets(grant);
+        targets.push(TargetId(grant.id.0));
+        targets
     }
 }

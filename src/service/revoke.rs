@@ -1,12 +1,15 @@
 //! Revoke: one entry in the log, and what was born before it is dead (RFC 7009).
 
+use crate::records::grants::Known;
 use crate::service::{Credentials, Durability, Service};
 use jeton_domain::error::{Error, Result};
+use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
 use jeton_domain::name::{ClientId, SessionId, Subject};
-use jeton_domain::revision::Revision;
+use jeton_domain::revision::{Floor, Revision};
 use jeton_domain::secret::SecretText;
-use jeton_domain::target::Reason;
+use jeton_domain::target::{Reason, Target};
+use std::collections::BTreeMap;
 
 /// What to end.
 #[derive(Debug)]
@@ -68,8 +71,121 @@ impl Service {
     /// Revokes.
     ///
     /// # Errors
-    /// `InvalidClient`, `UnauthorizedClient` for a token of another client, the store.
-    pub async fn revoke(&self, _asked: Revoke) -> Result<Revoked> {
-        Err(Error::Internal("not built".into()))
+    /// `InvalidClient`, `UnauthorizedClient` for a token of another client, `KeyUnknown`, the store.
+    pub async fn revoke(&self, asked: Revoke) -> Result<Revoked> {
+        let Revoke { what, reason, dry_run } = asked;
+        if let What::Token { token, client, credentials } = &what {
+            return self.revoke_token(token, client.as_ref(), credentials, reason, dry_run).await;
+        }
+        if dry_run {
+            return self.count(&what).await.map(Revoked::Counted);
+        }
+        let target = match what {
+            What::Token { .. } => return Ok(Revoked::Nothing),
+            What::Grant(id) => Target::Grant(id),
+            What::Session(session, _) => Target::Session(session),
+            What::Subject(subject) => Target::Subject(subject),
+            What::Client(client) => Target::Client(client),
+            What::Consent(subject, client) => Target::Consent(subject, client),
+            What::SigningKey { kid } => {
+                self.burn_key(&kid).await?;
+                Target::SigningKey { kid }
+            }
+        };
+        self.raise(&target, reason).await
+    }
+
+    /// A token is parsed and proved first; one that is unknown, expired or not genuine is done already (RFC 7009 section 2.2).
+    async fn revoke_token(
+        &self,
+        token: &SecretText,
+        client: Option<&ClientId>,
+        credentials: &Credentials,
+        reason: Reason,
+        dry_run: bool,
+    ) -> Result<Revoked> {
+        let client = match client {
+            Some(client) => Some(&self.authenticate(client, credentials)?.0.id),
+            None if credentials.is_empty() => None,
+            None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
+        };
+        let Some(found) = self.look_up(token.expose()).await?.revocable(self.clock.now()) else {
+            return Ok(if dry_run { Revoked::Counted(Some(Vec::new())) } else { Revoked::Nothing });
+        };
+        if client.is_some_and(|client| *client != found.client) {
+            return Err(Error::UnauthorizedClient("the token was issued to another client".into()));
+        }
+        if dry_run {
+            let ended = if matches!(found.target, Target::Grant(_)) { vec![(found.client, 1)] } else { Vec::new() };
+            return Ok(Revoked::Counted(Some(ended)));
+        }
+        let mut target = found.target;
+        if let (Target::Token { .. }, Some(grant)) = (&target, found.record)
+            && self.count_token(grant).await?
+        {
+            target = Target::Grant(grant);
+        }
+        self.raise(&target, reason).await
+    }
+
+    /// Counts one more token of a grant revoked by itself; whether that is so many that the grant ends.
+    async fn count_token(&self, id: GrantId) -> Result<bool> {
+        let loaded = self.records.grant(id).await?;
+        let decided = self
+            .records
+            .decide_grant(
+                id,
+                loaded,
+                self.alive.ceilings().access_token,
+                |known, _| {
+                    let Some(grant) = known.and_then(Known::grant) else { return Ok((None, false)) };
+                    let tokens_revoked = grant.tokens_revoked.saturating_add(1);
+                    Ok((Some(Grant { tokens_revoked, ..grant.clone() }), tokens_revoked >= Grant::TOKENS_REVOKED_MAX))
+                },
+                |_| Vec::new(),
+            )
+            .await?;
+        Ok(decided.answer)
+    }
+
+    /// One entry in the log; none where this replica already knows the target to be ended for ever.
+    async fn raise(&self, target: &Target, reason: Reason) -> Result<Revoked> {
+        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied());
+        if let Some(raised) = known
+            && raised.floor == Floor::INFINITE
+        {
+            return Ok(Revoked::Done { revision: raised.revision, durability: self.records.store().durability() });
+        }
+        let (revision, durability) = self.alive.raise(target, reason).await?;
+        Ok(Revoked::Done { revision, durability })
+    }
+
+    /// The living grants that would end, by client; none where they are not counted.
+    async fn count(&self, what: &What) -> Result<Option<Vec<(ClientId, u64)>>> {
+        self.alive.caught_up().await?;
+        let living = match what {
+            What::Grant(id) => match self.records.grant(*id).await?.known {
+                Some(Known::Grant(grant)) => self.living(vec![*grant]).await?,
+                Some(Known::OnlyEnded(_)) | None => Vec::new(),
+            },
+            What::Session(_, None) => {
+                return Err(Error::invalid("session.sub", "must name the subject to count the grants of a session"));
+            }
+            What::Session(session, Some(subject)) => {
+                let grants = self.grants_of(subject).await?;
+                grants.into_iter().filter(|grant| grant.session.as_ref() == Some(session)).collect()
+            }
+            What::Subject(subject) => self.grants_of(subject).await?,
+            What::Consent(subject, client) => {
+                self.grants_of(subject).await?.into_iter().filter(|grant| grant.client == *client).collect()
+            }
+            What::Token { .. } | What::Client(_) | What::SigningKey { .. } => return Ok(None),
+        };
+        let mut counts = BTreeMap::<ClientId, u64>::new();
+        for grant in living {
+            let count = counts.entry(grant.client).or_default();
+            *count = count.saturating_add(1);
+        }
+        Ok(Some(counts.into_iter().collect()))
     }
 }

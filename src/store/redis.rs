@@ -1,1 +1,266 @@
-//! The redis store.
+//! The Redis store: records are strings, lists are sorted sets, the log is one stream.
+//!
+//! Lives here: what each method of `Store` asks of Redis. Below: the functions that run inside Redis (`functions.lua`, `library`),
+//! how a connection is made (`connection`) and comes back (`link`), how replies are read (`reply`). Must not live here: Sentinel and
+//! Cluster routing, waiting for replicas.
+//!
+//! What a user of Redis needs who may do nothing else is [`PERMISSIONS`]; functions run with their caller's permissions, so what they
+//! call is on it. At connect go `AUTH` and `SELECT` (where the address says so), never `CLIENT SETINFO`. `FUNCTION LOAD` is tried
+//! only where the library is absent; another user may have loaded it.
+//!
+//! Every name is one key with the hash tag that `records` gave it; only commands on one key are sent, so a tag is never crossed.
+
+mod connection;
+mod library;
+mod link;
+mod reply;
+
+pub use library::FUNCTIONS;
+
+use self::connection::{Live, Target};
+use self::link::{Kind, Link, Request};
+use self::reply::broken;
+use super::{Add, Followed, Logged, Member, Name, Read, Store, StoreError, Swap, Swapped};
+use crate::clock::Clock;
+use ::redis::{Cmd, Pipeline, Value};
+use async_trait::async_trait;
+use bytes::Bytes;
+use jeton_domain::revision::Revision;
+use jeton_domain::time::{Millis, Timestamp};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The rules of `ACL SETUSER` for a user that can be jeton and nothing else.
+pub const PERMISSIONS: &str = "~jeton:* -@all +fcall +info +time +get +set +del +exists +getrange +zadd +zrem +zcard +zrange \
+                               +zremrangebyscore +pexpireat +xadd +xrange +xrevrange +xtrim";
+
+const LOG: &str = "jeton:{log}";
+const SETTLED: &str = "jeton:{log}:settled";
+
+/// The first number Lua cannot tell from its neighbour. No clock of ours gets near it.
+const EXACT: u64 = 1 << 53;
+
+/// How the store behaves on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Making a connection, with log-in: at most so long.
+    pub connect_timeout: Duration,
+    /// From being asked to having answered, retries included: at most so long.
+    pub response_timeout: Duration,
+    /// Connections that requests are spread over, each shared by many requests at once.
+    pub connections: NonZeroUsize,
+}
+
+impl Default for Settings {
+    /// One second each; one connection a core.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(1),
+            connections: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+/// A standalone Redis, 7.0 or later.
+pub struct Redis {
+    links: Box<[Arc<Link>]>,
+    next: AtomicUsize,
+    clock: Clock,
+}
+
+impl Redis {
+    /// Connects to `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, and loads the functions where they are absent.
+    ///
+    /// # Errors
+    /// `Broken` for an address that is none; `Unavailable` where it cannot be reached, refuses us, or is a replica.
+    pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
+        Self::connect_with(url, clock, Settings::default()).await
+    }
+
+    /// The same with settings of one's own.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub async fn connect_with(url: &str, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
+        let target = Target::parse(url)?;
+        let Settings { connect_timeout, response_timeout, connections } = settings;
+        let links: Box<[_]> =
+            (0..connections.get()).map(|_| Link::new(target.clone(), connect_timeout, response_timeout)).collect();
+        for link in &links {
+            link.connect().await?;
+        }
+        Ok(Self { links, next: AtomicUsize::new(0), clock })
+    }
+
+    async fn call<R: Request>(&self, request: &R, kind: Kind) -> Result<(R::Answer, Arc<Live>), StoreError> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let link = self.links.get(turn % self.links.len().max(1)).ok_or_else(broken)?;
+        link.call(request, kind).await
+    }
+}
+
+fn read_of(live: &Live, values: impl Iterator<Item = Value>) -> Result<Read, StoreError> {
+    Ok(Read { values: values.map(reply::optional).collect::<Result<_, _>>()?, identity: live.identity() })
+}
+
+fn get(name: &Name) -> Cmd {
+    let mut cmd = Cmd::with_capacity(2, name.as_str().len() + 3);
+    cmd.arg("GET").arg(name.as_str());
+    cmd
+}
+
+/// A limit as Lua and Redis take it. No answer gets near it.
+fn bounded(limit: usize) -> usize {
+    limit.min(1 << 30)
+}
+
+/// A moment as Redis takes it: neither 0 nor beyond what it can add to.
+fn moment(at: Timestamp) -> u64 {
+    at.millis().clamp(1, EXACT - 1)
+}
+
+#[async_trait]
+impl Store for Redis {
+    async fn get(&self, names: &[Name]) -> Result<Read, StoreError> {
+        if let [name] = names {
+            let (value, live) = self.call(&get(name), Kind::Read).await?;
+            return read_of(&live, std::iter::once(value));
+        }
+        let mut pipeline = Pipeline::with_capacity(names.len().max(1));
+        for name in names {
+            pipeline.add_command(get(name));
+        }
+        if names.is_empty() {
+            pipeline.cmd("TIME");
+        }
+        let (values, live) = self.call(&pipeline, Kind::Read).await?;
+        read_of(&live, values.into_iter().take(names.len()))
+    }
+
+    async fn swap(&self, swap: &Swap, also: &[Name]) -> Result<(Swapped, Read), StoreError> {
+        let name = swap.name.as_str();
+        let mut cmd = library::call(library::SWAP, 1, name.len() + swap.value.as_ref().map_or(0, Bytes::len) + 32);
+        cmd.arg(name).arg(swap.expected.as_ref().map_or(&[][..], |stamp| &stamp[..]));
+        match swap.expires_at {
+            Some(at) => cmd.arg(moment(at)),
+            None => cmd.arg(""),
+        };
+        if let Some(value) = &swap.value {
+            cmd.arg(value.as_ref());
+        }
+        let mut pipeline = Pipeline::with_capacity(1 + also.len());
+        pipeline.add_command(cmd);
+        for name in also {
+            pipeline.add_command(get(name));
+        }
+        let (values, live) = self.call(&pipeline, Kind::Write).await?;
+        let mut values = values.into_iter();
+        let swapped = match values.next() {
+            Some(Value::Int(1)) => Swapped::Done,
+            Some(other) => Swapped::Conflict(reply::optional(other)?),
+            None => return Err(broken()),
+        };
+        Ok((swapped, read_of(&live, values)?))
+    }
+
+    async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError> {
+        let (name, member) = (add.list.as_str(), add.member.bytes.as_ref());
+        let group = member.get(..add.group_bytes).unwrap_or(member);
+        let mut cmd = library::call(library::LIST_ADD, 1, name.len() + member.len() + group.len() + 32);
+        cmd.arg(name)
+            .arg(member)
+            .arg(moment(add.member.expires_at))
+            .arg(group)
+            .arg(bounded(add.group_cap))
+            .arg(bounded(add.list_cap));
+        let (answer, _) = self.call(&cmd, Kind::Write).await?;
+        reply::members(answer)
+    }
+
+    async fn list_remove(&self, list: &Name, members: &[Bytes]) -> Result<(), StoreError> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let mut cmd = Cmd::new();
+        cmd.arg("ZREM").arg(list.as_str());
+        for member in members {
+            cmd.arg(member.as_ref());
+        }
+        let (answer, _) = self.call(&cmd, Kind::Write).await?;
+        reply::count(&answer).map(drop)
+    }
+
+    async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Result<Vec<Member>, StoreError> {
+        let mut cmd = library::call(library::LIST, 1, list.as_str().len() + 64);
+        cmd.arg(list.as_str()).arg(bounded(limit));
+        if let Some(after) = after {
+            cmd.arg(moment(after.expires_at)).arg(after.bytes.as_ref());
+        }
+        let (answer, _) = self.call(&cmd, Kind::Read).await?;
+        reply::members(answer)
+    }
+
+    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Result<Followed, StoreError> {
+        if not_below.micros >= EXACT - 1 {
+            return Err(StoreError::Broken("a revision lies beyond the log's last possible microsecond".to_owned()));
+        }
+        let mut random = [0_u8; 8];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_none| StoreError::Broken("this machine has no randomness".to_owned()))?;
+        let mut cmd = library::call(library::APPEND, 2, entry.len() + 160);
+        cmd.arg(LOG).arg(SETTLED).arg(entry).arg(cursor.to_string()).arg(not_below.micros).arg(u64::from_be_bytes(random));
+        let (answer, live) = self.call(&cmd, Kind::Write).await?;
+        let mut followed = reply::followed(answer, |replid| live.learn(replid))?;
+        followed.entries.push(Logged { revision: followed.head, entry: Bytes::copy_from_slice(entry) });
+        Ok(followed)
+    }
+
+    async fn follow(&self, cursor: Revision, limit: usize) -> Result<Followed, StoreError> {
+        let mut cmd = library::call(library::FOLLOW, 2, 128);
+        cmd.arg(LOG).arg(SETTLED).arg(cursor.to_string()).arg(bounded(limit));
+        let (answer, live) = self.call(&cmd, Kind::Read).await?;
+        reply::followed(answer, |replid| live.learn(replid))
+    }
+
+    async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
+        let mut cmd = library::call(library::SETTLE, 2, 96);
+        cmd.arg(LOG).arg(SETTLED).arg(upto.to_string());
+        let (answer, _) = self.call(&cmd, Kind::Write).await?;
+        Ok(reply::count(&answer)? == 1)
+    }
+
+    async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError> {
+        let micros = older_than.millis().saturating_mul(1_000).min(EXACT - 1);
+        let mut cmd = library::call(library::TRIM, 2, 96);
+        cmd.arg(LOG).arg(SETTLED).arg(micros);
+        let (answer, _) = self.call(&cmd, Kind::Write).await?;
+        reply::count(&answer)
+    }
+
+    async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
+        let mut cmd = Cmd::new();
+        cmd.arg("TIME");
+        let asked = self.clock.now();
+        let (answer, _) = self.call(&cmd, Kind::Read).await?;
+        Ok((reply::time(&answer)?, self.clock.now().since(asked)))
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("INFO").arg("memory").cmd("INFO").arg("replication");
+        let (answers, _) = self.call(&pipeline, Kind::Read).await?;
+        let [memory, replication] = answers.as_slice() else { return Err(broken()) };
+        let policy = reply::field(reply::text(memory)?, "maxmemory_policy").unwrap_or("unknown");
+        if policy != "noeviction" {
+            return Err(StoreError::Unavailable(format!(
+                "Redis would drop revocations when memory is short: its maxmemory-policy is {policy}; set it to noeviction"
+            )));
+        }
+        if reply::field(reply::text(replication)?, "role") != Some("master") {
+            return Err(StoreError::Unavailable("this Redis is a replica; jeton needs the primary".to_owned()));
+        }
+        Ok(())
+    }
+}

@@ -1,5 +1,23 @@
 //! Behaviour, shown through the outermost surface that can show it. One binary, so that it links once.
 
+// `cfg(test)` tells clippy that helpers beside the tests are tests too.
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod redis_server;
+#[cfg(test)]
+mod store_contract;
+#[cfg(test)]
+mod store_crash;
+#[cfg(test)]
+mod store_embedded;
+#[cfg(test)]
+mod store_model;
+#[cfg(test)]
+mod store_redis;
+#[cfg(test)]
 mod tour;

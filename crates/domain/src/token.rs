@@ -5,7 +5,10 @@
 //!
 //! The prefix and the checksum let a secret scanner find a leaked token offline; the checksum proves nothing.
 
+use crate::grant::Grant;
 use crate::id::{Generation, GrantId, KeyId};
+use crate::name::ResourceId;
+use crate::scope::Scopes;
 use crate::secret::SecretText;
 use crate::time::{Millis, Timestamp};
 use base64::Engine as _;
@@ -169,6 +172,38 @@ impl Opaque {
         self.issued_at.plus(self.lifetime)
     }
 
+    /// The bits of some of a grant's scopes; none where one is not the grant's or is beyond the 64th.
+    #[must_use]
+    pub fn bits_of_scopes(grant: &Grant, scopes: &Scopes) -> Option<u64> {
+        scopes.iter().try_fold(0_u64, |bits, scope| {
+            let place = grant.scopes.iter().position(|held| held == scope)?;
+            Some(bits | 1_u64.checked_shl(u32::try_from(place).ok()?)?)
+        })
+    }
+
+    /// The bits of some of a grant's resources; none where one is not the grant's or is beyond the 16th.
+    #[must_use]
+    pub fn bits_of_resources(grant: &Grant, resources: &[ResourceId]) -> Option<u16> {
+        resources.iter().try_fold(0_u16, |bits, resource| {
+            let place = grant.resources.iter().position(|held| held == resource)?;
+            Some(bits | 1_u16.checked_shl(u32::try_from(place).ok()?)?)
+        })
+    }
+
+    /// The scopes it was issued for, in the grant's order; none where a bit points past the grant's list.
+    #[must_use]
+    pub fn scopes(&self, grant: &Grant) -> Option<Scopes> {
+        let pointed = pointed(self.scope_bits, grant.scopes.iter())?;
+        Some(pointed.into_iter().map(Into::into).collect())
+    }
+
+    /// The resources it was issued for, in the grant's order; none where a bit points past the grant's list.
+    #[must_use]
+    pub fn resources(&self, grant: &Grant) -> Option<Vec<ResourceId>> {
+        let pointed = pointed(self.resource_bits.into(), grant.resources.iter())?;
+        Some(pointed.into_iter().cloned().collect())
+    }
+
     /// The bytes that the tag covers: all before it. Times are cut to whole seconds and to what their fields hold.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
@@ -249,6 +284,18 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 fn number<const N: usize>(rest: &mut &[u8]) -> Option<u64> {
     let bytes = take::<N>(rest)?;
     Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+/// What the bits point at; none where one points past the list.
+fn pointed<T>(mut bits: u64, list: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let mut pointed = Vec::new();
+    for item in list {
+        if bits & 1 == 1 {
+            pointed.push(item);
+        }
+        bits >>= 1;
+    }
+    (bits == 0).then_some(pointed)
 }
 
 fn is_base64url(text: &str) -> bool {

@@ -1,5 +1,7 @@
 //! The refresh decision and the arrival decision, row by row and check by check. How they hold together is for `model.rs`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "shared/grants.rs"]
 mod grants;
 
@@ -97,10 +99,11 @@ fn every_row_of_the_verdict_table() {
     let reported_long_ago = |age| with(nine(age), |grant| grant.lineage.reported = 5);
     let expired_code = with(coded(0, 0, 0), |grant| grant.lineage.code.as_mut().unwrap().until = NOW);
     let bound = |grant| with(grant, |grant: &mut Grant| grant.binding = Some(Binding::Jkt([5; 32])));
-    let none: Option<&[u8]> = None;
-    let mine: Option<&[u8]> = Some(b"mine");
+    let none: Option<&'static [u8]> = None;
+    let mine: Option<&'static [u8]> = Some(b"mine");
     let reuse = Ends(Cause::Reuse);
-    let rows: Vec<(&str, Grant, Generation, Option<&[u8]>, Told)> = vec![
+    type Row = (&'static str, Grant, Generation, Option<&'static [u8]>, Told);
+    let rows: Vec<Row> = vec![
         ("above n: forward", nine(30), 11, none, Gives(Forward, 11)),
         ("above n, just handed out: forward", nine(1), 10, none, Gives(Forward, 10)),
         ("the code, in time: next", coded(0, 0, 0), 0, none, Gives(Next, 1)),

@@ -1,0 +1,324 @@
+//! Walks the refresh and arrival decisions through every interleaving within small bounds: no false alarm, and no
+//! undetected second holder but within the limits that DESIGN 3.2 states; and shows that the walk finds each wrong rule.
+
+#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "how many states were walked is what a person wants to know")]
+
+#[path = "shared/actors.rs"]
+mod actors;
+#[path = "shared/ghost.rs"]
+mod ghost;
+#[path = "shared/grants.rs"]
+mod grants;
+
+use actors::{ALL_LIMITS, After, Bounds, Fault, Limits, Model, Move, Rules, State};
+use jeton_domain::arrival::{Arrival, Seen, seen};
+use jeton_domain::error::Cause;
+use jeton_domain::grant::Grant;
+use jeton_domain::refresh::{Decision, Event, Verdict, refresh};
+use jeton_domain::time::Millis;
+use std::collections::HashMap;
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+const REAL: Rules = Rules { refresh, seen };
+
+/// An honest client alone, and a store that may fail over.
+const HONEST: Bounds = Bounds {
+    requests_at_once: 2,
+    request_ids: false,
+    reports: true,
+    generations: 5,
+    lost_replies: 3,
+    thefts: 0,
+    failovers: 1,
+    depth: usize::MAX,
+    limits: ALL_LIMITS,
+};
+
+/// A thief beside him; the store keeps what it has.
+const THIEF: Bounds = Bounds { thefts: 1, failovers: 0, lost_replies: 2, ..HONEST };
+
+/// All at once.
+const EVERYTHING: Bounds = Bounds { failovers: 1, depth: 12, ..THIEF };
+
+#[derive(Debug)]
+struct Walked {
+    states: usize,
+    moves: usize,
+    depth: usize,
+}
+
+#[derive(Debug)]
+struct Found {
+    fault: Fault,
+    trace: Vec<Move>,
+}
+
+/// Fingerprints are random already.
+#[derive(Default)]
+struct Through(u64);
+
+impl Hasher for Through {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        panic!("only fingerprints");
+    }
+    fn write_u128(&mut self, fingerprint: u128) {
+        self.0 = u64::try_from(fingerprint >> 64).unwrap();
+    }
+}
+
+fn fingerprint(state: &State) -> u128 {
+    let half = |salt: u64| {
+        let mut hasher = DefaultHasher::new();
+        salt.hash(&mut hasher);
+        state.hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(1) << 64 | half(2)
+}
+
+/// Breadth first, so the first fault found is one of the shortest.
+fn walk(bounds: Bounds, rules: Rules) -> Result<Walked, Found> {
+    let model = Model::new(bounds, rules);
+    let mut visited: HashMap<u128, (u128, Move), BuildHasherDefault<Through>> = HashMap::default();
+    let start = fingerprint(&State::START);
+    visited.insert(start, (start, Move::Pass(0)));
+    let mut level = vec![(State::START, start)];
+    let (mut moves, mut depth) = (0, 0);
+    while !level.is_empty() && depth < bounds.depth {
+        let mut below = Vec::new();
+        for (state, from) in &level {
+            for step in state.moves(&bounds) {
+                moves += 1;
+                match model.after(state, step) {
+                    After::Impossible | After::Over => {}
+                    After::Fault(fault) => {
+                        let mut trace = vec![step];
+                        let mut at = *from;
+                        while at != start {
+                            let (before, step) = visited[&at];
+                            trace.push(step);
+                            at = before;
+                        }
+                        trace.reverse();
+                        return Err(Found { fault, trace });
+                    }
+                    After::Next(next) => {
+                        let print = fingerprint(&next);
+                        if let Entry::Vacant(entry) = visited.entry(print) {
+                            entry.insert((*from, step));
+                            below.push((next, print));
+                        }
+                    }
+                }
+            }
+        }
+        depth += 1;
+        level = below;
+    }
+    Ok(Walked { states: visited.len(), moves, depth })
+}
+
+#[track_caller]
+fn holds(name: &str, bounds: Bounds) {
+    match walk(bounds, REAL) {
+        Ok(Walked { states, moves, depth }) => println!("{name}: {states} states, {moves} moves, {depth} deep"),
+        Err(Found { fault, trace }) => panic!("{name}: {fault:?} after {trace:#?}"),
+    }
+}
+
+#[track_caller]
+fn finds(name: &str, bounds: Bounds, rules: Rules, expected: Fault) {
+    match walk(bounds, rules) {
+        Ok(walked) => panic!("{name}: found nothing in {walked:?}"),
+        Err(Found { fault, trace }) => {
+            println!("{name}: {fault:?} after {trace:?}");
+            assert_eq!(fault, expected, "{name}: {trace:#?}");
+        }
+    }
+}
+
+#[test]
+fn an_honest_client_is_never_taken_for_two() {
+    holds("two requests at once", HONEST);
+    holds("two requests at once, with request ids", Bounds { request_ids: true, lost_replies: 2, ..HONEST });
+    holds("one at a time, with request ids: never ended at all", Bounds { request_ids: true, requests_at_once: 1, ..HONEST });
+}
+
+#[test]
+fn a_second_holder_is_found() {
+    holds("thief", THIEF);
+    holds("thief, gateways do not report", Bounds { reports: false, ..THIEF });
+    holds("thief, request ids", Bounds { request_ids: true, ..THIEF });
+}
+
+#[test]
+fn a_second_holder_is_found_across_a_failover() {
+    holds("thief and failover", EVERYTHING);
+}
+
+/// Each limit is needed: without it the walk finds what the documentation says aloud.
+#[test]
+fn every_stated_limit_is_one() {
+    let without = |change: fn(&mut Limits), bounds: Bounds| {
+        let mut limits = ALL_LIMITS;
+        change(&mut limits);
+        Bounds { limits, ..bounds }
+    };
+    let thief = without(|limits| limits.thief_inside_overlap = false, THIEF);
+    finds("a thief inside the same 10 s", thief, REAL, Fault::InsideOverlap);
+    let silent = without(|limits| limits.one_silent_round = false, THIEF);
+    finds("one silent round of a thief", silent, REAL, Fault::SilentRound);
+    let revived = without(|limits| limits.failover_revives = false, Bounds { depth: usize::MAX, ..EVERYTHING });
+    finds("a spent token that a failover revives", revived, REAL, Fault::SecondHolder);
+    let late = without(|limits| limits.no_late_reply = false, HONEST);
+    finds("a late reply adopted over a newer one", late, REAL, Fault::FalseKill(Cause::Reuse));
+    let apart = without(|limits| limits.shared_storage = false, HONEST);
+    finds("a shared token without shared storage", apart, REAL, Fault::FalseKill(Cause::Reuse));
+    let straddling = without(|limits| limits.none_straddles = false, Bounds { failovers: 0, ..HONEST });
+    finds("two retries about the end of the overlap", straddling, REAL, Fault::FalseKill(Cause::Reuse));
+    let alarm = without(|limits| limits.alarm_after_failover = false, HONEST);
+    finds("an alarm about a token that a failover lost", alarm, REAL, Fault::FalseAlarm);
+}
+
+/// A retry answered with the lost number again: two lines share it, and nobody is found.
+#[test]
+fn the_walk_finds_retries_that_abandon_nothing() {
+    let rules = Rules {
+        refresh: |now, grant, presented, request, env| match refresh(now, grant, presented, request, env) {
+            Decision::HandOut { mut out, .. } if out.verdict == Verdict::Retry => {
+                (out.verdict, out.generation) = (Verdict::Next, grant.lineage.newest);
+                Decision::HandOut { changed: None, out }
+            }
+            decision => decision,
+        },
+        ..REAL
+    };
+    finds("no abandonment", THIEF, rules, Fault::SameNumber);
+}
+
+#[test]
+fn the_walk_finds_a_refresh_that_accepts_the_abandoned() {
+    let rules = Rules {
+        refresh: |now, grant, presented, request, env| match refresh(now, grant, presented, request, env) {
+            Decision::End { cause: Cause::Reuse, .. } if !grant.lineage.has_arrived(presented.generation) => {
+                refresh(now, &as_parent(grant, presented.generation), presented, request, env)
+            }
+            decision => decision,
+        },
+        ..REAL
+    };
+    finds("the abandoned accepted", Bounds { reports: false, ..THIEF }, rules, Fault::SecondHolder);
+}
+
+#[test]
+fn the_walk_finds_a_refresh_that_accepts_the_spent() {
+    let rules = Rules {
+        refresh: |now, grant, presented, request, env| match refresh(now, grant, presented, request, env) {
+            Decision::End { cause: Cause::Reuse, .. } if grant.lineage.has_arrived(presented.generation) => {
+                refresh(now, &as_parent(grant, presented.generation), presented, request, env)
+            }
+            decision => decision,
+        },
+        ..REAL
+    };
+    finds("the spent accepted", Bounds { reports: false, ..THIEF }, rules, Fault::SecondHolder);
+}
+
+#[test]
+fn the_walk_finds_an_arrival_that_detects_nothing() {
+    let rules = Rules {
+        seen: |now, grant, arrival, env| match seen(now, grant, arrival, env) {
+            Seen::End(_) => Seen::Nothing,
+            seen => seen,
+        },
+        ..REAL
+    };
+    finds("abandoned access tokens pass", THIEF, rules, Fault::SecondHolder);
+}
+
+#[test]
+fn the_walk_finds_an_arrival_that_tells_nothing() {
+    fn deaf(_: jeton_domain::time::Timestamp, grant: &Grant, arrival: Arrival, _: &jeton_domain::arrival::Env<'_>) -> Seen {
+        // The record is written and says what it said.
+        if arrival.generation == grant.lineage.newest { Seen::Changed(Box::new(grant.clone())) } else { Seen::Nothing }
+    }
+    finds("reports dropped", THIEF, Rules { seen: deaf, ..REAL }, Fault::SecondHolder);
+}
+
+#[test]
+fn the_walk_finds_a_refresh_without_overlap() {
+    let rules = Rules {
+        refresh: |now, grant, presented, request, env| {
+            refresh(now, grant, presented, request, &jeton_domain::refresh::Env { overlap: Millis::ZERO, ..*env })
+        },
+        ..REAL
+    };
+    finds("no overlap", Bounds { failovers: 0, ..HONEST }, rules, Fault::FalseKill(Cause::Reuse));
+}
+
+#[test]
+fn the_walk_finds_a_refresh_that_does_not_go_forward() {
+    let rules = Rules {
+        refresh: |now, grant, presented, request, env| match refresh(now, grant, presented, request, env) {
+            Decision::HandOut { out, .. } if out.verdict == Verdict::Forward => {
+                Decision::End { cause: Cause::Reuse, event: Some(Event::Reuse) }
+            }
+            decision => decision,
+        },
+        ..REAL
+    };
+    finds("no going forward", HONEST, rules, Fault::FalseKill(Cause::Reuse));
+}
+
+#[test]
+fn the_walk_finds_a_going_forward_that_marks_only_what_it_jumped_over() {
+    let rules = Rules {
+        refresh: |now, grant, presented, request, env| match refresh(now, grant, presented, request, env) {
+            Decision::HandOut { changed: Some(mut changed), out } if out.verdict == Verdict::Forward => {
+                let below = presented.generation - grant.lineage.newest;
+                changed.lineage.arrived &= !(1 << below) | grant.lineage.arrived << below;
+                Decision::HandOut { changed: Some(changed), out }
+            }
+            decision => decision,
+        },
+        ..REAL
+    };
+    finds("the newest of the record not marked", HONEST, rules, Fault::FalseKill(Cause::Reuse));
+}
+
+#[test]
+fn the_walk_finds_a_request_id_that_is_forgotten() {
+    let rules = Rules {
+        refresh: |now, grant, presented, request, env| {
+            refresh(now, grant, presented, &jeton_domain::refresh::Request { id: None, ..*request }, env)
+        },
+        ..REAL
+    };
+    let bounds = Bounds { request_ids: true, requests_at_once: 1, ..HONEST };
+    finds("request ids ignored", bounds, rules, Fault::FalseKill(Cause::RetryExpired));
+}
+
+/// The record as if `generation` were the parent of an n that has not arrived.
+fn as_parent(grant: &Grant, generation: u32) -> Grant {
+    let mut grant = grant.clone();
+    grant.lineage.parent = generation;
+    grant.lineage.arrived &= !1;
+    grant
+}
+
+/// The same walks with larger bounds. Minutes.
+#[test]
+#[ignore = "takes minutes: part of the soak"]
+fn model_long() {
+    holds("honest", Bounds { generations: 6, failovers: 2, ..HONEST });
+    holds("honest, request ids", Bounds { generations: 6, failovers: 2, request_ids: true, ..HONEST });
+    holds("thief", Bounds { generations: 6, lost_replies: 3, ..THIEF });
+    holds("two thefts", Bounds { generations: 5, thefts: 2, ..THIEF });
+    holds("thief, request ids", Bounds { generations: 6, lost_replies: 3, request_ids: true, ..THIEF });
+    holds("everything", Bounds { depth: 16, lost_replies: 3, ..EVERYTHING });
+}

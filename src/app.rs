@@ -1,0 +1,123 @@
+//! The process, wired: the store opened, the keys made, the rooms built on each other, jobs started and stopped.
+//!
+//! Must not live here: anything that a request decides or does.
+
+pub mod jobs;
+mod root_key;
+
+use crate::clock::Clock;
+use crate::config::{Settings, StoreUrl};
+use crate::floors::Alive;
+use crate::records::Records;
+use crate::records::clients::Registry;
+use crate::records::documents::Ceilings;
+use crate::roots::Roots;
+use crate::service::{Service, Terms};
+use crate::signing::{self, Signing};
+use crate::store::embedded::Embedded;
+use crate::store::redis::Redis;
+
+use crate::store::{Store, StoreError};
+use crate::tokens::Tokens;
+use jeton_domain::error::Error;
+use jeton_domain::name::ResourceId;
+use jeton_domain::time::Millis;
+use std::sync::Arc;
+
+/// The rooms of a running service.
+#[derive(Debug)]
+pub struct App {
+    /// The operations.
+    pub service: Arc<Service>,
+    /// The followed log.
+    pub alive: Arc<Alive>,
+    /// The store below all.
+    pub store: Arc<dyn Store>,
+}
+
+/// Why the service does not start. For the operator: says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened or reached.
+    #[error("the store `{store}` cannot be used: {problem}")]
+    Store {
+        /// The store, without its password.
+        store: String,
+        /// What is wrong.
+        problem: StoreError,
+    },
+    /// The root key beside the data cannot be made or read.
+    #[error("{0}")]
+    RootKey(String),
+    /// A document of the service cannot be read or written.
+    #[error("{0}")]
+    Documents(Error),
+}
+
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        Self::Documents(error)
+    }
+}
+
+impl App {
+    /// Opens the store that `settings` name, and builds the service on it.
+    ///
+    /// # Errors
+    /// `StartError`, in words for the operator.
+    pub async fn start(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
+        let store = open_store(settings, &clock).await?;
+        Self::on(store, settings, clock).await
+    }
+
+    /// Builds the service on a store that is open.
+    ///
+    /// # Errors
+    /// `StartError`, in words for the operator.
+    pub async fn on(store: Arc<dyn Store>, settings: &Settings, clock: Clock) -> Result<Self, StartError> {
+        let roots = Arc::new(Roots::new(&root_key::ring(settings)?)?);
+        let records = Records::new(Arc::clone(&store), Arc::clone(&roots), clock);
+        records.register_ring().await?;
+        let salt = records.salt().await?;
+        let ceilings = records.raise_ceilings(ceilings(settings)).await?;
+        let alive = Arc::new(Alive::new(records.clone(), salt, ceilings, settings.limits.request_deadline));
+        let signing = Arc::new(Signing::new(signing::Settings {
+            rotation_period: settings.signing.rotation_period,
+            publish_ahead: settings.signing.publish_ahead,
+            jwks_max_age: settings.signing.jwks_max_age,
+            keep_after_retirement: ceilings.access_token.plus(signing::LEEWAY),
+        }));
+        let issuer = ResourceId::parse("issuer", &settings.issuer)?;
+        let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone());
+        let registry = Registry::new(settings.clients.clone(), settings.resources.clone());
+        let terms = Terms {
+            issuer,
+            overlap: settings.tokens.overlap,
+            max_staleness: settings.tokens.max_staleness,
+            grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
+        };
+        let service = Arc::new(Service::new(Arc::clone(&alive), records, tokens, signing, registry, terms));
+        service.refresh_keys().await?;
+        alive.caught_up().await?;
+        Ok(Self { service, alive, store })
+    }
+}
+
+async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
+    let refused = |problem| StartError::Store { store: settings.store.shown(), problem };
+    Ok(match &settings.store {
+        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, clock.clone()).map_err(refused)?),
+        StoreUrl::Memory => Arc::new(Embedded::in_memory(clock.clone()).map_err(refused)?),
+        StoreUrl::Redis(url) => Arc::new(Redis::connect(url.expose(), clock.clone()).await.map_err(refused)?),
+    })
+}
+
+/// The longest lifetimes that this configuration can hand out.
+fn ceilings(settings: &Settings) -> Ceilings {
+    let id_tokens = settings.clients.iter().map(|client| client.id_token_lifetime);
+    let grants = settings.clients.iter().map(|client| client.absolute_lifetime);
+    Ceilings {
+        access_token: id_tokens.fold(settings.tokens.access_token_ceiling, Millis::max),
+        grant: grants.fold(settings.tokens.access_token_ceiling, Millis::max),
+    }
+}

@@ -1,0 +1,53 @@
+//! What runs beside the requests: settling revocations, keeping the signing keys on schedule. Each can fail and goes on.
+
+use crate::app::App;
+use std::future::Future;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often what was revoked is settled.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
+/// How often the signing keys are read and brought on schedule. Far below the time a standby key is published ahead.
+const KEYS_EVERY: Duration = Duration::from_secs(5);
+
+/// Starts the jobs; each ends when `stop` is cancelled, and `tracker` waits for it.
+pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
+    let alive = app.alive.clone();
+    every(SETTLE_EVERY, "settle revocations", tracker, stop, move || {
+        let alive = alive.clone();
+        async move { alive.settle().await.map(|_settled| ()).map_err(|error| error.to_string()) }
+    });
+    let service = app.service.clone();
+    every(KEYS_EVERY, "keep the signing keys on schedule", tracker, stop, move || {
+        let service = service.clone();
+        async move { service.refresh_keys().await.map_err(|error| error.to_string()) }
+    });
+}
+
+/// Repeats `job` with pauses of `period`, jittered by a quarter so that replicas do not meet.
+fn every<F>(
+    period: Duration,
+    doing: &'static str,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+    job: impl Fn() -> F + Send + 'static,
+) where
+    F: Future<Output = Result<(), String>> + Send,
+{
+    let stop = stop.clone();
+    tracker.spawn(async move {
+        while stop.run_until_cancelled(tokio::time::sleep(jittered(period))).await.is_some() {
+            if let Err(problem) = job().await {
+                tracing::warn!(job = doing, problem, "a background job failed; it is tried again");
+            }
+        }
+    });
+}
+
+fn jittered(period: Duration) -> Duration {
+    let mut random = [0; 1];
+    // Without randomness replicas merely meet.
+    let _ = aws_lc_rs::rand::fill(&mut random).is_ok();
+    period.mul_f32(0.75 + f32::from(random[0]) / 512.0)
+}

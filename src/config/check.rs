@@ -1,0 +1,166 @@
+//! What a single value must be beyond its type, and what does not go together. Must not live here: clients and resources.
+
+use super::duration::written;
+use super::section::Section;
+use super::settings::{Limits, Listen, Settings, Signing, Tokens};
+use std::net::{IpAddr, SocketAddr};
+
+/// The issuer (RFC 8414 section 2, without its demand for https, so that loopback works).
+pub(super) fn issuer(text: &str) -> Result<String, String> {
+    const RIGHT: &str = "write an absolute URL such as https://tokens.example.com";
+    let authority = http_authority(text).ok_or_else(|| format!("is no http or https URL: {RIGHT}"))?;
+    if authority.contains('@') {
+        return Err(format!("must not hold a user or password: {RIGHT}"));
+    }
+    if text.contains(['?', '#']) {
+        return Err(format!("must not have a query or fragment: {RIGHT}"));
+    }
+    if text.ends_with('/') {
+        return Err(format!("must not end with a slash, for `iss` is compared letter by letter: {RIGHT}"));
+    }
+    Ok(text.into())
+}
+
+/// Where spans go.
+pub(super) fn otlp_endpoint(text: &str) -> Result<String, String> {
+    let authority = http_authority(text).ok_or("is no http or https URL: write one such as http://127.0.0.1:4317")?;
+    if authority.contains('@') {
+        return Err("must not hold a user or password: write it such as http://127.0.0.1:4317".into());
+    }
+    Ok(text.into())
+}
+
+/// Host and port of an http(s) URL, with a user where there is one; none where it is no such URL.
+fn http_authority(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (place, "0"),
+    };
+    let sound =
+        !host.is_empty() && port.parse::<u16>().is_ok() && text.len() <= 512 && text.chars().all(|c| c.is_ascii_graphic());
+    sound.then_some(authority)
+}
+
+/// An address to listen on.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().ok().ok_or_else(|| "is no IP address and port: write it such as 127.0.0.1:8080 or [::1]:8080".into())
+}
+
+/// A path that can exist.
+pub(super) fn path(text: &str) -> Result<std::path::PathBuf, String> {
+    if text.is_empty() || text.contains('\0') { Err("is no path".into()) } else { Ok(text.into()) }
+}
+
+/// The sections that relations are checked between.
+pub(super) struct Sections<'a> {
+    pub(super) top: &'a Section<'a>,
+    pub(super) listen: &'a Section<'a>,
+    pub(super) tokens: &'a Section<'a>,
+    pub(super) signing: &'a Section<'a>,
+    pub(super) limits: &'a Section<'a>,
+}
+
+/// Reports what does not go together.
+pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
+    listeners(&settings.listen, settings.insecure, sections);
+    schedule(&settings.signing, sections.signing);
+    waits(&settings.tokens, &settings.limits, sections);
+    if settings.store == super::StoreUrl::Memory {
+        sections.top.warning("store", "nothing is kept when the process ends: for trials only");
+    }
+    if sections.top.is_sound("issuer") && settings.issuer.starts_with("http://") && !is_local(&settings.issuer) {
+        sections.top.warning("issuer", "is http and not of this machine: verifiers may demand https (RFC 8414 section 2)");
+    }
+}
+
+fn listeners(listen: &Listen, insecure: bool, sections: &Sections<'_>) {
+    let section = sections.listen;
+    let all = [("grpc", listen.grpc), ("http", listen.http), ("admin", listen.admin)];
+    for (key, address) in
+        all.into_iter().filter(|(key, address)| section.is_sound(key) && !address.ip().to_canonical().is_loopback())
+    {
+        if insecure {
+            section.warning(
+                key,
+                &format!(
+                    "{address} is open beyond this machine WITHOUT TLS, as `insecure` allows: tokens and secrets cross the \
+                     network in the clear"
+                ),
+            );
+        } else if sections.top.is_sound("insecure") {
+            section.mistake(
+                key,
+                format!(
+                    "{address} is open beyond this machine and there is no TLS: bind it to 127.0.0.1, or set insecure = \
+                     true (--insecure, JETON_INSECURE) inside a network that encrypts by itself"
+                ),
+            );
+        }
+    }
+    let collides = |a: SocketAddr, b: SocketAddr| a.port() == b.port() && a.port() != 0 && same_place(a.ip(), b.ip());
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        if let (Some((first, a)), Some((second, b))) = (all.get(one), all.get(other))
+            && collides(*a, *b)
+            && section.is_sound(first)
+            && section.is_sound(second)
+        {
+            let key = if section.is_given(second) { second } else { first };
+            section.mistake(key, format!("{first} and {second} both listen on port {}: give each its own", a.port()));
+        }
+    }
+}
+
+fn same_place(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_unspecified() || other.is_unspecified()
+}
+
+fn schedule(signing: &Signing, section: &Section<'_>) {
+    let (ahead, age, period) = (signing.publish_ahead, signing.jwks_max_age, signing.rotation_period);
+    if section.is_sound("publish_ahead") && section.is_sound("jwks_max_age") && ahead < age {
+        let key = if section.is_given("publish_ahead") { "publish_ahead" } else { "jwks_max_age" };
+        let problem = format!(
+            "publish_ahead ({}) is shorter than jwks_max_age ({}): verifiers would meet keys that they do not know yet",
+            written(ahead),
+            written(age)
+        );
+        section.mistake(key, problem);
+    }
+    if section.is_sound("publish_ahead") && section.is_sound("rotation_period") && ahead >= period {
+        let key = if section.is_given("publish_ahead") { "publish_ahead" } else { "rotation_period" };
+        let problem = format!(
+            "publish_ahead ({}) is not shorter than rotation_period ({}): the next key would be due before this one signs",
+            written(ahead),
+            written(period)
+        );
+        section.mistake(key, problem);
+    }
+}
+
+fn waits(tokens: &Tokens, limits: &Limits, sections: &Sections<'_>) {
+    let sound = sections.tokens.is_sound("store_timeout") && sections.limits.is_sound("request_deadline");
+    if sound && tokens.store_timeout > limits.request_deadline {
+        let (wait, deadline) = (written(tokens.store_timeout), written(limits.request_deadline));
+        let problem = format!(
+            "[tokens] store_timeout ({wait}) is longer than [limits] request_deadline ({deadline}): no request could wait \
+             for it"
+        );
+        if sections.tokens.is_given("store_timeout") || !sections.limits.is_given("request_deadline") {
+            sections.tokens.mistake("store_timeout", problem);
+        } else {
+            sections.limits.mistake("request_deadline", problem);
+        }
+    }
+}
+
+fn is_local(url: &str) -> bool {
+    let place = http_authority(url).unwrap_or_default();
+    let host = match place.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => place,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,75 @@
+//! Secrets of confidential clients: generated, never chosen, and kept as a hash only.
+
+use super::hex;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::secret::SecretText;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+/// Every generated secret begins so, for secret scanners to find leaks.
+pub const PREFIX: &str = "jcs_";
+
+/// A new secret of 256 random bits, in base64url behind [`PREFIX`].
+///
+/// # Panics
+/// Where the system gives no randomness: then nothing can be made that is secret.
+#[must_use]
+#[expect(clippy::expect_used, reason = "only the command line calls it, and without randomness there is no secret to return")]
+pub fn generate_secret() -> SecretText {
+    let mut bytes = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *bytes).expect("the system gives randomness");
+    let mut text = String::with_capacity(PREFIX.len() + 43);
+    text.push_str(PREFIX);
+    URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
+    SecretText::new(text)
+}
+
+/// SHA-256 of a secret: what is configured. A plain hash is enough, for nobody guesses 256 bits.
+#[must_use]
+pub fn hash_secret(secret: &SecretText) -> [u8; 32] {
+    Sha256::digest(secret.expose().as_bytes()).into()
+}
+
+/// A hash as `secret_hashes` takes it: `sha256:` and 64 hexadecimal digits.
+#[must_use]
+pub fn written_hash(hash: &[u8; 32]) -> String {
+    let mut text = String::from("sha256:");
+    for byte in hash {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+/// Reads an entry of `secret_hashes`. The entry is never repeated in an error: it may be the secret itself.
+pub(super) fn parse_hash(text: &str) -> Result<[u8; 32], String> {
+    text.strip_prefix("sha256:").and_then(hex::decode_32).ok_or_else(|| {
+        "is not `sha256:` and 64 hexadecimal digits: `jeton clients secret` makes a secret and prints its hash".into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_secret_is_new_each_time_and_its_written_hash_reads_back() {
+        let (one, other) = (generate_secret(), generate_secret());
+        assert_ne!(one, other);
+        assert_eq!(one.expose().len(), 4 + 43);
+        let hash = hash_secret(&one);
+        assert_eq!(parse_hash(&written_hash(&hash)), Ok(hash));
+    }
+
+    #[test]
+    fn sha_256_of_abc() {
+        let hash = hash_secret(&SecretText::new("abc".into()));
+        assert_eq!(written_hash(&hash), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_secret_in_place_of_its_hash_is_not_repeated() {
+        assert!(!parse_hash("jcs_hunter2").unwrap_err().contains("hunter2"));
+        assert!(parse_hash(&format!("sha256:{}", "é".repeat(32))).is_err());
+    }
+}

@@ -1,0 +1,153 @@
+//! The settings as plain data: what the rest of the process is built from. Must not live here: how they are read or checked.
+
+use super::roots::RootKeys;
+use super::store_url::StoreUrl;
+use jeton_domain::client::Client;
+use jeton_domain::resource::Resources;
+use jeton_domain::time::Millis;
+use std::net::SocketAddr;
+
+/// Everything the process is told from outside, checked as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The `iss` of all tokens: an absolute http(s) URL without query, fragment and trailing slash (RFC 8414 section 2).
+    pub issuer: String,
+    /// Where grants, keys and revocations are kept.
+    pub store: StoreUrl,
+    /// The addresses that are listened on.
+    pub listen: Listen,
+    /// Listening beyond loopback without TLS was asked for in so many words.
+    pub insecure: bool,
+    /// The ring of root keys, the active one first. Empty is possible on the embedded store only.
+    pub root_keys: RootKeys,
+    /// Rules of time that hold for all tokens.
+    pub tokens: Tokens,
+    /// The schedule of signing keys.
+    pub signing: Signing,
+    /// What is accepted at most.
+    pub limits: Limits,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+    /// The clients, ordered as in the file.
+    pub clients: Vec<Client>,
+    /// The resources, ordered as in the file.
+    pub resources: Resources,
+}
+
+/// The addresses that are listened on. Port 0 lets the system choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// gRPC: the four operations, grants, keys, health, reflection.
+    pub grpc: SocketAddr,
+    /// HTTP: the JWKS.
+    pub http: SocketAddr,
+    /// Liveness, readiness, metrics.
+    pub admin: SocketAddr,
+}
+
+/// Rules of time that hold for all tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// For this long after a refresh the same token is handed out again. 1 s to 60 s.
+    pub overlap: Millis,
+    /// The longest wait for one answer of the store; at most the deadline of a request.
+    pub store_timeout: Millis,
+    /// A view of the revocations that is older is not trusted.
+    pub max_staleness: Millis,
+    /// The largest access-token lifetime of all resources; 5 minutes where there is none. Derived, never set.
+    pub access_token_ceiling: Millis,
+}
+
+/// The schedule of signing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signing {
+    /// A key signs for this long.
+    pub rotation_period: Millis,
+    /// A key is published this long before it signs; at least `jwks_max_age`.
+    pub publish_ahead: Millis,
+    /// The `max-age` of the published JWKS at most.
+    pub jwks_max_age: Millis,
+}
+
+/// What is accepted at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A request is answered within this time, or refused.
+    pub request_deadline: Millis,
+    /// The largest message, in bytes.
+    pub max_message_bytes: usize,
+    /// Requests in work at the same moment, over all connections.
+    pub concurrency: usize,
+    /// Requests in work at the same moment on one connection (RFC 9113 section 5.1.2).
+    pub max_streams: u32,
+    /// Tokens in one `BatchIntrospect`.
+    pub batch_tokens: usize,
+    /// Living grants of one subject, over all clients.
+    pub grants_per_subject: u32,
+}
+
+/// Logs and traces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// Where spans are sent (OTLP over gRPC); none are made where it is absent.
+    pub otlp_endpoint: Option<String>,
+    /// The share of requests that is traced where the caller did not decide, from 0 to 1.
+    pub trace_sample_ratio: f64,
+    /// How a log line looks.
+    pub log_format: LogFormat,
+    /// The least level that is logged.
+    pub log_level: LogLevel,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// Someone should look.
+    Warn,
+    /// What happened.
+    Info,
+    /// Why it happened. Compiled out of release builds.
+    Debug,
+}
+
+impl LogFormat {
+    /// Reads the word of the settings.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+impl LogLevel {
+    /// Reads the word of the settings.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info, Self::Debug].into_iter().find(|level| level.word() == word)
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The keys of what the file declares: resources and clients.
+
+use super::Absent::{Mistake, Off, Takes};
+use super::{DAY, Group, Kind, MINUTE, count, row, secs};
+
+const ALGORITHMS: Kind = Kind::Word(&["EdDSA", "ES256"]);
+
+/// The keys of `[resources."https://..."]`.
+pub(in crate::config) const RESOURCE: Group = Group {
+    section: "resources",
+    doc: "A resource server, named by its identifier: an absolute URI, which becomes `aud`. One section each.",
+    rows: &[
+        row(
+            "scopes",
+            Kind::List("scopes"),
+            Takes(""),
+            "The scopes it owns. A scope belongs to one resource at most; those of OpenID Connect to none.",
+        )
+        .sample("orders:read orders:write"),
+        row(
+            "format",
+            Kind::Word(&["jwt", "opaque"]),
+            Takes("jwt"),
+            "How its access tokens look: a signed JWT, which a gateway can check by itself, or opaque, which says nothing \
+             to who holds it. Opaque allows 64 scopes at most.",
+        ),
+        row("algorithm", ALGORITHMS, Takes("EdDSA"), "The algorithm of its JWTs."),
+        row("access_token_lifetime", secs(10, DAY), Takes("5m"), "How long its access tokens are valid."),
+        row(
+            "acr_values",
+            Kind::List("acr values"),
+            Takes(""),
+            "The sign-in must have one of these `acr` values. Empty demands none.",
+        )
+        .sample("urn:example:loa:2"),
+        row(
+            "amr_values",
+            Kind::List("amr values"),
+            Takes(""),
+            "The sign-in must have all of these `amr` values (RFC 8176). Empty demands none.",
+        )
+        .sample("mfa"),
+        row("max_age", secs(1, 3_650 * DAY), Off, "The sign-in must be no older than this.").sample("1h"),
+    ],
+};
+
+/// The keys of `[clients.NAME]`.
+pub(in crate::config) const CLIENT: Group = Group {
+    section: "clients",
+    doc: "A client, named by its client id. One section each.",
+    rows: &[
+        row(
+            "kind",
+            Kind::Word(&["confidential", "public"]),
+            Mistake,
+            "`confidential` authenticates with a secret; `public` cannot keep one.",
+        )
+        .sample("confidential"),
+        row(
+            "secret_hashes",
+            Kind::List("hashes"),
+            Takes(""),
+            "Of each secret that is valid now the hash, `sha256:` and 64 hexadecimal digits. `jeton clients secret` makes a \
+             secret and prints both. Two while one replaces the other. Only for a confidential client, which needs at least \
+             one.",
+        )
+        .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        row(
+            "grant_types",
+            Kind::List("grant types"),
+            Mistake,
+            "The ways of obtaining tokens that it may use: authorization_code, device_code, password, client_credentials, \
+             refresh_token.",
+        )
+        .sample("authorization_code refresh_token"),
+        row(
+            "scopes",
+            Kind::List("scopes"),
+            Takes(""),
+            "The scopes it may be given: those of its resources, and openid, offline_access, profile, email, address, phone.",
+        )
+        .sample("openid offline_access orders:read"),
+        row("resources", Kind::List("resources"), Takes(""), "The resources it may be given tokens for.")
+            .sample("https://orders.internal"),
+        row("idle_lifetime", secs(MINUTE, 3_650 * DAY), Takes("14d"), "A grant that is not used for this long expires."),
+        row(
+            "absolute_lifetime",
+            secs(MINUTE, 3_650 * DAY),
+            Takes("90d"),
+            "However used, a grant expires after this. At least idle_lifetime.",
+        ),
+        row(
+            "rotation",
+            Kind::Word(&["always", "unbound-public", "near-expiry", "never"]),
+            Takes("unbound-public"),
+            "When a refresh hands out a new refresh token: `always`; `unbound-public`, which is always for a public client \
+             without a sender constraint and near expiry else; `near-expiry`, when 70 % of idle_lifetime passed; `never`.",
+        ),
+        row(
+            "reuse",
+            Kind::Word(&["end-grant", "refuse"]),
+            Takes("end-grant"),
+            "What a proved second holder of a refresh token leads to: `end-grant` ends the grant, `refuse` refuses the \
+             request only.",
+        ),
+        row(
+            "grants_per_subject",
+            count(1, 1_000),
+            Takes("100"),
+            "The most living grants of one subject with this client; the one that ends first makes room.",
+        ),
+        row("id_token_algorithm", ALGORITHMS, Takes("EdDSA"), "The algorithm of its ID tokens."),
+        row("id_token_lifetime", secs(10, DAY), Takes("1h"), "How long its ID tokens are valid."),
+    ],
+};

@@ -1,0 +1,180 @@
+//! The settings of the process. Each is an environment variable too.
+
+use super::Absent::{Off, Takes};
+use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
+
+const ADDRESS: Kind = Kind::Text("IP address and port");
+
+/// The settings of the process. Each is an environment variable too.
+pub(in crate::config) const SETTINGS: [Group; 6] = [
+    Group {
+        section: "",
+        doc: "The service as a whole. These keys stand above the first [section].",
+        rows: &[
+            row(
+                "issuer",
+                Kind::Text("URL"),
+                Takes("http://127.0.0.1:8080"),
+                "The `iss` of every token: an absolute http(s) URL without query, fragment and trailing slash, under which \
+                 /.well-known/jwks.json is reachable. Changing it makes every token foreign that was handed out before.",
+            ),
+            row(
+                "store",
+                Kind::Text("store"),
+                Takes("embedded:data"),
+                "Where grants, keys and revocations are kept: embedded:PATH (a directory of this machine), memory: (for \
+                 trials; nothing is kept), redis://HOST:PORT or rediss://HOST:PORT (TLS). A password in the URL is never \
+                 shown; it is best given by the environment.",
+            ),
+            row(
+                "root_key_file",
+                Kind::Text("path"),
+                Off,
+                "The file with the ring of root keys, from which everything secret is derived: 64 hexadecimal digits each, \
+                 one a line or commas between, the active one first; # begins a comment. Instead of it JETON_ROOT_KEY may \
+                 hold the ring. On the embedded store a key is made beside the data where neither is given; on Redis jeton \
+                 does not start without. `jeton keys generate-root` makes a key.",
+            )
+            .sample("/etc/jeton/root.key"),
+            row(
+                "insecure",
+                Kind::Switch,
+                Takes("false"),
+                "Allows to listen beyond loopback without TLS. Tokens and client secrets then cross the network in the \
+                 clear: only inside a network that encrypts by itself.",
+            ),
+        ],
+    },
+    Group {
+        section: "listen",
+        doc: "The addresses that are listened on. Port 0 lets the system choose one.",
+        rows: &[
+            row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
+            row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: /.well-known/jwks.json."),
+            row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness and metrics. Not for the outside."),
+        ],
+    },
+    Group {
+        section: "tokens",
+        doc: "Rules of time that hold for all tokens. Lifetimes are set by client and by resource.",
+        rows: &[
+            row(
+                "overlap",
+                secs(1, MINUTE),
+                Takes("10s"),
+                "For this long after a refresh the previous refresh token gets the same new one again: two tabs, a double \
+                 click, a quick retry. A thief is not told apart within it, so keep it short.",
+            ),
+            row(
+                "store_timeout",
+                millis(50, 30_000),
+                Takes("2s"),
+                "The longest wait for one answer of the store; then the request fails as UNAVAILABLE. At most \
+                 limits.request_deadline.",
+            ),
+            row(
+                "max_staleness",
+                millis(100, 60_000),
+                Takes("2s"),
+                "Introspection trusts its view of the revocations while the view is provably younger than this; else it \
+                 catches up with the store first.",
+            ),
+        ],
+    },
+    Group {
+        section: "signing",
+        doc: "The schedule of the keys that sign tokens. jeton makes, publishes, activates and retires them by itself.",
+        rows: &[
+            row(
+                "rotation_period",
+                secs(HOUR, 730 * DAY),
+                Takes("30d"),
+                "A key signs for this long, then the next one takes over.",
+            ),
+            row(
+                "publish_ahead",
+                secs(10, 90 * DAY),
+                Takes("1d"),
+                "A key is published this long before it signs, so that every verifier knows it in time. At least \
+                 jwks_max_age, and shorter than rotation_period.",
+            ),
+            row(
+                "jwks_max_age",
+                secs(1, DAY),
+                Takes("5m"),
+                "For how long verifiers may keep the published keys (Cache-Control: max-age) at most.",
+            ),
+        ],
+    },
+    Group {
+        section: "limits",
+        doc: "What is accepted at most. What is over a limit is refused at once and by name, never queued without end.",
+        rows: &[
+            row(
+                "request_deadline",
+                millis(100, 60_000),
+                Takes("5s"),
+                "A request is answered within this time, or refused. A shorter deadline of the caller wins.",
+            ),
+            row(
+                "max_message_bytes",
+                count(4_096, 4_194_304),
+                Takes("262144"),
+                "The largest message that is read, in bytes. 256 KiB hold a batch of 1,000 opaque tokens or of 300 JWTs.",
+            ),
+            row(
+                "concurrency",
+                count(1, 65_536),
+                Takes("1024"),
+                "Requests in work at the same moment, over all connections. One more is refused with RESOURCE_EXHAUSTED.",
+            ),
+            row(
+                "max_streams",
+                count(1, 65_536),
+                Takes("256"),
+                "Requests in work at the same moment on one connection (HTTP/2 streams). A quarter of the default \
+                 concurrency, so that no single caller takes every place; at a millisecond each it still carries 256,000 \
+                 requests a second.",
+            ),
+            row("batch_tokens", count(1, 10_000), Takes("1000"), "The most tokens in one BatchIntrospect."),
+            row(
+                "grants_per_subject",
+                count(1, 10_000),
+                Takes("1000"),
+                "The most living grants of one subject, over all clients; the one that ends first makes room.",
+            ),
+        ],
+    },
+    Group {
+        section: "telemetry",
+        doc: "Logs and traces. Tokens, secrets and keys are in neither.",
+        rows: &[
+            row(
+                "otlp_endpoint",
+                Kind::Text("URL"),
+                Off,
+                "Where spans are sent, as OTLP over gRPC. No spans are made where it is not set.",
+            )
+            .sample("http://127.0.0.1:4317"),
+            row(
+                "trace_sample_ratio",
+                Kind::Ratio,
+                Takes("0.01"),
+                "The share of requests that is traced where the caller did not decide (W3C trace context). 0 traces none, 1 \
+                 all.",
+            ),
+            row(
+                "log_format",
+                Kind::Word(&["text", "json"]),
+                Takes("text"),
+                "How a log line looks: for people, or one JSON object a line.",
+            ),
+            row(
+                "log_level",
+                Kind::Word(&["error", "warn", "info", "debug"]),
+                Takes("info"),
+                "The least level that is logged. `debug` says no more than `info` in a release build.",
+            ),
+        ],
+    },
+];

@@ -1,0 +1,373 @@
+//! Examining a token: what it is, whether it is proved, and exactly why it is or is not active. Introspect, Explain and
+//! Revoke ask the same question here, so that they cannot disagree.
+
+use crate::records::grants::Known;
+use crate::service::Service;
+use crate::service::explain::{TokenKind, WhyNot};
+use crate::service::hand_out::visible_id;
+use crate::service::introspect::Active;
+use crate::tokens::{NotGenuine, Verified};
+use jeton_domain::access::{self, Belongs, Dead, Standing};
+use jeton_domain::audience::policies_met;
+use jeton_domain::claims::read_confirmation;
+use jeton_domain::error::{Ended, Error, RefreshRefusal, Result};
+use jeton_domain::grant::{Grant, Proof};
+use jeton_domain::id::{Generation, GrantId, Identity};
+use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
+use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
+use jeton_domain::revision::Born;
+use jeton_domain::target::Target;
+use jeton_domain::time::Timestamp;
+use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
+use serde_json::{Map, Value};
+
+/// A token as looked up: its form known, its proof checked, nothing judged yet.
+pub(super) enum Looked {
+    /// An access token, proved.
+    Access(Box<AccessToken>),
+    /// A refresh token or a code, proved, with its grant.
+    Numbered(Numbered, Box<Grant>),
+    /// Nothing to judge: what it is and why it is not active.
+    No(TokenKind, Generation, WhyNot, Option<Timestamp>),
+}
+
+/// A genuine access token, whatever its format.
+pub(super) struct AccessToken {
+    kind: TokenKind,
+    generation: Generation,
+    client: ClientId,
+    says: Active,
+    grant: Option<Box<Grant>>,
+}
+
+/// A token judged.
+pub(super) struct Examined {
+    pub kind: TokenKind,
+    pub generation: Generation,
+    pub grant: Option<Box<Grant>>,
+    pub verdict: Result<Active, (WhyNot, Option<Timestamp>)>,
+}
+
+/// What revoking a token ends.
+pub(super) struct Revocable {
+    pub target: Target,
+    pub client: ClientId,
+    /// The grant whose record counts its revoked tokens.
+    pub record: Option<GrantId>,
+}
+
+impl Looked {
+    /// What revoking it ends; none where it is over already or never was ours.
+    pub(super) fn revocable(self, now: Timestamp) -> Option<Revocable> {
+        match self {
+            Self::Access(token) if now.secs() < token.says.exp => Some(Revocable {
+                target: Target::Token { jti: token.says.jti.clone() },
+                client: token.client,
+                record: token.grant.map(|grant| grant.id).or(token.says.grant),
+            }),
+            Self::Numbered(_, grant) if grant.ended.is_none() && now < grant.expires_at() => {
+                Some(Revocable { target: Target::Grant(grant.id), client: grant.client, record: None })
+            }
+            Self::Access(_) | Self::Numbered(..) | Self::No(..) => None,
+        }
+    }
+}
+
+impl Service {
+    /// Looks one token up. Reads the grant's record where the proof needs it.
+    pub(super) async fn look_up(&self, token: &str) -> Result<Looked> {
+        self.look_up_all(&[token]).await?.pop().ok_or_else(|| Error::Internal("one token has one answer".into()))
+    }
+
+    /// Looks many tokens up, with one read for all their grants.
+    pub(super) async fn look_up_all(&self, tokens: &[&str]) -> Result<Vec<Looked>> {
+        let presented: Vec<Presented<'_>> = tokens.iter().map(|token| parse(token)).collect();
+        let ids: Vec<GrantId> = presented.iter().filter_map(needs_grant).collect();
+        let mut known = if ids.is_empty() { Vec::new() } else { self.records.grants(&ids).await? }.into_iter();
+        let mut looked = Vec::with_capacity(tokens.len());
+        for presented in presented {
+            looked.push(match presented {
+                Presented::Numbered(numbered) => self.look_up_numbered(numbered, known.next().flatten())?,
+                Presented::Opaque(opaque) => self.look_up_opaque(&opaque, known.next().flatten())?,
+                Presented::Jws(jws) => self.look_up_jws(jws).await?,
+                Presented::Device | Presented::Unknown => Looked::No(TokenKind::Unknown, 0, WhyNot::Malformed, None),
+            });
+        }
+        Ok(looked)
+    }
+
+    fn look_up_numbered(&self, numbered: Numbered, known: Option<Known>) -> Result<Looked> {
+        let kind = match numbered.kind {
+            NumberedKind::Refresh => TokenKind::Refresh,
+            NumberedKind::Code => TokenKind::Code,
+        };
+        let no = |why, at| Ok(Looked::No(kind, numbered.generation, why, at));
+        match known {
+            None => no(WhyNot::Unknown, None),
+            Some(Known::OnlyEnded(ended)) => no(WhyNot::Ended(ended.cause), Some(ended.at)),
+            Some(Known::Grant(grant)) if grant.lineage.refreshable && self.tokens.prove(&numbered, &grant.nonce)? => {
+                Ok(Looked::Numbered(numbered, grant))
+            }
+            Some(Known::Grant(_)) => no(WhyNot::NotGenuine, None),
+        }
+    }
+
+    fn look_up_opaque(&self, opaque: &Opaque, known: Option<Known>) -> Result<Looked> {
+        let no = |why, at| Ok(Looked::No(TokenKind::OpaqueAccess, opaque.generation, why, at));
+        let grant = match known {
+            None => return no(WhyNot::Unknown, None),
+            Some(Known::OnlyEnded(ended)) => return no(WhyNot::Ended(ended.cause), Some(ended.at)),
+            Some(Known::Grant(grant)) => grant,
+        };
+        if !self.tokens.prove_opaque(opaque, &grant.nonce)? {
+            return no(WhyNot::NotGenuine, None);
+        }
+        let mut scopes = 0_u32;
+        let scope = grant.scopes.filtered(|_| {
+            let held = opaque.scope_bits.checked_shr(scopes).is_some_and(|bits| bits & 1 == 1);
+            scopes = scopes.saturating_add(1);
+            held
+        });
+        let resources = grant.resources.iter().zip(0_u32..);
+        let mut aud: Vec<String> = resources
+            .filter(|(_, bit)| opaque.resource_bits.checked_shr(*bit).is_some_and(|bits| bits & 1 == 1))
+            .map(|(resource, _)| resource.to_string())
+            .collect();
+        if aud.is_empty() {
+            aud.push(self.terms.issuer.to_string());
+        }
+        let jti = self.tokens.jti(visible_id(&grant), opaque.generation, opaque.random, opaque.key)?;
+        let belongs = Belongs {
+            jti: Some(&jti),
+            grant: Some(grant.id),
+            session: grant.session.as_ref(),
+            subject: grant.sign_in.method.has_user().then_some(&grant.subject),
+            client: Some(&grant.client),
+            kid: None,
+        };
+        let says = Active {
+            is_access_token: true,
+            scope: scope.to_string(),
+            client_id: grant.client.to_string(),
+            exp: opaque.expires_at().secs(),
+            iat: opaque.issued_at.secs(),
+            nbf: None,
+            sub: grant.subject.to_string(),
+            aud,
+            iss: self.terms.issuer.to_string(),
+            targets: belongs.targets(self.alive.salt()),
+            jti,
+            sid: grant.session.as_ref().map(ToString::to_string),
+            acr: grant.sign_in.acr.clone(),
+            amr: grant.sign_in.amr.clone(),
+            auth_time: grant.sign_in.auth_time.map(Timestamp::secs),
+            binding: grant.binding,
+            authorization_details: grant.authorization_details.clone(),
+            act: None,
+            grant: visible_id(&grant),
+            claims: grant.access_claims.clone(),
+            cache_seconds: 0,
+            born: grant.born,
+        };
+        Ok(Looked::Access(Box::new(AccessToken {
+            kind: TokenKind::OpaqueAccess,
+            generation: opaque.generation,
+            client: grant.client.clone(),
+            says,
+            grant: Some(grant),
+        })))
+    }
+
+    async fn look_up_jws(&self, jws: &str) -> Result<Looked> {
+        let mut verified = self.tokens.verify(jws, self.clock.now())?;
+        if matches!(verified, Verified::No(NotGenuine::UnknownKey)) && self.learn_keys().await? {
+            verified = self.tokens.verify(jws, self.clock.now())?;
+        }
+        Ok(match verified {
+            Verified::Access { kid, claims, .. } => self
+                .access_of_claims(&kid, claims)
+                .map_or(Looked::No(TokenKind::JwtAccess, 0, WhyNot::Foreign, None), |token| Looked::Access(Box::new(token))),
+            Verified::Id { .. } => Looked::No(TokenKind::Id, 0, WhyNot::Foreign, None),
+            Verified::No(why) => {
+                let why = match why {
+                    NotGenuine::Malformed => WhyNot::Malformed,
+                    NotGenuine::ForeignIssuer | NotGenuine::WrongType => WhyNot::Foreign,
+                    _ => WhyNot::NotGenuine,
+                };
+                Looked::No(TokenKind::Unknown, 0, why, None)
+            }
+        })
+    }
+
+    /// What a verified JWT says. None where a claim that every access token of ours has is missing or garbled.
+    fn access_of_claims(&self, kid: &str, mut claims: Map<String, Value>) -> Option<AccessToken> {
+        let mut text = |name: &str| match claims.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let (iss, sub, client_id, jti) = (text("iss")?, text("sub")?, text("client_id")?, text("jti")?);
+        let (scope, sid, acr) = (text("scope").unwrap_or_default(), text("sid"), text("acr"));
+        let grant = match text("grant_id") {
+            Some(id) => Some(GrantId::parse(&id)?),
+            None => None,
+        };
+        let mut number = |name: &str| claims.remove(name).and_then(|number| number.as_u64());
+        let (exp, iat, born) = (number("exp")?, number("iat")?, Born(number("born")?));
+        let (auth_time, nbf) = (number("auth_time"), number("nbf"));
+        let mut strings = |name: &str| match claims.remove(name) {
+            Some(Value::String(one)) => Some(vec![one]),
+            Some(Value::Array(many)) => many.into_iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        let (aud, amr) = (strings("aud")?, strings("amr").unwrap_or_default());
+        let binding = match claims.remove("cnf") {
+            Some(cnf) => Some(read_confirmation(&cnf)?),
+            None => None,
+        };
+        let authorization_details = match claims.remove("authorization_details") {
+            Some(Value::Array(details)) => details,
+            _ => Vec::new(),
+        };
+        let act = match claims.remove("act") {
+            Some(Value::Object(act)) => Some(act),
+            _ => None,
+        };
+        let client = ClientId::parse("client_id", &client_id).ok()?;
+        // Without a grant it is a client's own: no user's targets.
+        let subject = if grant.is_some() { Some(Subject::parse("sub", &sub).ok()?) } else { None };
+        let session = match &sid {
+            Some(sid) => Some(SessionId::parse("sid", sid).ok()?),
+            None => None,
+        };
+        let generation = self.tokens.read_jti(grant, &jti).ok()?.map(|(_, generation)| generation)?;
+        let belongs = Belongs {
+            jti: Some(&jti),
+            grant,
+            session: session.as_ref(),
+            subject: subject.as_ref(),
+            client: Some(&client),
+            kid: Some(kid),
+        };
+        let targets = belongs.targets(self.alive.salt());
+        let says = Active {
+            is_access_token: true, scope, client_id, exp, iat, nbf, sub, aud, iss, jti, sid, acr, amr, auth_time, binding,
+            authorization_details, act, grant, claims, cache_seconds: 0, targets, born,
+        };
+        Some(AccessToken { kind: TokenKind::JwtAccess, generation, client, says, grant: None })
+    }
+
+    /// Judges what was looked up, under the view as it is now: catch up before.
+    pub(super) async fn judge(&self, looked: Looked, resource: Option<&ResourceId>) -> Result<Examined> {
+        match looked {
+            Looked::No(kind, generation, why, at) => Ok(Examined { kind, generation, grant: None, verdict: Err((why, at)) }),
+            Looked::Access(token) => Ok(self.judge_access(*token, resource)),
+            Looked::Numbered(numbered, grant) => self.judge_numbered(&numbered, *grant, resource).await,
+        }
+    }
+
+    fn judge_access(&self, token: AccessToken, resource: Option<&ResourceId>) -> Examined {
+        let now = self.clock.now();
+        let AccessToken { kind, generation, mut says, grant, .. } = token;
+        let standing = Standing {
+            born: says.born,
+            exp: Timestamp::from_secs(says.exp),
+            audience: says.aud.iter().map(String::as_str).collect(),
+            targets: std::mem::take(&mut says.targets),
+        };
+        let ended = grant.as_ref().and_then(|grant| grant.ended);
+        let judged = self
+            .alive
+            .with_floors(|floors| access::judge(&standing, now, resource.map(ResourceId::as_str), ended, floors));
+        let Standing { exp, targets, .. } = standing;
+        let verdict = match judged {
+            Ok(()) => {
+                says.targets = targets;
+                says.cache_seconds = exp.since(now).min(self.terms.max_staleness).secs();
+                Ok(says)
+            }
+            Err(Dead::Expired) => Err((WhyNot::Expired, Some(exp))),
+            Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
+            Err(Dead::Audience) => Err((WhyNot::Audience, None)),
+        };
+        Examined { kind, generation, grant, verdict }
+    }
+
+    async fn judge_numbered(&self, numbered: &Numbered, grant: Grant, resource: Option<&ResourceId>) -> Result<Examined> {
+        let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
+        let state = self.state(grant).await?;
+        let verdict = match state.why_not {
+            Some(why) => Err((why, state.ended_at)),
+            None => self.acceptable(numbered, &state.grant, resource).map(|()| self.refresh_token_says(&state.grant)),
+        };
+        Ok(Examined { kind, generation: numbered.generation, grant: Some(Box::new(state.grant)), verdict })
+    }
+
+    /// Whether Refresh would accept this generation now.
+    fn acceptable(&self, numbered: &Numbered, grant: &Grant, resource: Option<&ResourceId>) -> Result<(), (WhyNot, Option<Timestamp>)> {
+        let now = self.clock.now();
+        let client = self.registry.client(&grant.client).ok_or((WhyNot::ClientUnknown, None))?;
+        let env = Env {
+            client,
+            resources: self.registry.resources(),
+            revoked: None,
+            ring: &self.records.roots().order(),
+            identity: Identity([0; 8]),
+            overlap: self.terms.overlap,
+            proof: &Proof::default(),
+        };
+        let of = OfGeneration { key: numbered.key, generation: numbered.generation };
+        would_accept(now, grant, of, &env).map_err(|refusal| match refusal {
+            RefreshRefusal::Ended(cause) => (WhyNot::Ended(cause), None),
+            RefreshRefusal::Expired(expiry) => (WhyNot::GrantExpired(expiry), None),
+            RefreshRefusal::CodeUsed => (WhyNot::CodeUsed, None),
+            RefreshRefusal::Reuse | RefreshRefusal::RetryExpired => (WhyNot::Rotated, None),
+            RefreshRefusal::Malformed
+            | RefreshRefusal::Unknown
+            | RefreshRefusal::OtherClient
+            | RefreshRefusal::NotGenuine
+            | RefreshRefusal::WrongProof => (WhyNot::NotGenuine, None),
+        })?;
+        let asking = resource.map(std::slice::from_ref).unwrap_or(&grant.resources);
+        match policies_met(now, asking, self.registry.resources(), &grant.sign_in) {
+            Ok(()) => Ok(()),
+            Err(Error::ReauthenticationRequired(unmet)) => Err((WhyNot::PolicyNotMet(unmet), None)),
+            Err(_not_configured) => Err((WhyNot::Audience, None)),
+        }
+    }
+
+    fn refresh_token_says(&self, grant: &Grant) -> Active {
+        Active {
+            is_access_token: false,
+            scope: grant.scopes.to_string(),
+            client_id: grant.client.to_string(),
+            exp: grant.expires_at().secs(),
+            iat: grant.lineage.handed_at.max(grant.created_at).secs(),
+            nbf: None,
+            sub: grant.subject.to_string(),
+            aud: grant.resources.iter().map(ToString::to_string).collect(),
+            iss: self.terms.issuer.to_string(),
+            jti: String::new(),
+            sid: grant.session.as_ref().map(ToString::to_string),
+            acr: grant.sign_in.acr.clone(),
+            amr: grant.sign_in.amr.clone(),
+            auth_time: grant.sign_in.auth_time.map(Timestamp::secs),
+            binding: grant.binding,
+            authorization_details: grant.authorization_details.clone(),
+            act: None,
+            grant: Some(grant.id),
+            claims: Map::new(),
+            // A refresh may spend it at any moment.
+            cache_seconds: 0,
+            targets: self.targets(grant),
+            born: grant.born,
+        }
+    }
+}
+
+const fn needs_grant(presented: &Presented<'_>) -> Option<GrantId> {
+    match presented {
+        Presented::Numbered(numbered) => Some(numbered.grant),
+        Presented::Opaque(opaque) => Some(opaque.grant),
+        Presented::Jws(_) | Presented::Device | Presented::Unknown => None,
+    }
+}

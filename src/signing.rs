@@ -1,0 +1,278 @@
+//! With which key? The signing keys of this moment, and their schedule.
+//!
+//! Lives here: making keys, when each signs (`schedule`), the parsed key set (`keys`), the JWKS. Must not live here: reading and
+//! writing the record (`records` does, in its load-decide-swap loop, and calls `install`), JWTs (`tokens`), any I/O.
+
+pub mod keys;
+pub mod schedule;
+
+pub use keys::{SigningKey, Typ, VerifyingKey};
+pub use schedule::{KeyState, NOTICE, Settings};
+
+use crate::records::proto::{self, SigningRecord};
+use jeton_domain::client::Algorithm;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::time::{Millis, Timestamp};
+use jsonwebtoken::jwk::JwkSet;
+use schedule::{Entry, Make, Schedule};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The keys of this replica, swapped as a whole, and how keys rotate.
+pub struct Signing {
+    settings: Settings,
+    set: RwLock<Arc<KeySet>>,
+}
+
+/// A key and its schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStatus {
+    /// Its id.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// When it was made and published.
+    pub created_at: Timestamp,
+    /// When it begins to sign.
+    pub activates_at: Timestamp,
+    /// When it stops signing, where that is known.
+    pub retires_at: Option<Timestamp>,
+    /// When it is no longer published, where that is known.
+    pub removed_at: Option<Timestamp>,
+}
+
+/// A record, parsed.
+#[derive(Default)]
+struct KeySet {
+    schedule: Schedule,
+    signing: HashMap<Box<str>, Arc<SigningKey>>,
+    verifying: HashMap<Box<str>, Published>,
+    headers: HashMap<Box<str>, (Published, Typ)>,
+}
+
+/// A public key and when it goes.
+#[derive(Clone)]
+struct Published {
+    key: Arc<VerifyingKey>,
+    removed_at: Option<Timestamp>,
+}
+
+impl Signing {
+    /// Without keys, until a record is installed.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, set: RwLock::default() }
+    }
+
+    /// How keys rotate.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes over a record. Keys that are here already are not parsed again. Keys of an algorithm that only a newer version knows are left out.
+    ///
+    /// # Errors
+    /// `Error::RecordUnreadable` where a key cannot be parsed; the keys stay as they were.
+    pub fn install(&self, record: &SigningRecord) -> Result<()> {
+        let set = KeySet::parse(record, &self.set())?;
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        Ok(())
+    }
+
+    /// Whether a record was installed.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        !self.set().verifying.is_empty()
+    }
+
+    /// The key that signs now.
+    ///
+    /// # Errors
+    /// `Error::Internal` where no record was installed yet.
+    pub fn signer(&self, algorithm: Algorithm, now: Timestamp) -> Result<Arc<SigningKey>> {
+        let set = self.set();
+        let key = set.schedule.signer(algorithm, now).and_then(|entry| set.signing.get(entry.kid.as_str()));
+        key.map(Arc::clone).ok_or_else(|| Error::Internal(format!("no {} signing key is loaded", algorithm.word())))
+    }
+
+    /// The public key of that id; none where it is unknown, burnt or removed. A standby key is answered too: another
+    /// replica's clock may be ahead.
+    #[must_use]
+    pub fn verifier(&self, kid: &str, now: Timestamp) -> Option<Arc<VerifyingKey>> {
+        self.set().verifying.get(kid).and_then(|published| published.at(now))
+    }
+
+    /// The public key, and what its JWT is, by the encoded header that we write: `verifier` without reading the header.
+    #[must_use]
+    pub fn verifier_by_header(&self, header: &str, now: Timestamp) -> Option<(Arc<VerifyingKey>, Typ)> {
+        let set = self.set();
+        let (published, typ) = set.headers.get(header)?;
+        Some((published.at(now)?, *typ))
+    }
+
+    /// Where a key is in its life; none where it is unknown or removed.
+    #[must_use]
+    pub fn state(&self, kid: &str, now: Timestamp) -> Option<KeyState> {
+        self.set().schedule.state(kid, now)
+    }
+
+    /// The public keys, and for how long they may be cached (RFC 7517 section 5).
+    #[must_use]
+    pub fn jwks(&self, now: Timestamp) -> (JwkSet, Millis) {
+        let set = self.set();
+        let published = set.schedule.iter().filter(|entry| entry.is_published(now));
+        let keys =
+            published.filter_map(|entry| set.verifying.get(entry.kid.as_str())).map(|published| published.key.jwk().clone());
+        (JwkSet { keys: keys.collect() }, set.schedule.jwks_max_age(now, &self.settings))
+    }
+
+    /// Every key that is published or burnt, newest first.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> Vec<KeyStatus> {
+        let set = self.set();
+        let status = |entry: &Entry| {
+            Some(KeyStatus {
+                kid: entry.kid.clone(),
+                algorithm: entry.algorithm,
+                state: set.schedule.state(&entry.kid, now)?,
+                created_at: entry.created_at,
+                activates_at: entry.activates_at,
+                retires_at: entry.retires_at,
+                removed_at: entry.removed_at,
+            })
+        };
+        set.schedule.iter().rev().filter_map(status).collect()
+    }
+
+    /// The record brought up to date; none where it is. A missing record gets its first keys, which sign at once.
+    ///
+    /// # Errors
+    /// `Error::Internal` where a key cannot be made.
+    pub fn advance(&self, record: Option<SigningRecord>, now: Timestamp) -> Result<Option<SigningRecord>> {
+        change(record, |schedule, make| schedule.advance(now, &self.settings, make))
+    }
+
+    /// The record with the standby of `algorithm` signing as soon as everybody has it, and a new standby once it does;
+    /// none where that is so already.
+    ///
+    /// # Errors
+    /// `Error::Internal` where a key cannot be made.
+    pub fn rotate(&self, record: Option<SigningRecord>, algorithm: Algorithm, now: Timestamp) -> Result<Option<SigningRecord>> {
+        change(record, |schedule, make| schedule.rotate(algorithm, now, &self.settings, make))
+    }
+
+    /// The record with the key burnt for ever, its private half gone, and its successor signing; none where that is so already.
+    ///
+    /// # Errors
+    /// `Error::KeyUnknown`. `Error::Internal` where a key cannot be made.
+    pub fn burn(&self, record: Option<SigningRecord>, kid: &str, now: Timestamp) -> Result<Option<SigningRecord>> {
+        change(record, |schedule, make| schedule.burn(kid, now, &self.settings, make))
+    }
+
+    fn set(&self) -> Arc<KeySet> {
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl KeySet {
+    fn parse(record: &SigningRecord, before: &Self) -> Result<Self> {
+        let mut set = Self { schedule: schedule_of(record), ..Self::default() };
+        for key in &record.keys {
+            let Some(algorithm) = keys::algorithm(key.algorithm).filter(|_| key.burnt_at == 0) else { continue };
+            let kid = key.kid.as_str();
+            let signing = match before.signing.get(kid) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(SigningKey::parse(algorithm, key)?),
+            };
+            let verifying = match before.verifying.get(kid) {
+                Some(known) => Arc::clone(&known.key),
+                None => Arc::new(VerifyingKey::parse(algorithm, key)?),
+            };
+            let published = Published { key: verifying, removed_at: moment(key.removed_at) };
+            for typ in Typ::ALL {
+                set.headers.insert(published.key.header(typ).into(), (published.clone(), typ));
+            }
+            set.signing.insert(kid.into(), signing);
+            set.verifying.insert(kid.into(), published);
+        }
+        Ok(set)
+    }
+}
+
+impl Published {
+    fn at(&self, now: Timestamp) -> Option<Arc<VerifyingKey>> {
+        self.removed_at.is_none_or(|removed_at| removed_at > now).then(|| Arc::clone(&self.key))
+    }
+}
+
+/// Lets `act` change the schedule of a record, and makes the record follow. Keys of algorithms that only a newer version
+/// knows stay as they are.
+fn change(
+    record: Option<SigningRecord>,
+    act: impl FnOnce(&mut Schedule, &mut Make<'_>) -> Result<bool>,
+) -> Result<Option<SigningRecord>> {
+    let record = record.unwrap_or_default();
+    let mut schedule = schedule_of(&record);
+    let mut material = record.keys;
+    let changed = act(&mut schedule, &mut |algorithm| {
+        let key = keys::generate(algorithm)?;
+        let kid = key.kid.clone();
+        material.push(key);
+        Ok(kid)
+    })?;
+    if !changed {
+        return Ok(None);
+    }
+    material.retain_mut(|key| match (keys::algorithm(key.algorithm), schedule.iter().find(|entry| entry.kid == key.kid)) {
+        (Some(_), Some(entry)) => {
+            write(entry, key);
+            true
+        }
+        (Some(_), None) => false,
+        (None, _) => true,
+    });
+    Ok(Some(SigningRecord { keys: material }))
+}
+
+fn schedule_of(record: &SigningRecord) -> Schedule {
+    let entry = |key: &proto::SigningKey| {
+        Some(Entry {
+            kid: key.kid.clone(),
+            algorithm: keys::algorithm(key.algorithm)?,
+            created_at: Timestamp::from_millis(key.created_at),
+            activates_at: Timestamp::from_millis(key.activates_at),
+            retires_at: moment(key.retires_at),
+            removed_at: moment(key.removed_at),
+            burnt_at: moment(key.burnt_at),
+        })
+    };
+    Schedule::new(record.keys.iter().filter_map(entry).collect())
+}
+
+fn write(entry: &Entry, key: &mut proto::SigningKey) {
+    use zeroize::Zeroize as _;
+
+    let millis = |at: Option<Timestamp>| at.map_or(0, Timestamp::millis);
+    key.created_at = entry.created_at.millis();
+    key.activates_at = entry.activates_at.millis();
+    key.retires_at = millis(entry.retires_at);
+    key.removed_at = millis(entry.removed_at);
+    key.burnt_at = millis(entry.burnt_at);
+    if entry.burnt_at.is_some() {
+        key.private.zeroize();
+    }
+}
+
+fn moment(millis: u64) -> Option<Timestamp> {
+    (millis != 0).then(|| Timestamp::from_millis(millis))
+}
+
+impl fmt::Debug for Signing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signing").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,568 @@
+//! When each signing key is published, signs, retires and goes. Pure: times in, times out; the keys themselves are in `keys`.
+//!
+//! The state of a key follows from its times alone, so replicas agree without writing anything at the moment of a change.
+//! For each algorithm one key signs, and its successor is already published with the moment it takes over.
+//!
+//! INVARIANT, all three guarded by `rotation_never_makes_a_valid_token_fail`: at any time exactly one key of an algorithm signs;
+//! whoever may still cache a key set has every key that signs; a key stays published while something it signed can live.
+//! A burnt key is the one exception: its successor signs at once.
+
+use jeton_domain::client::Algorithm;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::time::{Millis, Timestamp};
+
+/// How keys rotate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a key signs.
+    pub rotation_period: Millis,
+    /// How long a key is published before it signs. Where it is shorter, `jwks_max_age` and `NOTICE` are taken.
+    pub publish_ahead: Millis,
+    /// The longest that a key set may be cached.
+    pub jwks_max_age: Millis,
+    /// How long a key is still published after it signed last: the longest token lifetime and the leeway of verifiers.
+    pub keep_after_retirement: Millis,
+}
+
+/// The longest that replicas take to notice a change of the keys, their clocks' differences included.
+pub const NOTICE: Millis = Millis::from_secs(30);
+
+/// Makes a key, published from now on, and answers its id.
+pub type Make<'a> = dyn FnMut(Algorithm) -> Result<String> + 'a;
+
+/// Where a key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Published, not signing yet.
+    Standby,
+    /// Signing.
+    Active,
+    /// No longer signing; what it signed is still valid.
+    Retired,
+    /// Everything it signed is dead.
+    Burnt,
+}
+
+/// A key, by name, and its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// When it was made, and published.
+    pub created_at: Timestamp,
+    /// When it begins to sign.
+    pub activates_at: Timestamp,
+    /// When it stops signing: when its successor begins; none while it has no successor.
+    pub retires_at: Option<Timestamp>,
+    /// When it is no longer published; none while that is not known.
+    pub removed_at: Option<Timestamp>,
+    /// When it was burnt.
+    pub burnt_at: Option<Timestamp>,
+}
+
+/// All keys of all algorithms, in the order they were made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule(Vec<Entry>);
+
+impl Settings {
+    /// How long a key must have been published before everybody who verifies has it.
+    const fn known_after(&self) -> Millis {
+        self.jwks_max_age.plus(NOTICE)
+    }
+
+    fn ahead(&self) -> Millis {
+        self.publish_ahead.max(self.known_after())
+    }
+
+    const fn gone_after(&self) -> Millis {
+        self.keep_after_retirement.plus(NOTICE)
+    }
+}
+
+impl Schedule {
+    /// From entries in the order they were made.
+    #[must_use]
+    pub const fn new(entries: Vec<Entry>) -> Self {
+        Self(entries)
+    }
+
+    /// In the order they were made.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.0.iter()
+    }
+
+    /// The key of that id, if it is still published or burnt.
+    #[must_use]
+    pub fn find(&self, kid: &str, now: Timestamp) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.kid == kid && !entry.is_gone(now))
+    }
+
+    /// Brings everything up to date: removes what is due, makes the first key and every missing standby. Whether anything changed.
+    ///
+    /// # Errors
+    /// What `make` refuses with.
+    pub fn advance(&mut self, now: Timestamp, settings: &Settings, make: &mut Make<'_>) -> Result<bool> {
+        let before = self.0.len();
+        self.0.retain(|entry| !entry.is_gone(now));
+        let mut changed = self.0.len() != before;
+        for algorithm in Algorithm::ALL {
+            changed |= self.fill(algorithm, now, settings, make)?;
+        }
+        Ok(changed)
+    }
+
+    /// Lets the standby take over as soon as everybody has it: at once where it was published long enough. Whether anything changed;
+    /// asked again before the standby took over, nothing does.
+    ///
+    /// # Errors
+    /// What `make` refuses with.
+    pub fn rotate(&mut self, algorithm: Algorithm, now: Timestamp, settings: &Settings, make: &mut Make<'_>) -> Result<bool> {
+        let mut changed = self.advance(now, settings, make)?;
+        if let Some(standby) = self.last(algorithm).filter(|standby| standby.activates_at > now) {
+            let due = standby.created_at.plus(settings.known_after()).max(now);
+            if due < standby.activates_at {
+                self.take_over(algorithm, due, settings);
+                changed = true;
+                self.fill(algorithm, now, settings, make)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Burns a key for ever. Where it was signing, its successor signs at once, whether or not every cache has it yet.
+    /// Whether anything changed: burning a burnt key changes nothing.
+    ///
+    /// # Errors
+    /// `Error::KeyUnknown`, and what `make` refuses with.
+    pub fn burn(&mut self, kid: &str, now: Timestamp, settings: &Settings, make: &mut Make<'_>) -> Result<bool> {
+        let Some(entry) = self.find(kid, now).cloned() else {
+            return Err(Error::KeyUnknown(format!("no signing key `{kid}` is known")));
+        };
+        if entry.burnt_at.is_some() {
+            return Ok(false);
+        }
+        let state = self.state(kid, now);
+        for burnt in self.0.iter_mut().filter(|key| key.kid == kid) {
+            burnt.burnt_at = Some(now);
+            burnt.retires_at = Some(now.min(entry.retires_at.unwrap_or(now)));
+            burnt.removed_at = Some(now.plus(settings.gone_after()));
+        }
+        match state {
+            Some(KeyState::Active) => self.take_over(entry.algorithm, now, settings),
+            // The key that signs has no successor any more, until the next standby is made.
+            Some(KeyState::Standby) => {
+                if let Some(signer) = self.signer_at(entry.algorithm, now) {
+                    signer.retires_at = None;
+                    signer.removed_at = None;
+                }
+            }
+            _ => {}
+        }
+        self.advance(now, settings, make)?;
+        Ok(true)
+    }
+
+    /// The key that signs. On a clock that is behind all of them, the first that will.
+    #[must_use]
+    pub fn signer(&self, algorithm: Algorithm, now: Timestamp) -> Option<&Entry> {
+        let may = |entry: &&Entry| entry.algorithm == algorithm && entry.may_sign(now);
+        let begun = self.0.iter().filter(may).filter(|entry| entry.activates_at <= now).max_by_key(|entry| entry.activates_at);
+        begun.or_else(|| self.0.iter().filter(may).min_by_key(|entry| entry.activates_at))
+    }
+
+    /// Where a key is in its life; none where it is not published and not burnt.
+    #[must_use]
+    pub fn state(&self, kid: &str, now: Timestamp) -> Option<KeyState> {
+        let entry = self.find(kid, now)?;
+        Some(if entry.burnt_at.is_some() {
+            KeyState::Burnt
+        } else if !entry.may_sign(now) {
+            KeyState::Retired
+        } else if self.signer(entry.algorithm, now) == Some(entry) {
+            KeyState::Active
+        } else {
+            KeyState::Standby
+        })
+    }
+
+    /// How long a key set fetched now may be cached: never past the moment the next key begins to sign.
+    #[must_use]
+    pub fn jwks_max_age(&self, now: Timestamp, settings: &Settings) -> Millis {
+        let next = self.0.iter().filter(|entry| entry.burnt_at.is_none() && entry.activates_at > now);
+        next.map(|entry| entry.activates_at.since(now)).fold(settings.jwks_max_age, Millis::min)
+    }
+
+    /// Makes the first key, and the standby of one that has none.
+    fn fill(&mut self, algorithm: Algorithm, now: Timestamp, settings: &Settings, make: &mut Make<'_>) -> Result<bool> {
+        let mut changed = false;
+        if self.last(algorithm).is_none() {
+            self.0.push(Entry::new(make(algorithm)?, algorithm, now, now));
+            changed = true;
+        }
+        let Some(signer) = self.last(algorithm).filter(|last| last.activates_at <= now) else { return Ok(changed) };
+        let takes_over = signer.activates_at.plus(settings.rotation_period).max(now.plus(settings.ahead()));
+        let standby = Entry::new(make(algorithm)?, algorithm, now, takes_over);
+        if let Some(signer) = self.last(algorithm) {
+            signer.retire(takes_over, settings);
+        }
+        self.0.push(standby);
+        Ok(true)
+    }
+
+    /// The last in line begins at `at`, and who signs before it stops then.
+    fn take_over(&mut self, algorithm: Algorithm, at: Timestamp, settings: &Settings) {
+        for signer in self.0.iter_mut().filter(|entry| entry.algorithm == algorithm && entry.burnt_at.is_none()) {
+            if signer.retires_at.is_some_and(|retires_at| retires_at > at) {
+                signer.retire(at, settings);
+            }
+        }
+        if let Some(successor) = self.last(algorithm) {
+            successor.activates_at = successor.activates_at.min(at);
+        }
+    }
+
+    /// The last in line: the one that has no successor.
+    fn last(&mut self, algorithm: Algorithm) -> Option<&mut Entry> {
+        let in_line = |entry: &&mut Entry| entry.algorithm == algorithm && entry.burnt_at.is_none() && entry.retires_at.is_none();
+        self.0.iter_mut().filter(in_line).max_by_key(|entry| entry.activates_at)
+    }
+
+    fn signer_at(&mut self, algorithm: Algorithm, now: Timestamp) -> Option<&mut Entry> {
+        let kid = self.signer(algorithm, now)?.kid.clone();
+        self.0.iter_mut().find(|entry| entry.kid == kid)
+    }
+}
+
+impl Entry {
+    const fn new(kid: String, algorithm: Algorithm, created_at: Timestamp, activates_at: Timestamp) -> Self {
+        Self { kid, algorithm, created_at, activates_at, retires_at: None, removed_at: None, burnt_at: None }
+    }
+
+    fn retire(&mut self, at: Timestamp, settings: &Settings) {
+        self.retires_at = Some(at);
+        self.removed_at = Some(at.plus(settings.gone_after()));
+    }
+
+    /// Whether it is neither published nor listed any more.
+    #[must_use]
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        self.removed_at.is_some_and(|removed_at| removed_at <= now)
+    }
+
+    /// Whether what it signs, or signed, can be verified.
+    #[must_use]
+    pub fn is_published(&self, now: Timestamp) -> bool {
+        self.burnt_at.is_none() && !self.is_gone(now)
+    }
+
+    fn may_sign(&self, now: Timestamp) -> bool {
+        self.burnt_at.is_none() && self.retires_at.is_none_or(|retires_at| retires_at > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    const ED: Algorithm = Algorithm::EdDsa;
+    const START: Timestamp = Timestamp::from_secs(1_000_000);
+
+    fn settings() -> Settings {
+        Settings {
+            rotation_period: Millis::from_secs(1_000),
+            publish_ahead: Millis::from_secs(200),
+            jwks_max_age: Millis::from_secs(100),
+            keep_after_retirement: Millis::from_secs(300),
+        }
+    }
+
+    fn at(secs: u64) -> Timestamp {
+        START.plus(Millis::from_secs(secs))
+    }
+
+    /// A schedule whose keys are called k1, k2, ...
+    struct World {
+        schedule: Schedule,
+        settings: Settings,
+        made: u32,
+    }
+
+    impl World {
+        fn new(settings: Settings) -> Self {
+            let mut world = Self { schedule: Schedule::default(), settings, made: 0 };
+            assert!(world.act(|schedule, settings, make| schedule.advance(START, settings, make)).unwrap());
+            world
+        }
+
+        fn act(&mut self, act: impl FnOnce(&mut Schedule, &Settings, &mut Make<'_>) -> Result<bool>) -> Result<bool> {
+            let made = &mut self.made;
+            act(&mut self.schedule, &self.settings, &mut |_| {
+                *made += 1;
+                Ok(format!("k{made}"))
+            })
+        }
+
+        fn advance(&mut self, now: Timestamp) -> bool {
+            self.act(|schedule, settings, make| schedule.advance(now, settings, make)).unwrap()
+        }
+
+        fn rotate(&mut self, algorithm: Algorithm, now: Timestamp) -> bool {
+            self.act(|schedule, settings, make| schedule.rotate(algorithm, now, settings, make)).unwrap()
+        }
+
+        fn burn(&mut self, kid: &str, now: Timestamp) -> Result<bool> {
+            self.act(|schedule, settings, make| schedule.burn(kid, now, settings, make))
+        }
+
+        fn signer(&self, now: Timestamp) -> String {
+            self.schedule.signer(ED, now).unwrap().kid.clone()
+        }
+
+        fn in_state(&self, state: KeyState, algorithm: Algorithm, now: Timestamp) -> Vec<&Entry> {
+            let here = |entry: &&Entry| entry.algorithm == algorithm && self.schedule.state(&entry.kid, now) == Some(state);
+            self.schedule.iter().filter(here).collect()
+        }
+
+        fn standby(&self, now: Timestamp) -> Entry {
+            let standby = self.in_state(KeyState::Standby, ED, now);
+            assert_eq!(standby.len(), 1, "{:?}", self.schedule);
+            standby[0].clone()
+        }
+    }
+
+    #[test]
+    fn the_first_key_signs_at_once_and_its_successor_is_published() {
+        let world = World::new(settings());
+        assert_eq!(world.signer(START), "k1");
+        let standby = world.standby(START);
+        assert_eq!((standby.created_at, standby.activates_at), (START, at(1_000)));
+        assert_eq!(world.signer(at(999)), "k1");
+        assert_eq!(world.signer(at(1_000)), standby.kid);
+        assert_eq!(world.schedule.state("k1", at(1_000)), Some(KeyState::Retired));
+    }
+
+    #[test]
+    fn nothing_changes_until_something_is_due() {
+        let mut world = World::new(settings());
+        assert!(!world.advance(at(999)));
+        assert!(world.advance(at(1_000)));
+        assert!(!world.advance(at(1_000)));
+        assert_eq!(world.schedule.iter().count(), 6);
+        assert!(!world.advance(at(1_329)));
+        assert!(world.advance(at(1_330)));
+        assert_eq!(world.schedule.state("k1", at(1_330)), None);
+        assert_eq!(world.schedule.iter().count(), 4);
+    }
+
+    #[test]
+    fn rotate_waits_until_every_cache_has_the_standby_and_asking_again_changes_nothing() {
+        let mut world = World::new(settings());
+        assert!(world.rotate(ED, at(10)));
+        assert_eq!(world.standby(at(10)).activates_at, at(130));
+        assert!(!world.rotate(ED, at(20)));
+        assert_eq!((world.signer(at(129)), world.signer(at(130))), ("k1".into(), "k2".into()));
+    }
+
+    #[test]
+    fn rotate_is_at_once_where_the_standby_was_published_long_enough() {
+        let mut world = World::new(settings());
+        assert!(world.rotate(ED, at(130)));
+        assert_eq!(world.signer(at(130)), "k2");
+        let standby = world.standby(at(130));
+        assert_eq!((standby.created_at, standby.activates_at), (at(130), at(1_130)));
+        assert_eq!(world.schedule.find("k1", at(130)).unwrap().removed_at, Some(at(460)));
+    }
+
+    #[test]
+    fn rotate_leaves_the_other_algorithm_alone() {
+        let mut world = World::new(settings());
+        let before = world.schedule.signer(Algorithm::Es256, at(130)).cloned();
+        world.rotate(ED, at(130));
+        assert_eq!(world.schedule.signer(Algorithm::Es256, at(130)).cloned(), before);
+    }
+
+    #[test]
+    fn the_successor_of_a_burnt_key_signs_at_once() {
+        let mut world = World::new(settings());
+        assert_eq!(world.burn("k1", at(5)), Ok(true));
+        assert_eq!(world.signer(at(5)), "k2");
+        assert_eq!(world.schedule.state("k1", at(5)), Some(KeyState::Burnt));
+        assert!(!world.schedule.find("k1", at(5)).unwrap().is_published(at(5)));
+        world.standby(at(5));
+        assert_eq!(world.burn("k1", at(6)), Ok(false));
+        // Listed until nothing it signed can live, then unknown, which proves nothing either.
+        assert_eq!(world.schedule.state("k1", at(334)), Some(KeyState::Burnt));
+        assert_eq!(world.schedule.state("k1", at(335)), None);
+    }
+
+    #[test]
+    fn a_burnt_standby_is_replaced_and_the_signer_stays() {
+        let mut world = World::new(settings());
+        assert_eq!(world.burn("k2", at(900)), Ok(true));
+        let standby = world.standby(at(900));
+        assert_eq!(standby.activates_at, at(1_100));
+        assert_eq!(world.signer(at(1_099)), "k1");
+        assert_eq!(world.signer(at(1_100)), standby.kid);
+    }
+
+    #[test]
+    fn a_burnt_signer_without_successor_is_replaced_at_once() {
+        let mut world = World::new(settings());
+        // k2 signs since 1,000; nobody advanced, so it has no successor.
+        assert_eq!(world.burn("k2", at(1_500)), Ok(true));
+        assert_eq!(world.in_state(KeyState::Active, ED, at(1_500)).len(), 1);
+        assert_eq!(world.standby(at(1_500)).activates_at, at(2_500));
+    }
+
+    #[test]
+    fn a_burnt_retired_key_changes_nothing_else() {
+        let mut world = World::new(settings());
+        world.advance(at(1_000));
+        let signer = world.signer(at(1_100));
+        assert_eq!(world.burn("k1", at(1_100)), Ok(true));
+        assert_eq!(world.signer(at(1_100)), signer);
+        assert_eq!(world.schedule.state("k1", at(1_100)), Some(KeyState::Burnt));
+    }
+
+    #[test]
+    fn an_unknown_key_cannot_be_burnt() {
+        assert!(matches!(World::new(settings()).burn("k99", at(1)), Err(Error::KeyUnknown(_))));
+    }
+
+    #[test]
+    fn a_key_set_is_never_cached_past_the_next_activation() {
+        let world = World::new(settings());
+        assert_eq!(world.schedule.jwks_max_age(START, &world.settings), Millis::from_secs(100));
+        assert_eq!(world.schedule.jwks_max_age(at(960), &world.settings), Millis::from_secs(40));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_signs_with_the_first_key() {
+        let world = World::new(settings());
+        assert_eq!(world.signer(START.minus(Millis::from_secs(60))), "k1");
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Act {
+        Advance,
+        Rotate(Algorithm),
+        Nothing,
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<(u64, u64, Act)>> {
+        let act = prop_oneof![Just(Act::Advance), Just(Act::Rotate(ED)), Just(Act::Rotate(Algorithm::Es256)), Just(Act::Nothing)];
+        // Seconds that pass, seconds that the other replica is behind, and what happens.
+        proptest::collection::vec((0..150_u64, 0..=NOTICE.secs(), act), 1..60)
+    }
+
+    fn any_settings() -> impl Strategy<Value = Settings> {
+        (1..2_000_u64, 0..500_u64, 0..300_u64, 0..600_u64).prop_map(|(rotation, ahead, max_age, keep)| Settings {
+            rotation_period: Millis::from_secs(rotation),
+            publish_ahead: Millis::from_secs(ahead),
+            jwks_max_age: Millis::from_secs(max_age),
+            keep_after_retirement: Millis::from_secs(keep),
+        })
+    }
+
+    /// What the property tests watch: two replicas, one of them up to `NOTICE` behind, and everybody who fetched or signed.
+    struct Watch {
+        world: World,
+        history: Vec<(Timestamp, Schedule)>,
+        caches: Vec<(Timestamp, HashSet<String>)>,
+        signed: Vec<(Timestamp, String)>,
+    }
+
+    impl Watch {
+        /// Lets the time run over every moment at which something changes by itself.
+        fn moments(&self, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
+            let mut moments = self.world.schedule.iter().map(|entry| entry.activates_at).collect::<Vec<_>>();
+            moments.retain(|moment| from < *moment && *moment < to);
+            moments.push(to);
+            moments.sort_unstable();
+            moments
+        }
+
+        fn look(&mut self, now: Timestamp, behind: u64) {
+            let before = now.minus(Millis::from_secs(behind));
+            let known = |(at, _): &&(Timestamp, Schedule)| *at <= before;
+            let late =
+                self.history.iter().rev().find(known).map_or_else(|| self.history[0].1.clone(), |(_, known)| known.clone());
+            for schedule in [&self.world.schedule, &late] {
+                for algorithm in Algorithm::ALL {
+                    let active = |entry: &&Entry| {
+                        entry.algorithm == algorithm && schedule.state(&entry.kid, now) == Some(KeyState::Active)
+                    };
+                    assert_eq!(schedule.iter().filter(active).count(), 1, "exactly one key signs: {schedule:?}");
+                    let kid = &schedule.signer(algorithm, now).unwrap().kid;
+                    for (until, cached) in &self.caches {
+                        assert!(*until <= now || cached.contains(kid), "{kid} misses in a cache at {now:?}: {schedule:?}");
+                    }
+                    self.signed.push((now, kid.clone()));
+                }
+                let published = schedule.iter().filter(|entry| entry.is_published(now)).map(|entry| entry.kid.clone());
+                self.caches.push((now.plus(schedule.jwks_max_age(now, &self.world.settings)), published.collect()));
+            }
+            let keep = self.world.settings.keep_after_retirement;
+            for (at, kid) in self.signed.iter().filter(|(at, _)| at.plus(keep) > now) {
+                let published = self.world.schedule.find(kid, now).is_some_and(|entry| entry.is_published(now));
+                assert!(published, "{kid} signed at {at:?} and is gone at {now:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn rotation_never_makes_a_valid_token_fail(settings in any_settings(), acts in acts()) {
+            let world = World::new(settings);
+            let history = vec![(START, world.schedule.clone())];
+            let mut watch = Watch { world, history, caches: Vec::new(), signed: Vec::new() };
+            let mut now = START;
+            for (seconds, behind, act) in acts {
+                let next = now.plus(Millis::from_secs(seconds));
+                for moment in watch.moments(now, next) {
+                    watch.look(moment, behind);
+                }
+                now = next;
+                match act {
+                    Act::Advance => drop(watch.world.advance(now)),
+                    Act::Rotate(algorithm) => drop(watch.world.rotate(algorithm, now)),
+                    Act::Nothing => {}
+                }
+                watch.history.push((now, watch.world.schedule.clone()));
+                watch.look(now, behind);
+            }
+        }
+
+        #[test]
+        fn burning_anything_at_any_time_leaves_one_signer_and_one_standby(
+            settings in any_settings(), acts in acts(), burns in proptest::collection::vec((0..60_usize, 0..12_usize), 1..8),
+        ) {
+            let mut world = World::new(settings);
+            let mut now = START;
+            for (step, (seconds, _, act)) in acts.into_iter().enumerate() {
+                now = now.plus(Millis::from_secs(seconds));
+                match act {
+                    Act::Rotate(algorithm) => drop(world.rotate(algorithm, now)),
+                    Act::Advance | Act::Nothing => drop(world.advance(now)),
+                }
+                for (_, which) in burns.iter().filter(|(at, _)| *at == step) {
+                    let kid = world.schedule.iter().nth(*which).map(|entry| entry.kid.clone());
+                    if let Some(kid) = kid {
+                        prop_assert!(world.burn(&kid, now).is_ok());
+                        prop_assert_eq!(world.schedule.state(&kid, now), Some(KeyState::Burnt));
+                    }
+                }
+                for algorithm in Algorithm::ALL {
+                    prop_assert_eq!(world.in_state(KeyState::Active, algorithm, now).len(), 1);
+                    prop_assert_eq!(world.in_state(KeyState::Standby, algorithm, now).len(), 1);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The functions jeton runs inside Redis: their source, their names, how they get there. Not what the Store makes of their answers.
+
+use super::reply::{Refusal, refusal};
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, Value};
+
+/// The source of the library, for `FUNCTION LOAD`. An operator whose service user may not load it does so with
+/// `redis-cli -x FUNCTION LOAD < functions.lua`.
+pub const FUNCTIONS: &str = include_str!("functions.lua");
+
+pub(super) const SWAP: &str = "jeton1_swap";
+pub(super) const LIST_ADD: &str = "jeton1_list_add";
+pub(super) const LIST: &str = "jeton1_list";
+pub(super) const APPEND: &str = "jeton1_append";
+pub(super) const FOLLOW: &str = "jeton1_follow";
+pub(super) const SETTLE: &str = "jeton1_settle";
+pub(super) const TRIM: &str = "jeton1_trim";
+pub(super) const HELLO: &str = "jeton1_hello";
+
+/// A call of a function; its keys and arguments follow.
+pub(super) fn call(function: &str, keys: usize, bytes: usize) -> Cmd {
+    let mut cmd = Cmd::with_capacity(10, bytes + 64);
+    cmd.arg("FCALL").arg(function).arg(keys);
+    cmd
+}
+
+/// Loads the library where it is absent; another replica may do so at the same moment.
+pub(super) async fn load(connection: &mut MultiplexedConnection) -> Result<(), Refusal> {
+    let mut cmd = Cmd::new();
+    cmd.arg("FUNCTION").arg("LOAD").arg(FUNCTIONS);
+    match connection.send_packed_command(&cmd).await.map_err(|error| Refusal::lost(&error))? {
+        Value::ServerError(error) => match refusal(&error) {
+            Refusal::LibraryExists => Ok(()),
+            Refusal::NotPermitted => Err(Refusal::MayNotLoad),
+            other => Err(other),
+        },
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest as _, Sha256};
+
+    /// Two versions of jeton share one Redis during a roll-out: changed source under an old name would not be loaded at all.
+    #[test]
+    fn a_changed_library_has_a_new_name() {
+        let digest = Sha256::digest(FUNCTIONS.as_bytes());
+        let front: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            front, "1fa073be5c214a15",
+            "a released library changed: give it and its functions the next number, then pin this"
+        );
+    }
+
+    #[test]
+    fn every_name_called_is_in_the_source() {
+        for name in [SWAP, LIST_ADD, LIST, APPEND, FOLLOW, SETTLE, TRIM, HELLO] {
+            let short = name.strip_prefix("jeton1_").unwrap();
+            assert!(FUNCTIONS.contains(&format!("register('{short}'")), "{name}");
+        }
+    }
+}

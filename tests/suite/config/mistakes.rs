@@ -1,0 +1,350 @@
+//! Every kind of mistake and warning, with its exact place and words.
+
+use super::{Overrides, from_text, load};
+
+const RESOURCES: &str = "[resources.'https://orders']\nscopes = 'orders:read'\n[resources.'https://pay']\nscopes = 'pay:read'\n";
+
+/// What is said about `text`, without the last line.
+fn mistakes(text: &str) -> Vec<String> {
+    let told = from_text(text).expect_err(text);
+    let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
+    let last = lines.pop().unwrap();
+    assert!(last.contains("in the configuration: correct"), "{last}");
+    lines
+}
+
+/// Each row: a file, and the one mistake in it, which is told as it begins here.
+fn each_is_told(rows: &[(&str, &str)]) {
+    for (text, expected) in rows {
+        let told = mistakes(text);
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{text}\nexpected: {expected}\ntold:     {told:#?}");
+    }
+}
+
+/// A client after [`RESOURCES`], so that its section's header is line 5.
+fn client(keys: &str) -> String {
+    format!("{RESOURCES}[clients.app]\n{keys}")
+}
+
+#[test]
+fn settings_of_the_process() {
+    each_is_told(&[
+        ("\n\nissuer = 'tokens.example.com'", "jeton.toml:3: issuer: is no http or https URL"),
+        ("issuer = 'http://a/'", "jeton.toml:1: issuer: must not end with a slash"),
+        ("issuer = 'http://a?b'", "jeton.toml:1: issuer: must not have a query or fragment"),
+        ("issuer = 'http://a#b'", "jeton.toml:1: issuer: must not have a query or fragment"),
+        ("issuer = 'http://u:p@a'", "jeton.toml:1: issuer: must not hold a user or password"),
+        ("issuer = 3", "jeton.toml:1: issuer: is a number: it must be text in quotes"),
+        ("store = 'postgres://db'", "jeton.toml:1: store: is no store: write embedded:PATH"),
+        (
+            "# a\nstore = 'redis://redis'",
+            "jeton.toml:2: store: a Redis needs a root key that all replicas share: run `jeton keys generate-root`",
+        ),
+        ("insecure = 'yes'", "jeton.toml:1: insecure: is a text: it must be `true` or `false`, without quotes"),
+        (
+            "root_key_file = '/nowhere/root.key'",
+            "jeton.toml:1: root_key_file: /nowhere/root.key cannot be read: entity not found",
+        ),
+        (
+            "[listen]\ngrpc = 'localhost:1'",
+            "jeton.toml:2: [listen] grpc: is no IP address and port: write it such as 127.0.0.1:8080",
+        ),
+        (
+            "[listen]\n\nhttp = '0.0.0.0:8080'",
+            "jeton.toml:3: [listen] http: 0.0.0.0:8080 is open beyond this machine and there is no TLS: bind it to 127.0.0.1, or set insecure = true",
+        ),
+        ("listen.admin = '[::]:1'", "jeton.toml:1: [listen] admin: [::]:1 is open beyond this machine"),
+        ("[listen]\nadmin = '127.0.0.1:8080'", "jeton.toml:2: [listen] admin: http and admin both listen on port 8080"),
+        ("listen = 3", "jeton.toml:1: [listen]: must be a section"),
+        ("[tokens]\noverlap = '2m'", "jeton.toml:2: [tokens] overlap: is 2m, outside 1s to 1m"),
+        ("[tokens]\noverlap = '0s'", "jeton.toml:2: [tokens] overlap: must be longer than zero"),
+        ("[tokens]\noverlap = '-1s'", "jeton.toml:2: [tokens] overlap: must be longer than zero"),
+        ("[tokens]\noverlap = 10", "jeton.toml:2: [tokens] overlap: is a number without a unit"),
+        ("[tokens]\noverlap = '10 sec'", "jeton.toml:2: [tokens] overlap: is no duration"),
+        (
+            "[tokens]\nstore_timeout = '6s'",
+            "jeton.toml:2: [tokens] store_timeout: [tokens] store_timeout (6s) is longer than [limits] request_deadline (5s)",
+        ),
+        ("[limits]\nrequest_deadline = '1s'", "jeton.toml:2: [limits] request_deadline: [tokens] store_timeout (2s) is longer"),
+        (
+            "[signing]\njwks_max_age = '2h'\npublish_ahead = '1h'",
+            "jeton.toml:3: [signing] publish_ahead: publish_ahead (1h) is shorter than jwks_max_age (2h)",
+        ),
+        (
+            "[signing]\nrotation_period = '1d'",
+            "jeton.toml:2: [signing] rotation_period: publish_ahead (1d) is not shorter than rotation_period (1d)",
+        ),
+        ("[limits]\nconcurrency = 0", "jeton.toml:2: [limits] concurrency: is 0, outside 1 to 65536"),
+        ("[limits]\nbatch_tokens = -5", "jeton.toml:2: [limits] batch_tokens: is -5, outside 1 to 10000"),
+        (
+            "[limits]\nmax_streams = '9'",
+            "jeton.toml:2: [limits] max_streams: is a text: it must be a whole number from 1 to 65536",
+        ),
+        ("[telemetry]\ntrace_sample_ratio = 1.5", "jeton.toml:2: [telemetry] trace_sample_ratio: is 1.5, outside 0 to 1"),
+        ("[telemetry]\ntrace_sample_ratio = nan", "jeton.toml:2: [telemetry] trace_sample_ratio: is NaN, outside 0 to 1"),
+        (
+            "[telemetry]\nlog_level = 'infos'",
+            "jeton.toml:2: [telemetry] log_level: `infos` is none of error, warn, info, debug; did you mean `info`?",
+        ),
+        ("[telemetry]\notlp_endpoint = '127.0.0.1:4317'", "jeton.toml:2: [telemetry] otlp_endpoint: is no http or https URL"),
+    ]);
+}
+
+#[test]
+fn unknown_keys_and_sections() {
+    each_is_told(&[
+        ("\nstroe = 'memory:'", "jeton.toml:2: stroe: is not known; did you mean `store`?"),
+        ("[limits]\nconcurency = 3", "jeton.toml:2: [limits] concurency: is not known; did you mean `concurrency`?"),
+        ("[limits]\nzzzzzzzz = 3", "jeton.toml:2: [limits] zzzzzzzz: is not known"),
+        ("\n[limts]\nconcurrency = 3", "jeton.toml:2: [limts]: is not known; did you mean `limits`?"),
+        (
+            "[limits]\nstore = 'memory:'",
+            "jeton.toml:2: [limits] store: is not known here; `store` belongs to the top of the file",
+        ),
+        ("overlap = '3s'", "jeton.toml:1: overlap: is not known here; `overlap` belongs to [tokens]"),
+        (
+            "[resources.'urn:a:b']\nscope = 'x'",
+            "jeton.toml:2: [resources.\"urn:a:b\"] scope: is not known; did you mean `scopes`?",
+        ),
+        (
+            &client("kind = 'public'\ngrant_types = 'password'\nrotate = 'never'"),
+            "jeton.toml:8: [clients.app] rotate: is not known; did you mean `rotation`?",
+        ),
+        (
+            "clients = { app = { kind = 'public', grant_types = 'password', x = 1 } }",
+            "jeton.toml:1: [clients.app] x: is not known",
+        ),
+        ("[[clients]]\nkind = 'public'", "jeton.toml:1: [clients]: must be a section"),
+        ("[clients]\napp = 'public'\n", "jeton.toml:2: [clients.app]: must be a section"),
+    ]);
+}
+
+#[test]
+fn resources() {
+    let many =
+        format!("[resources.'urn:a:b']\nformat = 'opaque'\nscopes = '{}'", (0..65).map(|n| format!("s{n} ")).collect::<String>());
+    each_is_told(&[
+        ("[resources.orders]", "jeton.toml:1: [resources.orders]: is not an absolute URI"),
+        ("[resources.'urn:a:b#c']", "jeton.toml:1: [resources.\"urn:a:b#c\"]: must not have a fragment"),
+        (&many, "jeton.toml:3: [resources.\"urn:a:b\"] scopes: are 65, and opaque access tokens allow 64"),
+        (
+            "[resources.'urn:a:a']\nscopes = 'r'\n[resources.'urn:a:b']\nscopes = [\n 'w',\n 'r',\n]",
+            "jeton.toml:6: [resources.\"urn:a:b\"] scopes: `r` is owned by `urn:a:a` already",
+        ),
+        (
+            "[resources.'urn:a:b']\nscopes = 'openid'",
+            "jeton.toml:2: [resources.\"urn:a:b\"] scopes: `openid` belongs to OpenID Connect",
+        ),
+        ("[resources.'urn:a:b']\nscopes = ['a', 'a']", "jeton.toml:2: [resources.\"urn:a:b\"] scopes: `a` is named twice"),
+        (
+            "[resources.'urn:a:b']\nscopes = ['a b']",
+            "jeton.toml:2: [resources.\"urn:a:b\"] scopes: has an entry that is empty or holds a space",
+        ),
+        (
+            "[resources.'urn:a:b']\nscopes = ['\"']",
+            "jeton.toml:2: [resources.\"urn:a:b\"] scopes: `\\\"` has a character that RFC 6749",
+        ),
+        ("[resources.'urn:a:b']\nscopes = [1]", "jeton.toml:2: [resources.\"urn:a:b\"] scopes: has an entry that is a number"),
+        (
+            "[resources.'urn:a:b']\nscopes = 1",
+            "jeton.toml:2: [resources.\"urn:a:b\"] scopes: is a number: it must be an array of texts",
+        ),
+        (
+            "[resources.'urn:a:b']\nformat = 'jwe'",
+            "jeton.toml:2: [resources.\"urn:a:b\"] format: `jwe` is none of jwt, opaque; did you mean `jwt`?",
+        ),
+        (
+            "[resources.'urn:a:b']\nalgorithm = 'none'",
+            "jeton.toml:2: [resources.\"urn:a:b\"] algorithm: `none` is none of EdDSA, ES256",
+        ),
+        (
+            "[resources.'urn:a:b']\naccess_token_lifetime = '9s'",
+            "jeton.toml:2: [resources.\"urn:a:b\"] access_token_lifetime: is 9s, outside 10s to 1d",
+        ),
+        (
+            "[resources.'urn:a:b']\naccess_token_lifetime = '25h'",
+            "jeton.toml:2: [resources.\"urn:a:b\"] access_token_lifetime: is 25h, outside 10s to 1d",
+        ),
+        ("[resources.'urn:a:b']\nmax_age = '0s'", "jeton.toml:2: [resources.\"urn:a:b\"] max_age: must be longer than zero"),
+        ("[resources.'urn:a:b']\namr_values = ['ä']", "jeton.toml:2: [resources.\"urn:a:b\"] amr_values: `ä` is not a word"),
+    ]);
+}
+
+#[test]
+fn clients() {
+    let hash = format!("sha256:{}", "ab".repeat(32));
+    let rows = [
+        (
+            "grant_types = 'password'".into(),
+            "jeton.toml:5: [clients.app] kind: is missing (confidential, public): write kind = \"confidential\"",
+        ),
+        (
+            "kind = 'publik'\ngrant_types = 'password'".into(),
+            "jeton.toml:6: [clients.app] kind: `publik` is none of confidential, public; did you mean `public`?",
+        ),
+        ("kind = 'public'".into(), "jeton.toml:5: [clients.app] grant_types: is missing: write grant_types = "),
+        ("kind = 'public'\ngrant_types = []".into(), "jeton.toml:7: [clients.app] grant_types: is empty"),
+        (
+            "kind = 'public'\ngrant_types = 'implicit'".into(),
+            "jeton.toml:7: [clients.app] grant_types: `implicit` is none of authorization_code",
+        ),
+        (
+            "kind = 'public'\ngrant_types = ['password', 'password']".into(),
+            "jeton.toml:7: [clients.app] grant_types: `password` is named twice",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'client_credentials'".into(),
+            "jeton.toml:7: [clients.app] grant_types: client_credentials is for confidential clients only",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'refresh_token'\nscopes = 'offline_access'".into(),
+            "jeton.toml:7: [clients.app] grant_types: refresh_token comes with no flow that gives one",
+        ),
+        (
+            "kind = 'confidential'\ngrant_types = 'password'".into(),
+            "jeton.toml:5: [clients.app] secret_hashes: is missing: a confidential client authenticates",
+        ),
+        (
+            format!("kind = 'public'\ngrant_types = 'password'\nsecret_hashes = ['{hash}']"),
+            "jeton.toml:8: [clients.app] secret_hashes: is given to a public client",
+        ),
+        (
+            "kind = 'confidential'\ngrant_types = 'password'\nsecret_hashes = ['hunter2']".into(),
+            "jeton.toml:8: [clients.app] secret_hashes: entry 1 is not `sha256:` and 64 hexadecimal digits",
+        ),
+        (
+            format!("kind = 'confidential'\ngrant_types = 'password'\nsecret_hashes = ['{hash}',\n'{hash}']"),
+            "jeton.toml:9: [clients.app] secret_hashes: entry 2 repeats an earlier one",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nresources = ['https://order']".into(),
+            "jeton.toml:8: [clients.app] resources: `https://order` is not configured: add [resources.\"URI\"] for it; did you mean `https://orders`?",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nscopes = [\n'openid',\n'orders:raed']".into(),
+            "jeton.toml:10: [clients.app] scopes: `orders:raed` is owned by no resource: add it to the scopes of one; did you mean `orders:read`?",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nscopes = 'orders:read pay:read'\nresources = 'https://pay'".into(),
+            "jeton.toml:8: [clients.app] scopes: `orders:read` belongs to `https://orders`: add that to resources",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nidle_lifetime = '91d'".into(),
+            "jeton.toml:8: [clients.app] idle_lifetime: idle_lifetime (91d) is longer than absolute_lifetime (90d)",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nabsolute_lifetime = '1d'".into(),
+            "jeton.toml:8: [clients.app] absolute_lifetime: idle_lifetime (14d) is longer than absolute_lifetime (1d)",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nidle_lifetime = '59s'".into(),
+            "jeton.toml:8: [clients.app] idle_lifetime: is 59s, outside 1m to 3650d",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nrotation = 'sometimes'".into(),
+            "jeton.toml:8: [clients.app] rotation: `sometimes` is none of always, unbound-public, near-expiry, never",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nreuse = true".into(),
+            "jeton.toml:8: [clients.app] reuse: is a truth value: it must be text in quotes",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\ngrants_per_subject = 1001".into(),
+            "jeton.toml:8: [clients.app] grants_per_subject: is 1001, outside 1 to 1000",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nid_token_algorithm = 'RS256'".into(),
+            "jeton.toml:8: [clients.app] id_token_algorithm: `RS256` is none of EdDSA, ES256; did you mean `ES256`?",
+        ),
+    ];
+    for (keys, expected) in &rows {
+        each_is_told(&[(&client(keys), expected)]);
+    }
+    each_is_told(&[(
+        "[clients.'ä']\nkind = 'public'\ngrant_types = 'password'",
+        "jeton.toml:1: [clients.\"ä\"]: may contain printable ASCII",
+    )]);
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_line_and_column_and_nothing_else() {
+    each_is_told(&[
+        ("issuer = 3\nstore = 'embedded:data", "jeton.toml:2:"),
+        ("[limits\nconcurrency = 0", "jeton.toml:1:"),
+        ("a = 1\na = 2", "jeton.toml:2:1: is not TOML: duplicate key"),
+    ]);
+    let told = load(b"a = 1\n# \xff\n", &[], &Overrides::default()).unwrap_err();
+    assert!(told.starts_with("jeton.toml:2: is not UTF-8\n"), "{told}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let text = "issuer = 'x'\n[tokens]\noverlap = '0s'\n[clients.app]\nkind = 'public'\ngrant_types = 'nothing'\nrotation = 3\nx = 1\n[limits]\nconcurrency = 0\n";
+    let told =
+        load(text, &[("JETON_LISTEN_GRPC", "here")], &Overrides { http_listen: Some("there".into()), ..Overrides::default() });
+    let told = told.unwrap_err();
+    let starts = [
+        "JETON_LISTEN_GRPC: is no IP",
+        "--http-listen: is no IP",
+        "jeton.toml:1: issuer: ",
+        "jeton.toml:3: [tokens] overlap: ",
+        "jeton.toml:6: [clients.app] grant_types: ",
+        "jeton.toml:7: [clients.app] rotation: ",
+        "jeton.toml:8: [clients.app] x: ",
+        "jeton.toml:10: [limits] concurrency: ",
+        "8 mistakes in the configuration: correct them and run `jeton config check`",
+    ];
+    assert_eq!(told.lines().count(), starts.len(), "{told}");
+    for (line, start) in told.lines().zip(starts) {
+        assert!(line.starts_with(start), "{line}\n{start}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_ring_name_its_lines_and_repeat_no_digit() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    std::fs::write(file.path(), format!("{}\n{}\n", "0".repeat(64), "f00f")).unwrap();
+    let told = mistakes(&format!("root_key_file = '{path}'"));
+    assert_eq!(told.len(), 2);
+    assert!(told[0].starts_with(&format!("jeton.toml:1: root_key_file: {path}:1: a key is all zeros")), "{told:?}");
+    assert!(told[1].starts_with(&format!("jeton.toml:1: root_key_file: {path}:2: a key has 4 hexadecimal digits")), "{told:?}");
+    std::fs::write(file.path(), "# none\n").unwrap();
+    assert!(mistakes(&format!("root_key_file = '{path}'"))[0].contains("holds no key: run `jeton keys generate-root`"));
+    let told = load("", &[("JETON_ROOT_KEY", "f00fzz")], &Overrides::default()).unwrap_err();
+    assert!(told.starts_with("JETON_ROOT_KEY: a key is not hexadecimal") && !told.contains("f00f"), "{told}");
+}
+
+/// Each row: a file, and how its one warning begins.
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    let public = "kind = 'public'\ngrant_types = 'password refresh_token'\nscopes = 'offline_access'\n";
+    let rows = [
+        (
+            client(&format!("{public}rotation = 'never'")),
+            "jeton.toml:9: [clients.app] rotation: a stolen refresh token is not detected",
+        ),
+        (
+            client(&format!("{public}rotation = 'near-expiry'")),
+            "jeton.toml:9: [clients.app] rotation: a stolen refresh token is not detected",
+        ),
+        (
+            client("kind = 'public'\ngrant_types = 'password refresh_token'"),
+            "jeton.toml:5: [clients.app] scopes: refresh_token is allowed, but",
+        ),
+        (
+            client("kind = 'public'\ngrant_types = 'password'\nscopes = 'offline_access'"),
+            "jeton.toml:8: [clients.app] scopes: offline_access gives no",
+        ),
+        ("store = 'memory:'".into(), "jeton.toml:1: store: nothing is kept"),
+        ("issuer = 'http://tokens.example.com'".into(), "jeton.toml:1: issuer: is http and not of this machine"),
+        (
+            "insecure = true\nlisten.grpc = '0.0.0.0:50051'".into(),
+            "jeton.toml:2: [listen] grpc: 0.0.0.0:50051 is open beyond this machine WITHOUT TLS",
+        ),
+    ];
+    for (text, expected) in rows {
+        let warnings = from_text(&text).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{text}\n{warnings:#?}");
+    }
+}

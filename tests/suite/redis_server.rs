@@ -1,0 +1,158 @@
+//! Real `redis-server`s for tests: each on a port and in a directory of its own. No tests here.
+
+use redis::{Cmd, FromRedisValue, Value};
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a server may take to start or to answer; a machine that is busy with other tests included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that is killed when this is dropped.
+pub struct RedisServer {
+    port: u16,
+    options: Vec<String>,
+    directory: tempfile::TempDir,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts one that keeps nothing on disk.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with options such as `["--maxmemory-policy", "allkeys-lru"]`; `["--appendonly", "yes"]` keeps what it holds.
+    pub async fn start_with(options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut server = Self { port: 0, options, directory, process: None };
+        loop {
+            server.port = free_port();
+            if server.launch().await {
+                return server;
+            }
+        }
+    }
+
+    /// Its address, for `Redis::connect`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its address with the credentials of a user.
+    pub fn url_of(&self, user: &str, password: &str) -> String {
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// Its port on the loopback interface.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it as a failing machine would.
+    pub async fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().await.unwrap();
+    }
+
+    /// Starts it anew on the same port; without persistence it comes back empty.
+    pub async fn restart(&mut self) {
+        if self.process.is_some() {
+            self.stop().await;
+        }
+        assert!(self.launch().await, "port {} was taken in between", self.port);
+    }
+
+    /// Leaves its connections open and answers nothing.
+    pub async fn pause(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// Goes on where it was paused.
+    pub async fn resume(&self) {
+        self.signal("-CONT").await;
+    }
+
+    /// One command over a connection of its own, and what it answered.
+    pub async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_ask(words).await.unwrap()
+    }
+
+    /// The same where an error is an answer too.
+    pub async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut cmd = Cmd::new();
+        for word in words {
+            cmd.arg(word);
+        }
+        cmd.query_async(&mut connection).await
+    }
+
+    /// The value of a field of `INFO`.
+    pub async fn info(&self, section: &str, field: &str) -> String {
+        let info: String = self.ask(&["INFO", section]).await;
+        field_of(&info, field).unwrap_or_else(|| panic!("INFO {section} has no {field}")).to_owned()
+    }
+
+    /// Bytes that all keys matching the pattern take, by `MEMORY USAGE`: without the share of the key space's own tables.
+    pub async fn memory_usage(&self, pattern: &str) -> u64 {
+        let keys: Vec<String> = self.ask(&["KEYS", pattern]).await;
+        let mut sum = 0;
+        for key in keys {
+            sum += self.ask::<Option<u64>>(&["MEMORY", "USAGE", &key, "SAMPLES", "0"]).await.unwrap_or(0);
+        }
+        sum
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().and_then(Child::id).expect("it runs").to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+    }
+
+    /// False where another process took the port first.
+    async fn launch(&mut self) -> bool {
+        let port = self.port.to_string();
+        let mut process = Command::new("redis-server")
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("these tests need redis-server 7.0 or later: `apt-get install redis-server`, or the package of your system");
+        let pid = process.id().map(|id| id.to_string());
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            let asked = timeout(Duration::from_secs(1), self.try_ask::<Value>(&["INFO", "server"])).await;
+            let answer = asked.ok().and_then(Result::ok).and_then(|info| redis::from_redis_value::<String>(info).ok());
+            match answer {
+                Some(info) if field_of(&info, "process_id").map(str::to_owned) == pid => {
+                    self.process = Some(process);
+                    return true;
+                }
+                Some(_) => return false,
+                None => sleep(Duration::from_millis(5)).await,
+            }
+        }
+        panic!("redis-server did not answer on port {port} in {PATIENCE:?}");
+    }
+}
+
+fn field_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

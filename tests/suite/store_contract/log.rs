@@ -1,0 +1,211 @@
+//! What every store promises of the log: places that grow, nothing missed, nothing forgotten too early.
+
+use super::{LATER, Names, now};
+use jeton::store::{Followed, Logged, Store};
+use jeton_domain::revision::Revision;
+use jeton_domain::time::Timestamp;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+pub async fn append(store: &Arc<dyn Store>, entry: &str) -> Revision {
+    let head = head(store).await;
+    store.append(entry.as_bytes(), head, Revision::START).await.unwrap().head
+}
+
+async fn head(store: &Arc<dyn Store>) -> Revision {
+    store.follow(Revision::START, 1).await.unwrap().head
+}
+
+async fn log(store: &Arc<dyn Store>) -> Vec<Logged> {
+    store.follow(Revision::START, 100_000).await.unwrap().entries
+}
+
+pub fn texts(followed: &Followed) -> Vec<&str> {
+    followed.entries.iter().map(|logged| std::str::from_utf8(&logged.entry).unwrap()).collect()
+}
+
+/// After every entry: a log may run ahead of the clock.
+pub async fn far(store: &Arc<dyn Store>) -> Timestamp {
+    let head = Timestamp::from_millis(head(store).await.micros / 1_000);
+    now(store).await.max(head).plus(LATER)
+}
+
+pub async fn revisions_grow(store: Arc<dyn Store>, _names: Names) {
+    let mut last = head(&store).await;
+    for _ in 0..50 {
+        let next = append(&store, "entry").await;
+        assert!(next.micros > last.micros, "{next} after {last}");
+        last = next;
+    }
+    let ahead = Revision { micros: last.micros + 3_600_000_000, random: u64::MAX };
+    let jumped = store.append(b"jump", last, ahead).await.unwrap().head;
+    assert!(jumped.micros > ahead.micros, "{jumped} is not above {ahead}");
+    assert!(append(&store, "after").await.micros > jumped.micros);
+}
+
+pub async fn append_returns_all_after_the_cursor_with_its_own_last(store: Arc<dyn Store>, _names: Names) {
+    let start = append(&store, "a").await;
+    append(&store, "b").await;
+    append(&store, "c").await;
+    let answer = store.append(b"d", start, Revision::START).await.unwrap();
+    assert_eq!(texts(&answer), ["b", "c", "d"]);
+    assert_eq!(answer.entries[2].revision, answer.head);
+    assert!(!answer.gap && !answer.more);
+    let next = store.append(b"e", answer.head, Revision::START).await.unwrap();
+    assert_eq!(texts(&next), ["e"]);
+    assert_eq!(next.identity, answer.identity);
+    let all = store.append(b"f", Revision::START, Revision::START).await.unwrap();
+    assert_eq!((all.gap, all.entries), (false, log(&store).await));
+    let foreign = store.append(b"g", Revision { random: start.random ^ 1, ..start }, Revision::START).await.unwrap();
+    assert_eq!((foreign.gap, foreign.entries), (true, log(&store).await));
+}
+
+pub async fn concurrent_appends_are_all_there(store: Arc<dyn Store>, _names: Names) {
+    let start = append(&store, "start").await;
+    let mut tasks = JoinSet::new();
+    for task in 0..32 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let (mut cursor, mut seen, mut own) = (start, Vec::new(), Vec::new());
+            for i in 0..10 {
+                let answer = store.append(format!("{task}:{i}").as_bytes(), cursor, Revision::START).await.unwrap();
+                assert!(!answer.gap && !answer.more);
+                assert_eq!(answer.entries.last().unwrap().entry, format!("{task}:{i}"), "its own is the last");
+                cursor = answer.head;
+                own.push(answer.head);
+                seen.extend(answer.entries);
+            }
+            (seen, own)
+        });
+    }
+    let seen_by = tasks.join_all().await;
+    let all = store.follow(start, 100_000).await.unwrap().entries;
+    assert_eq!(all.len(), 320);
+    assert!(all.is_sorted_by(|a, b| a.revision.micros < b.revision.micros));
+    for (seen, own) in seen_by {
+        assert_eq!(seen, all[..seen.len()], "each saw what all see, nothing missed");
+        assert!(own.iter().all(|revision| all.iter().any(|logged| logged.revision == *revision)));
+    }
+}
+
+pub async fn follow_from_head_is_empty(store: Arc<dyn Store>, _names: Names) {
+    let head = append(&store, "a").await;
+    let before = now(&store).await;
+    let answer = store.follow(head, 10).await.unwrap();
+    assert!(answer.entries.is_empty() && !answer.gap && !answer.more);
+    assert_eq!(answer.head, head);
+    assert!(answer.now >= before && answer.now <= now(&store).await, "it tells the store's time");
+}
+
+pub async fn follow_pages(store: Arc<dyn Store>, _names: Names) {
+    let start = append(&store, "start").await;
+    for i in 0..10 {
+        append(&store, &i.to_string()).await;
+    }
+    let (mut cursor, mut seen, mut pages) = (start, Vec::new(), 0);
+    loop {
+        let page = store.follow(cursor, 4).await.unwrap();
+        assert!(page.entries.len() <= 4 && !page.gap);
+        cursor = page.entries.last().unwrap().revision;
+        pages += 1;
+        seen.extend(page.entries);
+        if !page.more {
+            assert_eq!(cursor, page.head);
+            break;
+        }
+    }
+    assert_eq!(pages, 3);
+    assert_eq!(seen, store.follow(start, 10).await.unwrap().entries);
+    assert!(!store.follow(start, 10).await.unwrap().more, "a page that just holds all has no more");
+}
+
+pub async fn a_foreign_cursor_is_a_gap(store: Arc<dyn Store>, _names: Names) {
+    let first = append(&store, "a").await;
+    let last = append(&store, "b").await;
+    let foreign = [
+        Revision { random: last.random ^ 1, ..last },
+        Revision { micros: last.micros + 1, ..last },
+        Revision { micros: first.micros - 1, ..first },
+        Revision { micros: last.micros + 1_000_000_000, random: 5 },
+    ];
+    for cursor in foreign {
+        let answer = store.follow(cursor, 100_000).await.unwrap();
+        assert_eq!((answer.gap, answer.head), (true, last), "{cursor}");
+        assert_eq!(answer.entries, log(&store).await, "from the log's beginning");
+    }
+    let paged = store.follow(foreign[0], 1).await.unwrap();
+    assert_eq!((paged.gap, paged.more, paged.entries), (true, true, log(&store).await[..1].to_vec()));
+}
+
+pub async fn follow_from_start_is_no_gap(store: Arc<dyn Store>, _names: Names) {
+    let untouched = store.follow(Revision::START, 10).await.unwrap();
+    assert!(!untouched.gap && !untouched.more);
+    let revisions = [append(&store, "a").await, append(&store, "b").await, append(&store, "c").await];
+    let answer = store.follow(Revision::START, 100_000).await.unwrap();
+    assert!(!answer.gap && texts(&answer).ends_with(&["a", "b", "c"]));
+    assert!(store.settle(revisions[1]).await.unwrap());
+    assert!(store.trim(far(&store).await).await.unwrap() >= 2);
+    let answer = store.follow(Revision::START, 100_000).await.unwrap();
+    assert_eq!((answer.gap, texts(&answer)), (false, vec!["c"]), "not even when its beginning was trimmed");
+}
+
+pub async fn settle_refuses_a_revision_that_is_gone(store: Arc<dyn Store>, _names: Names) {
+    let (a, b) = (append(&store, "a").await, append(&store, "b").await);
+    let settled = store.follow(b, 1).await.unwrap().settled;
+    assert!(!store.settle(Revision { random: b.random ^ 1, ..b }).await.unwrap());
+    assert!(!store.settle(Revision { micros: b.micros + 1, ..b }).await.unwrap());
+    assert_eq!(store.follow(b, 1).await.unwrap().settled, settled, "what was refused changes nothing");
+    assert!(store.settle(a).await.unwrap());
+    assert!(store.trim(far(&store).await).await.unwrap() >= 1);
+    assert!(!store.settle(a).await.unwrap(), "trimmed");
+    assert!(store.settle(b).await.unwrap());
+}
+
+pub async fn settled_never_goes_back(store: Arc<dyn Store>, _names: Names) {
+    let (a, b, c) = (append(&store, "a").await, append(&store, "b").await, append(&store, "c").await);
+    assert!(store.settle(b).await.unwrap());
+    assert_eq!(store.follow(c, 1).await.unwrap().settled, b);
+    assert!(store.settle(a).await.unwrap(), "it is settled, so that is no refusal");
+    let answer = store.append(b"d", c, Revision::START).await.unwrap();
+    assert_eq!((answer.settled, store.follow(a, 1).await.unwrap().settled), (b, b));
+    assert!(store.settle(c).await.unwrap());
+    assert_eq!(store.follow(answer.head, 1).await.unwrap().settled, c);
+}
+
+pub async fn trim_stops_at_the_first_unsettled(store: Arc<dyn Store>, _names: Names) {
+    let (a, b, c) = (append(&store, "a").await, append(&store, "b").await, append(&store, "c").await);
+    let before = log(&store).await;
+    let old = before.iter().filter(|logged| logged.revision < a).count() as u64;
+    assert_eq!(store.trim(far(&store).await).await.unwrap(), 0, "nothing is settled");
+    assert!(store.settle(b).await.unwrap());
+    assert_eq!(store.trim(far(&store).await).await.unwrap(), old + 2);
+    let answer = store.follow(Revision::START, 100_000).await.unwrap();
+    assert_eq!((answer.entries[0].revision, answer.head, answer.settled), (c, c, b));
+    assert!(store.follow(a, 10).await.unwrap().gap && store.follow(b, 10).await.unwrap().gap, "their places are gone");
+    assert_eq!(store.trim(far(&store).await).await.unwrap(), 0);
+}
+
+pub async fn trim_keeps_what_is_younger(store: Arc<dyn Store>, _names: Names) {
+    let a = append(&store, "a").await;
+    let next_second = Revision { micros: a.micros + 1_000_000, random: 0 };
+    let b = store.append(b"b", a, next_second).await.unwrap().head;
+    let c = append(&store, "c").await;
+    assert!(store.settle(c).await.unwrap());
+    let at = |revision: Revision| Timestamp::from_millis(revision.micros / 1_000);
+    store.trim(at(a)).await.unwrap();
+    assert_eq!(log(&store).await[0].revision, a, "what is as old as that stays");
+    assert_eq!(store.trim(at(b)).await.unwrap(), 1);
+    let left: Vec<Revision> = log(&store).await.iter().map(|logged| logged.revision).collect();
+    assert_eq!(left, [b, c]);
+}
+
+pub async fn trim_keeps_the_newest_entry(store: Arc<dyn Store>, _names: Names) {
+    append(&store, "a").await;
+    let newest = append(&store, "b").await;
+    assert!(store.settle(newest).await.unwrap());
+    assert!(store.trim(far(&store).await).await.unwrap() >= 1);
+    let answer = store.follow(newest, 10).await.unwrap();
+    assert!(!answer.gap && answer.entries.is_empty(), "its place is still there");
+    assert_eq!(log(&store).await.len(), 1);
+    assert!(append(&store, "c").await.micros > newest.micros);
+}
