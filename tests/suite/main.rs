@@ -2,9 +2,13 @@
 
 // `cfg(test)` tells clippy that helpers beside the tests are tests too.
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod manifests;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
@@ -19,3 +23,5 @@ mod store_model;
 mod store_redis;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod tour;

@@ -1,0 +1,154 @@
+//! The command line: what can be typed, and the commands that call a server over gRPC.
+//!
+//! Lives here: arguments, how answers and failures are shown, exit codes. Must not live here: the commands that are the
+//! service itself (`serve`, `config`, `clients secret`), which `main` hands to `app` and `config`.
+
+mod answer;
+mod arguments;
+mod bench;
+mod call;
+mod escape;
+mod failure;
+mod messages;
+mod table;
+mod tour;
+
+pub use self::arguments::{
+    BenchArguments, BenchOperation, ClientCommand, ExplainArguments, GrantsCommand, GrantsListArguments, GrantsShowArguments,
+    IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments, Output,
+    RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod,
+};
+pub use self::call::run_client;
+pub use self::failure::Exit;
+pub use self::tour::{TOUR_END, tour};
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// What the exit codes mean; the end of every `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused by the server, or the answer lacks what was asked for
+  2  the command line is wrong
+  3  the server cannot be reached, or cannot serve now: try again
+  4  `introspect` only: the token is not active";
+
+/// The arguments of the process.
+#[derive(Debug, Parser)]
+#[command(
+    name = "jeton",
+    version,
+    about = "The token service of a microservice platform: issue, refresh, revoke and introspect tokens over gRPC",
+    long_about = None,
+    after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+impl Cli {
+    /// The command; `serve` where none was named.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.serve))
+    }
+}
+
+/// What jeton can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until told to stop (the default)
+    Serve(ServeArguments),
+    /// Commands that call a running server, and `keys generate-root`.
+    #[command(flatten)]
+    Client(Box<ClientCommand>),
+    /// Secrets of confidential clients
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Clients(ClientsCommand),
+    /// The configuration file
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Config(ConfigCommand),
+}
+
+/// How to serve. Each overrides the environment, which overrides the file.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = EXIT_CODES)]
+pub struct ServeArguments {
+    /// The configuration file [default: ./jeton.toml, where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where records are kept: embedded:PATH, redis://HOST:PORT or rediss://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Where gRPC listens [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDRESS")]
+    pub grpc_listen: Option<String>,
+    /// Where HTTP listens, for the JWKS [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_listen: Option<String>,
+    /// Where liveness, readiness and metrics listen [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin_listen: Option<String>,
+    /// Listen beyond this machine without TLS and without authenticated callers
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// `jeton clients ...`
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ClientsCommand {
+    /// Make a client secret, and the hash of it for the configuration
+    #[command(after_help = EXIT_CODES)]
+    Secret,
+}
+
+/// `jeton config ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration as a whole; every mistake is told, by line
+    #[command(after_help = EXIT_CODES)]
+    Check {
+        /// The configuration file [default: ./jeton.toml]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print a documented configuration with every setting
+    #[command(after_help = EXIT_CODES)]
+    Example,
+}
+
+/// Reads the arguments of the process. Help, version and mistakes are answered here and end the process (0, 0 and 2).
+#[must_use]
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_is_done_without_a_command() {
+        let cli = Cli::try_parse_from(["jeton", "--store", "redis://127.0.0.1", "--insecure"]).unwrap();
+        let Command::Serve(serve) = cli.into_command() else { panic!("another command") };
+        assert_eq!(serve.store.as_deref(), Some("redis://127.0.0.1"));
+        assert!(serve.insecure);
+    }
+
+    #[test]
+    fn a_token_is_not_in_the_debug_form_of_the_arguments() {
+        let cli = Cli::try_parse_from(["jeton", "introspect", "jat_secret"]).unwrap();
+        assert!(!format!("{cli:?}").contains("jat_secret"));
+    }
+}

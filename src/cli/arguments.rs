@@ -1,0 +1,353 @@
+//! The arguments of the commands that call a server, spelled as scripts rely on them. Must not live here: what is sent
+//! for them (`call`).
+
+use super::EXIT_CODES;
+use clap::{Args, Subcommand, ValueEnum};
+use jeton_domain::secret::SecretText;
+use std::path::PathBuf;
+
+/// A command that calls a running server.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Issue tokens, as a login service does after it has authenticated the user
+    #[command(after_help = EXIT_CODES)]
+    Issue(IssueArguments),
+    /// Get a new access token for a refresh token
+    #[command(after_help = EXIT_CODES)]
+    Refresh(RefreshArguments),
+    /// Ask whether a token is active, and what it says
+    #[command(after_help = EXIT_CODES)]
+    Introspect(IntrospectArguments),
+    /// End a token, a grant, or everything of a session, subject, client, consent or signing key
+    #[command(after_help = EXIT_CODES)]
+    Revoke(RevokeArguments),
+    /// Ask exactly why a token is or is not active (for the operator, never for end users)
+    #[command(after_help = EXIT_CODES)]
+    Explain(ExplainArguments),
+    /// What subjects allowed clients
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Grants(GrantsCommand),
+    /// Signing keys and root keys
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Keys(KeysCommand),
+    /// Measure a running server
+    #[command(after_help = EXIT_CODES)]
+    Bench(BenchArguments),
+}
+
+/// Which server, and how its answer is shown.
+#[derive(Args, Clone, Debug)]
+pub struct Remote {
+    /// The server's gRPC address
+    #[arg(
+        long,
+        env = "JETON_SERVER",
+        default_value = "http://127.0.0.1:50051",
+        value_name = "URL",
+        help_heading = "Server and output"
+    )]
+    pub server: String,
+    /// A table for people, or JSON for scripts with the field names of the API
+    #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM", help_heading = "Server and output")]
+    pub output: Output,
+    /// Print only this field of the answer; repeated: one line each
+    #[arg(long, conflicts_with = "output", value_name = "NAME", help_heading = "Server and output")]
+    pub field: Vec<String>,
+}
+
+/// How an answer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Aligned, times in words.
+    Table,
+    /// One JSON object, field names as in the proto.
+    Json,
+}
+
+/// `jeton issue`
+#[derive(Args, Debug)]
+pub struct IssueArguments {
+    /// The client the tokens are for
+    #[arg(long, value_name = "CLIENT")]
+    pub client: String,
+    /// The user who signed in; none for client credentials
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
+    /// The scopes, separated by spaces: offline_access asks for a refresh token, openid for an ID token
+    #[arg(long, value_name = "SCOPES")]
+    pub scope: Option<String>,
+    /// A resource the access token is for; may be repeated [default: the owners of the scopes]
+    #[arg(long, value_name = "URI")]
+    pub resource: Vec<String>,
+    /// The session of the sign-in [default: a new one]
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<String>,
+    /// The authentication context class of the sign-in
+    #[arg(long, value_name = "ACR")]
+    pub acr: Option<String>,
+    /// An authentication method of the sign-in, such as pwd or mfa; may be repeated
+    #[arg(long, value_name = "METHOD")]
+    pub amr: Vec<String>,
+    /// When the user signed in, in seconds since the Unix epoch [default: now]
+    #[arg(long, value_name = "UNIX")]
+    pub auth_time: Option<i64>,
+    /// The flow that the sign-in came by [default: authorization_code]
+    #[arg(long, value_enum, value_name = "FLOW")]
+    pub method: Option<SignInMethod>,
+    /// The nonce of the authentication request, for the ID token
+    #[arg(long, value_name = "NONCE")]
+    pub nonce: Option<String>,
+    /// A file with the client's secret, for client credentials [default: JETON_CLIENT_SECRET]
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// The flow that a sign-in came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum SignInMethod {
+    /// RFC 6749 section 4.1
+    AuthorizationCode,
+    /// RFC 8628
+    DeviceCode,
+    /// The login service checked a password itself
+    Password,
+    /// RFC 6749 section 4.4: the client for itself, without a user
+    ClientCredentials,
+}
+
+/// `jeton refresh`
+#[derive(Args, Debug)]
+pub struct RefreshArguments {
+    /// The refresh token; - reads it from standard input
+    #[arg(value_name = "TOKEN", value_parser = secret)]
+    pub token: SecretText,
+    /// The client that presents it
+    #[arg(long, value_name = "CLIENT")]
+    pub client: String,
+    /// Narrower scopes for the access token, separated by spaces [default: those of the grant]
+    #[arg(long, value_name = "SCOPES")]
+    pub scope: Option<String>,
+    /// A narrower resource for the access token; may be repeated [default: those of the grant]
+    #[arg(long, value_name = "URI")]
+    pub resource: Vec<String>,
+    /// A name for this attempt, the same for every retry of it
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// A file with the client's secret [default: JETON_CLIENT_SECRET]
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton introspect`
+#[derive(Args, Debug)]
+pub struct IntrospectArguments {
+    /// The token, access or refresh; - reads it from standard input
+    #[arg(value_name = "TOKEN", value_parser = secret)]
+    pub token: SecretText,
+    /// The resource that asks: a token that is not for it is inactive
+    #[arg(long, value_name = "URI")]
+    pub resource: Option<String>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton revoke`
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["token", "grant", "session", "subject", "client", "kid"]))]
+pub struct RevokeArguments {
+    /// A token, access or refresh (a refresh token ends its grant); - reads it from standard input
+    #[arg(value_name = "TOKEN", value_parser = secret, conflicts_with_all = ["grant", "session", "subject", "kid"])]
+    pub token: Option<SecretText>,
+    /// A grant
+    #[arg(long, value_name = "ID", conflicts_with_all = ["session", "subject", "client", "kid"])]
+    pub grant: Option<String>,
+    /// A session, every grant of it; --dry-run needs --subject too
+    #[arg(long, value_name = "ID", conflicts_with_all = ["client", "kid"])]
+    pub session: Option<String>,
+    /// Everything of a subject; with --client what it allowed that client
+    #[arg(long, value_name = "SUBJECT", conflicts_with = "kid")]
+    pub subject: Option<String>,
+    /// Everything of a client; with TOKEN the client that asks
+    #[arg(long, value_name = "CLIENT", conflicts_with = "kid")]
+    pub client: Option<String>,
+    /// A signing key: it is burnt for ever, and everything it signed is dead
+    #[arg(long, value_name = "KID")]
+    pub kid: Option<String>,
+    /// Why, for audit and metrics
+    #[arg(long, value_enum, value_name = "REASON")]
+    pub reason: Option<RevokeReason>,
+    /// Tell how many grants would end, and end none
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A file with the secret of the client that asks [default: JETON_CLIENT_SECRET]
+    #[arg(long, value_name = "FILE", requires = "token", requires = "client")]
+    pub client_secret_file: Option<PathBuf>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// Why something is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum RevokeReason {
+    /// The user signed out
+    SignOut,
+    /// The user withdrew consent
+    ConsentWithdrawn,
+    /// The account was disabled or deleted
+    AccountDisabled,
+    /// A password or another credential changed
+    CredentialChanged,
+    /// The token leaked, or may have
+    Leaked,
+    /// A security incident
+    Incident,
+    /// An administrator decided so
+    Administrative,
+}
+
+/// `jeton explain`
+#[derive(Args, Debug)]
+pub struct ExplainArguments {
+    /// The token, of any kind; - reads it from standard input
+    #[arg(value_name = "TOKEN", value_parser = secret)]
+    pub token: SecretText,
+    /// The resource that would ask: its audience and authentication policy are judged too
+    #[arg(long, value_name = "URI")]
+    pub resource: Option<String>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton grants ...`
+#[derive(Debug, Subcommand)]
+pub enum GrantsCommand {
+    /// The living grants of a subject
+    #[command(after_help = EXIT_CODES)]
+    List(GrantsListArguments),
+    /// One grant, living or ended
+    #[command(after_help = EXIT_CODES)]
+    Show(GrantsShowArguments),
+}
+
+/// `jeton grants list`
+#[derive(Args, Debug)]
+pub struct GrantsListArguments {
+    /// The subject
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: String,
+    /// Only those of this client
+    #[arg(long, value_name = "CLIENT")]
+    pub client: Option<String>,
+    /// Only those of this session
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton grants show`
+#[derive(Args, Debug)]
+pub struct GrantsShowArguments {
+    /// The grant
+    #[arg(value_name = "GRANT_ID", allow_hyphen_values = true)]
+    pub grant: String,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton keys ...`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Every signing key with its schedule
+    #[command(after_help = EXIT_CODES)]
+    List(KeysListArguments),
+    /// Activate the standby signing key and publish a new one; no valid token is refused because of it
+    #[command(after_help = EXIT_CODES)]
+    Rotate(KeysRotateArguments),
+    /// Print a new root key for JETON_ROOT_KEY or the root key file; asks no server
+    #[command(after_help = EXIT_CODES)]
+    GenerateRoot,
+}
+
+/// `jeton keys list`
+#[derive(Args, Debug)]
+pub struct KeysListArguments {
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton keys rotate`
+#[derive(Args, Debug)]
+pub struct KeysRotateArguments {
+    /// The algorithm whose key to rotate
+    #[arg(long, value_enum, default_value_t = KeyAlgorithm::EdDsa)]
+    pub alg: KeyAlgorithm,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// An algorithm of signing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyAlgorithm {
+    /// RFC 8037
+    #[value(name = "EdDSA")]
+    EdDsa,
+    /// RFC 7518 section 3.4
+    #[value(name = "ES256")]
+    Es256,
+}
+
+/// `jeton bench`
+#[derive(Args, Clone, Debug)]
+pub struct BenchArguments {
+    /// What to measure
+    #[arg(long, value_enum, default_value_t = BenchOperation::All)]
+    pub operation: BenchOperation,
+    /// Requests under way at once
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub concurrency: u32,
+    /// Connections they share
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub connections: u32,
+    /// Seconds each operation is measured for
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub seconds: u32,
+    /// The server's gRPC address
+    #[arg(long, env = "JETON_SERVER", default_value = "http://127.0.0.1:50051", value_name = "URL")]
+    pub server: String,
+}
+
+/// What `bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchOperation {
+    /// Issue
+    Issue,
+    /// Refresh
+    Refresh,
+    /// Introspect
+    Introspect,
+    /// Revoke
+    Revoke,
+    /// The four, one after another
+    All,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a fallible parser")]
+fn secret(text: &str) -> Result<SecretText, std::convert::Infallible> {
+    Ok(SecretText::new(text.to_owned()))
+}

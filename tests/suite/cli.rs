@@ -1,0 +1,222 @@
+//! The command line as scripts see it: the real binary, its output, its exit codes. What needs a server is in `tour`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+fn jeton(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+    command.args(arguments).stdin(Stdio::null());
+    for variable in ["JETON_SERVER", "JETON_CLIENT_SECRET", "JETON_CONFIG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    jeton(arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("ended by itself")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// An address where nothing listens.
+fn closed() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Answers every connection with `reply` once something was read, until the test ends; keeps them open if it is empty.
+fn listener_that_replies(reply: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut first = [0; 24];
+            connection.read_exact(&mut first).unwrap();
+            connection.write_all(reply).unwrap();
+            if reply.is_empty() {
+                open.push(connection);
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn every_command_that_the_issue_spells_has_a_help_with_the_exit_codes() {
+    for command in [
+        "", "serve", "issue", "refresh", "introspect", "revoke", "grants", "grants list", "grants show", "keys", "keys list",
+        "keys rotate", "keys generate-root", "clients", "clients secret", "config", "config check", "config example", "explain",
+        "bench",
+    ] {
+        let mut arguments: Vec<&str> = command.split_whitespace().collect();
+        arguments.push("--help");
+        let output = run(&arguments);
+        assert_eq!(code(&output), 0, "{command}");
+        let text = stdout(&output);
+        for line in ["0  done", "1  refused by the server", "2  the command line is wrong", "3  the server cannot be reached", "4  `introspect` only"] {
+            assert!(text.contains(line), "`jeton {command} --help` lacks `{line}`:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn the_options_are_spelled_as_scripts_rely_on_them() {
+    for (command, options) in [
+        ("serve", "--config --store --grpc-listen --http-listen --admin-listen --insecure"),
+        ("issue", "--client --subject --scope --resource --session --acr --amr --auth-time --method --client-secret-file"),
+        ("refresh", "--client --scope --resource --request-id --client-secret-file"),
+        ("introspect", "--resource"),
+        ("revoke", "--grant --session --subject --client --reason --dry-run --client-secret-file"),
+        ("explain", "--resource"),
+        ("bench", "--operation --concurrency --connections --seconds --server"),
+    ] {
+        let text = stdout(&run(&[command, "--help"]));
+        let mut options: Vec<&str> = options.split(' ').collect();
+        if !["serve", "bench"].contains(&command) {
+            options.extend(["--server", "--output", "--field", "JETON_SERVER"]);
+        }
+        for option in options {
+            assert!(text.contains(option), "`jeton {command} --help` lacks {option}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn docs_cli_md_tells_every_command_and_exit_code() {
+    let page = include_str!("../../docs/cli.md");
+    for command in [
+        "jeton serve", "jeton issue", "jeton refresh", "jeton introspect", "jeton revoke", "jeton grants list", "jeton grants show",
+        "jeton keys list", "jeton keys rotate", "jeton keys generate-root", "jeton clients secret", "jeton config check",
+        "jeton config example", "jeton explain", "jeton bench",
+    ] {
+        assert!(page.contains(command), "docs/cli.md lacks `{command}`");
+    }
+    for row in ["| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |"] {
+        assert!(page.contains(row), "docs/cli.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_2_and_told_on_standard_error() {
+    for arguments in [
+        &["refresh", "jrt_x"][..],
+        &["issue"],
+        &["revoke"],
+        &["revoke", "jrt_x", "--grant", "g"],
+        &["nonsense"],
+        &["introspect", "jat_x", "--output", "xml"],
+        &["introspect", "jat_x", "--output", "json", "--field", "sub"],
+        &["refresh", "jrt_x", "--client", "web-app", "--client-secret", "never"],
+        &["introspect", "jat_x", "--server", "127.0.0.1:50051"],
+        &["introspect", "jat_x", "--server", "https://127.0.0.1:50051"],
+        &["refresh", "jrt_x", "--client", "web-app", "--client-secret-file", "no/such/file"],
+        &["issue", "--client", "mobile-app", "--method", "magic"],
+        &["bench", "--seconds", "0"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_3_with_what_to_do() {
+    let server = format!("http://{}", closed());
+    for arguments in [
+        &["issue", "--client", "mobile-app", "--subject", "alice"][..],
+        &["refresh", "jrt_x", "--client", "mobile-app"],
+        &["introspect", "jat_x"],
+        &["revoke", "--subject", "alice"],
+        &["grants", "list", "--subject", "alice"],
+        &["grants", "show", "-g"],
+        &["keys", "list"],
+        &["keys", "rotate"],
+        &["explain", "jrt_x"],
+    ] {
+        let output = jeton(arguments).env("JETON_SERVER", &server).output().unwrap();
+        assert_eq!(code(&output), 3, "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        let text = stderr(&output);
+        let [what, next] = text.lines().collect::<Vec<_>>()[..] else { panic!("two lines, not:\n{text}") };
+        assert!(what.starts_with("error: ") && what.contains(&server) && what.contains("refused"), "{what}");
+        assert!(next.starts_with("next: ") && next.contains("`jeton serve`"), "{next}");
+        assert!(!text.contains("jrt_x") && !text.contains("jat_x"), "the token is repeated: {text}");
+    }
+}
+
+#[test]
+fn the_option_goes_before_the_variable() {
+    let (option, variable) = (format!("http://{}", closed()), "http://127.0.0.2:9");
+    let output = jeton(&["keys", "list", "--server", &option]).env("JETON_SERVER", variable).output().unwrap();
+    assert!(stderr(&output).contains(&option), "{}", stderr(&output));
+}
+
+#[test]
+fn a_server_of_another_protocol_is_3() {
+    let server = format!("http://{}", listener_that_replies(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
+    let output = run(&["keys", "list", "--server", &server]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("--server"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_server_that_never_answers_is_3_at_the_deadline() {
+    let server = format!("http://{}", listener_that_replies(b""));
+    let output = run(&["keys", "list", "--server", &server]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("did not answer"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_token_can_come_from_standard_input() {
+    let output = run(&["introspect", "-", "--server", &format!("http://{}", closed())]);
+    assert_eq!(code(&output), 2, "nothing comes from it");
+    assert!(stderr(&output).contains("standard input is empty"), "{}", stderr(&output));
+
+    let mut child = jeton(&["introspect", "-", "--server", &format!("http://{}", closed())])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"jat_x\n").unwrap();
+    assert_eq!(code(&child.wait_with_output().unwrap()), 3, "it is read, then the server is asked");
+}
+
+#[test]
+fn a_root_key_is_64_hexadecimal_digits_and_new_each_time() {
+    let (one, other) = (run(&["keys", "generate-root"]), run(&["keys", "generate-root"]));
+    assert_eq!(code(&one), 0);
+    let key = stdout(&one);
+    assert_eq!(key.len(), 65);
+    assert!(key.ends_with('\n') && key.trim_end().bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{key}");
+    assert_ne!(key, stdout(&other));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = jeton(&["keys", "generate-root"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+}
+
+#[test]
+fn a_disk_that_is_full_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = jeton(&["keys", "generate-root"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("standard output cannot be written"), "{}", stderr(&output));
+}
