@@ -12,6 +12,8 @@ mod manifests;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
+mod smoke;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod store_crash;
