@@ -5,12 +5,7 @@
 pub mod clock;
 pub mod service;
 pub mod store;
+pub mod telemetry;
+pub mod transport;
 
-/// The API as generated from `proto/jeton/v1`.
-pub mod api {
-    #![expect(missing_docs, clippy::all, reason = "generated; documented in the protobuf files")]
-    tonic::include_proto!("jeton.v1");
-
-    /// The descriptors of the API, for reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
-}
+pub use transport::grpc::api;
