@@ -2,8 +2,10 @@
 //!
 //! Must not live here: anything that a request decides or does.
 
-pub mod jobs;
+mod jobs;
+mod readiness;
 mod root_key;
+pub mod serve;
 
 use crate::clock::Clock;
 use crate::config::{Settings, StoreUrl};
@@ -15,7 +17,8 @@ use crate::roots::Roots;
 use crate::service::{Service, Terms};
 use crate::signing::{self, Signing};
 use crate::store::embedded::Embedded;
-use crate::store::redis::Redis;
+use crate::store::redis::{self, Redis};
+use crate::store::traced::Traced;
 
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
@@ -112,9 +115,11 @@ impl App {
 async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
     let refused = |problem| StartError::Store { store: settings.store.shown(), problem };
     Ok(match &settings.store {
-        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, clock.clone()).map_err(refused)?),
-        StoreUrl::Memory => Arc::new(Embedded::in_memory(clock.clone()).map_err(refused)?),
-        StoreUrl::Redis(url) => Arc::new(Redis::connect(url.expose(), clock.clone()).await.map_err(refused)?),
+        StoreUrl::Embedded(path) => Arc::new(Traced::new(Embedded::open(path, clock.clone()).map_err(refused)?)),
+        StoreUrl::Memory => Arc::new(Traced::new(Embedded::in_memory(clock.clone()).map_err(refused)?)),
+        StoreUrl::Redis(url) => {
+            Arc::new(Traced::new(Redis::connect_with(url.expose(), clock.clone(), redis(settings)).await.map_err(refused)?))
+        }
     })
 }
 
@@ -126,4 +131,9 @@ fn ceilings(settings: &Settings) -> Ceilings {
         access_token: id_tokens.fold(settings.tokens.access_token_ceiling, Millis::max),
         grant: grants.fold(settings.tokens.access_token_ceiling, Millis::max),
     }
+}
+
+fn redis(settings: &Settings) -> redis::Settings {
+    let timeout = settings.tokens.store_timeout.into();
+    redis::Settings { connect_timeout: timeout, response_timeout: timeout, ..redis::Settings::default() }
 }

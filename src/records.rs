@@ -185,7 +185,8 @@ impl Records {
         let Some(value) = value else { return Ok(None) };
         let stamp = stamp(&value).ok_or_else(|| Error::RecordUnreadable("it is too short".into()))?;
         let plain = self.roots.open(name.as_str(), &value)?;
-        let value = T::decode(plain.as_slice()).map_err(|_garbled| Error::RecordUnreadable("it is not the expected message".into()))?;
+        let value =
+            T::decode(plain.as_slice()).map_err(|_garbled| Error::RecordUnreadable("it is not the expected message".into()))?;
         Ok(Some(Held { value, stamp }))
     }
 

@@ -134,11 +134,15 @@ impl Server {
         while !printed.lines().any(|line| line == TOUR_END) {
             if stdout.read_line(&mut printed).unwrap() == 0 {
                 let status = process.wait().unwrap();
-                panic!("serve ended ({status}) before it had printed the tour:\n{printed}\n{}", fs::read_to_string(&log).unwrap());
+                panic!(
+                    "serve ended ({status}) before it had printed the tour:\n{printed}\n{}",
+                    fs::read_to_string(&log).unwrap()
+                );
             }
         }
         let export = indented(&printed);
-        let address = export.lines().find_map(|line| line.strip_prefix("export JETON_SERVER=")).expect("it names its own address");
+        let address =
+            export.lines().find_map(|line| line.strip_prefix("export JETON_SERVER=")).expect("it names its own address");
         Self { process, address: address.to_owned(), printed, _stdout: stdout }
     }
 
@@ -161,16 +165,14 @@ impl Server {
         let told = told(output);
         assert!(output.status.success(), "{script}\n{told}");
         let shown = String::from_utf8(output.stdout.clone()).unwrap();
-        let [alive, dead] = shown
-            .lines()
-            .filter_map(|line| line.strip_prefix("active "))
-            .map(str::trim)
-            .collect::<Vec<_>>()[..]
+        let [alive, dead] = shown.lines().filter_map(|line| line.strip_prefix("active ")).map(str::trim).collect::<Vec<_>>()[..]
         else {
             panic!("two introspections were expected\n{told}")
         };
         assert_eq!((alive, dead), ("true", "false"), "{told}");
-        for expected in ["alice", "mobile-app", "https://orders.internal", "offline_access", "exit code 4: the token is not active"] {
+        for expected in
+            ["alice", "mobile-app", "https://orders.internal", "offline_access", "exit code 4: the token is not active"]
+        {
             assert!(shown.contains(expected), "`{expected}` is missing\n{told}");
         }
         assert!(output.stderr.is_empty(), "{told}");
@@ -230,7 +232,9 @@ impl Redis {
     fn answers(&self) -> bool {
         let Ok(mut connection) = std::net::TcpStream::connect(("127.0.0.1", self.port)) else { return false };
         let mut reply = [0; 5];
-        std::io::Write::write_all(&mut connection, b"PING\r\n").is_ok() && connection.read_exact(&mut reply).is_ok() && &reply == b"+PONG"
+        std::io::Write::write_all(&mut connection, b"PING\r\n").is_ok()
+            && connection.read_exact(&mut reply).is_ok()
+            && &reply == b"+PONG"
     }
 
     fn url(&self) -> String {
