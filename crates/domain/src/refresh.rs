@@ -71,6 +71,19 @@ pub enum Verdict {
     Forward,
 }
 
+impl Verdict {
+    /// The word for it in metrics and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Again => "again",
+            Self::Retry => "retry",
+            Self::Forward => "forward",
+        }
+    }
+}
+
 /// What an operator must hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
