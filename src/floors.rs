@@ -173,9 +173,8 @@ impl Alive {
     }
 
     /// How long an entry must stay where every replica sees it: no token that it could kill lives longer.
-    #[must_use]
-    pub fn horizon(&self) -> Millis {
-        self.ceilings.access_token.plus(LEEWAY).plus(self.request_deadline).max(LEAST_HORIZON)
+    fn horizon(&self, ceilings: Ceilings) -> Millis {
+        ceilings.access_token.plus(LEEWAY).plus(self.request_deadline).max(LEAST_HORIZON)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, View> {
