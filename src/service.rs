@@ -65,7 +65,14 @@ impl fmt::Debug for Service {
 impl Service {
     /// Over the rooms below.
     #[must_use]
-    pub fn new(alive: Arc<Alive>, records: Records, tokens: Tokens, signing: Arc<Signing>, registry: Registry, terms: Terms) -> Self {
+    pub fn new(
+        alive: Arc<Alive>,
+        records: Records,
+        tokens: Tokens,
+        signing: Arc<Signing>,
+        registry: Registry,
+        terms: Terms,
+    ) -> Self {
         Self { clock: records.clock().clone(), records, alive, tokens, signing, registry, terms, reload: keys::Reload::default() }
     }
 

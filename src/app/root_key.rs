@@ -32,7 +32,8 @@ pub fn ring(settings: &Settings) -> Result<Vec<Secret<32>>, StartError> {
 
 fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
     let shown = path.display();
-    let failed = |doing: &str, error: std::io::Error| StartError::RootKey(format!("cannot {doing} the root key `{shown}`: {error}"));
+    let failed =
+        |doing: &str, error: std::io::Error| StartError::RootKey(format!("cannot {doing} the root key `{shown}`: {error}"));
     match fs::read_to_string(path).map(Zeroizing::new) {
         Ok(text) => match RootKeys::parse(&text) {
             Ok(keys) if !keys.is_empty() => Ok(keys.keys().to_vec()),
@@ -46,7 +47,9 @@ fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| failed("make", error))?;
             writeln!(file, "{}", *hex).and_then(|()| file.sync_all()).map_err(|error| failed("write", error))?;
-            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all()).map_err(|error| failed("write", error))?;
+            path.parent()
+                .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+                .map_err(|error| failed("write", error))?;
             Ok(vec![key])
         }
         Err(error) => Err(failed("read", error)),

@@ -250,8 +250,28 @@ impl Service {
         };
         let targets = belongs.targets(self.alive.salt());
         let says = Active {
-            is_access_token: true, scope, client_id, exp, iat, nbf, sub, aud, iss, jti, sid, acr, amr, auth_time, binding,
-            authorization_details, act, grant, claims, cache_seconds: 0, targets, born,
+            is_access_token: true,
+            scope,
+            client_id,
+            exp,
+            iat,
+            nbf,
+            sub,
+            aud,
+            iss,
+            jti,
+            sid,
+            acr,
+            amr,
+            auth_time,
+            binding,
+            authorization_details,
+            act,
+            grant,
+            claims,
+            cache_seconds: 0,
+            targets,
+            born,
         };
         Some(AccessToken { kind: TokenKind::JwtAccess, generation, client, says, grant: None })
     }
@@ -275,9 +295,8 @@ impl Service {
             targets: std::mem::take(&mut says.targets),
         };
         let ended = grant.as_ref().and_then(|grant| grant.ended);
-        let judged = self
-            .alive
-            .with_floors(|floors| access::judge(&standing, now, resource.map(ResourceId::as_str), ended, floors));
+        let judged =
+            self.alive.with_floors(|floors| access::judge(&standing, now, resource.map(ResourceId::as_str), ended, floors));
         let Standing { exp, targets, .. } = standing;
         let verdict = match judged {
             Ok(()) => {
@@ -303,7 +322,12 @@ impl Service {
     }
 
     /// Whether Refresh would accept this generation now.
-    fn acceptable(&self, numbered: &Numbered, grant: &Grant, resource: Option<&ResourceId>) -> Result<(), (WhyNot, Option<Timestamp>)> {
+    fn acceptable(
+        &self,
+        numbered: &Numbered,
+        grant: &Grant,
+        resource: Option<&ResourceId>,
+    ) -> Result<(), (WhyNot, Option<Timestamp>)> {
         let now = self.clock.now();
         let client = self.registry.client(&grant.client).ok_or((WhyNot::ClientUnknown, None))?;
         let env = Env {

@@ -113,14 +113,27 @@ fn active_text(kind: TokenKind, generation: Generation, newest: Generation, exp:
     }
 }
 
-fn dead_text(kind: TokenKind, why: &WhyNot, generation: Generation, newest: Generation, at: Option<Timestamp>, now: Timestamp) -> String {
+fn dead_text(
+    kind: TokenKind,
+    why: &WhyNot,
+    generation: Generation,
+    newest: Generation,
+    at: Option<Timestamp>,
+    now: Timestamp,
+) -> String {
     let ago = at.map(|at| format!(" {} ago", spelled(now.since(at)))).unwrap_or_default();
     match why {
-        WhyNot::Malformed => "not a token of ours: its form, length or checksum is wrong; perhaps it was cut when it was copied".into(),
-        WhyNot::NotGenuine => "not genuine: its signature or tag does not prove it, or the key that made it proves nothing any more".into(),
+        WhyNot::Malformed => {
+            "not a token of ours: its form, length or checksum is wrong; perhaps it was cut when it was copied".into()
+        }
+        WhyNot::NotGenuine => {
+            "not genuine: its signature or tag does not prove it, or the key that made it proves nothing any more".into()
+        }
         WhyNot::Unknown => "no such grant is known: it expired and was forgotten, or it belongs to another deployment".into(),
         WhyNot::GrantExpired(Expiry::Idle) => format!("expired: its grant was not used for the idle lifetime, which ended{ago}"),
-        WhyNot::GrantExpired(Expiry::Absolute) => format!("expired: its grant reached its absolute lifetime{ago}; the user must sign in again"),
+        WhyNot::GrantExpired(Expiry::Absolute) => {
+            format!("expired: its grant reached its absolute lifetime{ago}; the user must sign in again")
+        }
         WhyNot::GrantExpired(Expiry::Code) => format!("expired: the authorization code was not redeemed in time{ago}"),
         WhyNot::Expired => format!("expired: it reached its `exp`{ago}"),
         WhyNot::Rotated => format!(

@@ -75,7 +75,8 @@ impl Service {
             let listed = self.records.listed_grants(subject, after.as_ref(), wanted).await?;
             let Some(last) = listed.last().copied() else { return Ok(page) };
             let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
-            let mut grants: Vec<Grant> = self.records.grants(&ids).await?.iter().flatten().filter_map(Known::grant).cloned().collect();
+            let mut grants: Vec<Grant> =
+                self.records.grants(&ids).await?.iter().flatten().filter_map(Known::grant).cloned().collect();
             grants.retain(|grant| {
                 asked.client.as_ref().is_none_or(|client| grant.client == *client)
                     && (asked.session.is_none() || grant.session == asked.session)

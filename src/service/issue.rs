@@ -105,11 +105,8 @@ impl Service {
         let access = Access { audience: &audience, form: plan.access, generation, key: grant.lineage.key };
         let access = self.access_token(&grant, &access, now)?;
         let id = if plan.id_token { Some(self.id_token(&grant, client, &access, asked.nonce.as_deref(), now)?) } else { None };
-        let refresh = if plan.refreshable {
-            Some(self.tokens.refresh_token(&grant, generation, grant.lineage.key)?)
-        } else {
-            None
-        };
+        let refresh =
+            if plan.refreshable { Some(self.tokens.refresh_token(&grant, generation, grant.lineage.key)?) } else { None };
         Ok(Tokens {
             access,
             expires_in: plan.access.lifetime,
@@ -235,7 +232,9 @@ impl Service {
         };
         match (killing, &grant.session) {
             (None, _) => Ok(()),
-            (Some(raised), Some(session)) if raised.kind == TargetKind::Session => Err(Error::SessionRevoked(session.to_string())),
+            (Some(raised), Some(session)) if raised.kind == TargetKind::Session => {
+                Err(Error::SessionRevoked(session.to_string()))
+            }
             (Some(_), _) => Err(Error::StoreUnavailable("the log is behind a floor that it raised".into())),
         }
     }

@@ -57,8 +57,25 @@ fn listener_that_replies(reply: &'static [u8]) -> SocketAddr {
 #[test]
 fn every_command_that_the_issue_spells_has_a_help_with_the_exit_codes() {
     for command in [
-        "", "serve", "issue", "refresh", "introspect", "revoke", "grants", "grants list", "grants show", "keys", "keys list",
-        "keys rotate", "keys generate-root", "clients", "clients secret", "config", "config check", "config example", "explain",
+        "",
+        "serve",
+        "issue",
+        "refresh",
+        "introspect",
+        "revoke",
+        "grants",
+        "grants list",
+        "grants show",
+        "keys",
+        "keys list",
+        "keys rotate",
+        "keys generate-root",
+        "clients",
+        "clients secret",
+        "config",
+        "config check",
+        "config example",
+        "explain",
         "bench",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
@@ -66,7 +83,13 @@ fn every_command_that_the_issue_spells_has_a_help_with_the_exit_codes() {
         let output = run(&arguments);
         assert_eq!(code(&output), 0, "{command}");
         let text = stdout(&output);
-        for line in ["0  done", "1  refused by the server", "2  the command line is wrong", "3  the server cannot be reached", "4  `introspect` only"] {
+        for line in [
+            "0  done",
+            "1  refused by the server",
+            "2  the command line is wrong",
+            "3  the server cannot be reached",
+            "4  `introspect` only",
+        ] {
             assert!(text.contains(line), "`jeton {command} --help` lacks `{line}`:\n{text}");
         }
     }
@@ -98,9 +121,21 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
 fn docs_cli_md_tells_every_command_and_exit_code() {
     let page = include_str!("../../docs/cli.md");
     for command in [
-        "jeton serve", "jeton issue", "jeton refresh", "jeton introspect", "jeton revoke", "jeton grants list", "jeton grants show",
-        "jeton keys list", "jeton keys rotate", "jeton keys generate-root", "jeton clients secret", "jeton config check",
-        "jeton config example", "jeton explain", "jeton bench",
+        "jeton serve",
+        "jeton issue",
+        "jeton refresh",
+        "jeton introspect",
+        "jeton revoke",
+        "jeton grants list",
+        "jeton grants show",
+        "jeton keys list",
+        "jeton keys rotate",
+        "jeton keys generate-root",
+        "jeton clients secret",
+        "jeton config check",
+        "jeton config example",
+        "jeton explain",
+        "jeton bench",
     ] {
         assert!(page.contains(command), "docs/cli.md lacks `{command}`");
     }
@@ -209,14 +244,16 @@ fn a_root_key_is_64_hexadecimal_digits_and_new_each_time() {
 fn a_reader_that_goes_away_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = jeton(&["keys", "generate-root"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let output =
+        jeton(&["keys", "generate-root"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     assert_eq!((code(&output), stderr(&output)), (0, String::new()));
 }
 
 #[test]
 fn a_disk_that_is_full_is_a_failure() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = jeton(&["keys", "generate-root"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let output =
+        jeton(&["keys", "generate-root"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("standard output cannot be written"), "{}", stderr(&output));
 }
