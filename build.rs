@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let api = protox::compile(API, ["proto"])?;
     fs::write(out.join("jeton_v1.bin"), api.encode_to_vec())?;
     tonic_prost_build::configure()
-        .codec_path("tonic_prost::ProstCodec")
+        .codec_path("crate::transport::grpc::codec::ProtoCodec")
         .bytes(".jeton.v1.CacheAdvice")
         .build_client(true)
         .compile_fds(api)?;

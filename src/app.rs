@@ -2,12 +2,14 @@
 //!
 //! Must not live here: anything that a request decides or does.
 
-pub mod jobs;
+mod jobs;
+mod readiness;
 mod root_key;
+pub mod serve;
 
 use crate::clock::Clock;
 use crate::config::{Settings, StoreUrl};
-use crate::floors::Alive;
+use crate::floors::{self, Alive};
 use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
@@ -15,17 +17,18 @@ use crate::roots::Roots;
 use crate::service::{Service, Terms};
 use crate::signing::{self, Signing};
 use crate::store::embedded::Embedded;
-use crate::store::redis::Redis;
+use crate::store::redis::{self, Redis};
+use crate::store::traced::Traced;
 
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
 use jeton_domain::error::Error;
 use jeton_domain::name::ResourceId;
 use jeton_domain::time::Millis;
+use std::fmt;
 use std::sync::Arc;
 
 /// The rooms of a running service.
-#[derive(Debug)]
 pub struct App {
     /// The operations.
     pub service: Arc<Service>,
@@ -33,6 +36,12 @@ pub struct App {
     pub alive: Arc<Alive>,
     /// The store below all.
     pub store: Arc<dyn Store>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("App(..)")
+    }
 }
 
 /// Why the service does not start. For the operator: says what to do.
@@ -85,7 +94,7 @@ impl App {
             rotation_period: settings.signing.rotation_period,
             publish_ahead: settings.signing.publish_ahead,
             jwks_max_age: settings.signing.jwks_max_age,
-            keep_after_retirement: ceilings.access_token.plus(signing::LEEWAY),
+            keep_after_retirement: ceilings.access_token.plus(floors::LEEWAY),
         }));
         let issuer = ResourceId::parse("issuer", &settings.issuer)?;
         let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone());
@@ -106,9 +115,11 @@ impl App {
 async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
     let refused = |problem| StartError::Store { store: settings.store.shown(), problem };
     Ok(match &settings.store {
-        StoreUrl::Embedded(path) => Arc::new(Embedded::open(path, clock.clone()).map_err(refused)?),
-        StoreUrl::Memory => Arc::new(Embedded::in_memory(clock.clone()).map_err(refused)?),
-        StoreUrl::Redis(url) => Arc::new(Redis::connect(url.expose(), clock.clone()).await.map_err(refused)?),
+        StoreUrl::Embedded(path) => Arc::new(Traced::new(Embedded::open(path, clock.clone()).map_err(refused)?)),
+        StoreUrl::Memory => Arc::new(Traced::new(Embedded::in_memory(clock.clone()).map_err(refused)?)),
+        StoreUrl::Redis(url) => {
+            Arc::new(Traced::new(Redis::connect_with(url.expose(), clock.clone(), redis(settings)).await.map_err(refused)?))
+        }
     })
 }
 
@@ -120,4 +131,9 @@ fn ceilings(settings: &Settings) -> Ceilings {
         access_token: id_tokens.fold(settings.tokens.access_token_ceiling, Millis::max),
         grant: grants.fold(settings.tokens.access_token_ceiling, Millis::max),
     }
+}
+
+fn redis(settings: &Settings) -> redis::Settings {
+    let timeout = settings.tokens.store_timeout.into();
+    redis::Settings { connect_timeout: timeout, response_timeout: timeout, ..redis::Settings::default() }
 }

@@ -24,7 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tracing::Instrument as _;
 
 /// How long a verifier may believe a token after its `exp` (leeway).
-const LEEWAY: Millis = Millis::from_secs(60);
+pub const LEEWAY: Millis = Millis::from_secs(60);
 /// No log is trimmed of what is younger.
 const LEAST_HORIZON: Millis = Millis::from_secs(2 * 3_600);
 /// How many entries are fetched at once.

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod floors;
+pub mod random;
 pub mod records;
 pub mod roots;
 pub mod service;
@@ -14,12 +15,6 @@ pub mod signing;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;
+pub mod transport;
 
-/// The API as generated from `proto/jeton/v1`.
-pub mod api {
-    #![expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
-    tonic::include_proto!("jeton.v1");
-
-    /// The descriptors of the API, for reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
-}
+pub use transport::grpc::api;

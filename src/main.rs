@@ -1,22 +1,91 @@
-//! The process.
+//! The process: reads the command line, hands over, and says how it went. Nothing else ends the process.
 
-use jeton::cli::{self, Command};
+use jeton::app::serve::serve;
+use jeton::cli::{self, ClientsCommand, Command, ConfigCommand, ServeArguments};
 use jeton::clock::Clock;
-use jeton::config::{Environment as _, ProcessEnvironment, environment};
+use jeton::config::{self, Environment, Overrides, ProcessEnvironment, environment};
 use jeton_domain::secret::SecretText;
+use std::fmt::Display;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match cli::parse().into_command() {
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Refused: a configuration with mistakes, a store that cannot be used.
+const REFUSED: u8 = 1;
+
+fn main() -> ExitCode {
+    let command = cli::parse().into_command();
+    let runtime = match command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        Command::Client(_) | Command::Clients(_) | Command::Config(_) => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()
+        }
+    };
+    match runtime {
+        Ok(runtime) => runtime.block_on(run(command)),
+        Err(problem) => failed(&problem),
+    }
+}
+
+async fn run(command: Command) -> ExitCode {
+    match command {
         Command::Client(command) => {
             let secret = ProcessEnvironment.read(environment::CLIENT_SECRET).map(SecretText::new);
             cli::run_client(*command, secret, &Clock::system()).await
         }
-        Command::Serve(_) | Command::Config(_) | Command::Clients(_) => {
-            let told = std::io::stderr().write_all(b"error: not wired yet\n");
-            ExitCode::from(if told.is_ok() { 2 } else { 3 })
+        Command::Serve(arguments) => start(arguments).await,
+        Command::Config(ConfigCommand::Check { config }) => check(config.as_deref()),
+        Command::Config(ConfigCommand::Example) => print(&config::example()),
+        Command::Clients(ClientsCommand::Secret) => {
+            let secret = config::generate_secret();
+            let hash = config::written_hash(&config::hash_secret(&secret));
+            print(&format!(
+                "{}\n\nThe client keeps the secret; the configuration keeps its hash:\n\n    secret_hashes = [\"{hash}\"]\n",
+                secret.expose()
+            ))
         }
     }
+}
+
+async fn start(arguments: ServeArguments) -> ExitCode {
+    let overrides = Overrides {
+        store: arguments.store,
+        grpc_listen: arguments.grpc_listen,
+        http_listen: arguments.http_listen,
+        admin_listen: arguments.admin_listen,
+        insecure: arguments.insecure,
+    };
+    let loaded = match config::load(arguments.config.as_deref(), &ProcessEnvironment, &overrides) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return failed(&mistakes),
+    };
+    match serve(loaded.settings, &loaded.warnings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => failed(&problem),
+    }
+}
+
+fn check(file: Option<&Path>) -> ExitCode {
+    match config::load(file, &ProcessEnvironment, &Overrides::default()) {
+        Ok(loaded) => {
+            let warnings: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            print(&format!("{warnings}the configuration is right\n"))
+        }
+        Err(mistakes) => failed(&mistakes),
+    }
+}
+
+/// A reader that is gone is no failure of ours.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    ExitCode::SUCCESS
+}
+
+fn failed(problem: &dyn Display) -> ExitCode {
+    let _gone = writeln!(std::io::stderr().lock(), "error: {problem}");
+    ExitCode::from(REFUSED)
 }

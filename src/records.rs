@@ -15,6 +15,7 @@ pub mod proto {
 pub mod codes;
 
 use crate::clock::Clock;
+use crate::random;
 use crate::roots::Roots;
 use crate::store::{Name, Read, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
 use crate::telemetry;
@@ -139,7 +140,7 @@ impl Records {
         let (mut held, mut identity) = loaded;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
-                tokio::time::sleep(pause(attempt)).await;
+                tokio::time::sleep(random::up_to(Duration::from_millis(1_u64 << attempt.min(7)))).await;
             }
             let (step, answer) = {
                 let _span = telemetry::child("decide").entered();
@@ -184,7 +185,8 @@ impl Records {
         let Some(value) = value else { return Ok(None) };
         let stamp = stamp(&value).ok_or_else(|| Error::RecordUnreadable("it is too short".into()))?;
         let plain = self.roots.open(name.as_str(), &value)?;
-        let value = T::decode(plain.as_slice()).map_err(|_| Error::RecordUnreadable("it is not the expected message".into()))?;
+        let value =
+            T::decode(plain.as_slice()).map_err(|_garbled| Error::RecordUnreadable("it is not the expected message".into()))?;
         Ok(Some(Held { value, stamp }))
     }
 
@@ -208,13 +210,4 @@ pub fn unavailable(error: StoreError) -> Error {
 
 fn stamp(value: &Bytes) -> Option<Stamp> {
     value.get(..STAMP_BYTES)?.try_into().ok()
-}
-
-/// Between 0 and 2^attempt milliseconds.
-fn pause(attempt: u32) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness the pause is merely not jittered.
-    let _ = aws_lc_rs::rand::fill(&mut random).is_ok();
-    let most = 1_000_u64 << attempt.min(7);
-    Duration::from_micros(u64::from(u16::from_be_bytes(random)) * most / u64::from(u16::MAX))
 }

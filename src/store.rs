@@ -7,6 +7,7 @@
 
 pub mod embedded;
 pub mod redis;
+pub mod traced;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,9 +1,178 @@
-//! Spans.
+//! What is the process doing? Spans, counters, logs.
+//!
+//! Lives here: where traces and logs go (`start`), the sampling decision and spans (`trace`), counters and histograms
+//! (`metrics`), the form of a log line (`log`). Any room may name this one. Must not live here: tokens, secrets, keys,
+//! names of subjects; what is recorded is chosen from fixed words.
 
-use tracing::Span;
+pub mod log;
+pub mod metrics;
+pub mod trace;
 
-/// A child of the current span, or none.
-#[must_use]
-pub fn child(_name: &'static str) -> Span {
-    Span::none()
+pub use trace::{Sampler, child};
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider};
+use std::time::Duration;
+use tracing::Subscriber;
+use tracing_subscriber::filter::{EnvFilter, FilterFn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+
+/// Where traces and logs go.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The OTLP/gRPC collector, such as `http://127.0.0.1:4317`. None: no traces.
+    pub endpoint: Option<String>,
+    /// The share of requests without a trace of their caller that are traced, 0 to 1.
+    pub ratio: f64,
+    /// The form of a log line.
+    pub format: Format,
+    /// What is logged, as `tracing` directives: `info`, or `info,jeton=debug`.
+    pub level: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { endpoint: None, ratio: 0.01, format: Format::Text, level: "info".into() }
+    }
+}
+
+/// Why telemetry could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The level is no list of directives.
+    #[error("log level `{level}` is not understood, try `info`: {problem}")]
+    Level {
+        /// As given.
+        level: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The endpoint is no URL, or not one of a collector.
+    #[error("OTLP endpoint `{endpoint}` cannot be used, try `http://127.0.0.1:4317`: {problem}")]
+    Endpoint {
+        /// As given.
+        endpoint: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is a subscriber already.
+    #[error("telemetry was started before")]
+    Twice,
+}
+
+/// Keeps telemetry going; what was recorded is sent when it is shut down, or at the latest dropped.
+#[derive(Debug)]
+#[must_use = "dropping it ends tracing"]
+pub struct Telemetry {
+    sampler: Sampler,
+    traces: Option<SdkTracerProvider>,
+}
+
+/// How long the last spans may take to reach the collector.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// Starts telemetry for the process: logs to standard error, traces to the collector. Call it inside the runtime.
+///
+/// # Errors
+/// Settings that cannot be used; a second start.
+pub fn start(settings: &Settings) -> Result<Telemetry, StartError> {
+    let (subscriber, telemetry) = build(settings, std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_already| StartError::Twice)?;
+    Ok(telemetry)
+}
+
+/// The same for a subscriber that the caller installs, with logs to `writer`.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn build<W>(settings: &Settings, writer: W) -> Result<(impl Subscriber + Send + Sync + 'static, Telemetry), StartError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let level = |problem: String| StartError::Level { level: settings.level.clone(), problem };
+    let spans = format!("{}=info", trace::TARGET);
+    // Our spans must be known to the log layer at any level, so that a line finds its trace.
+    let filter = EnvFilter::builder()
+        .parse(&settings.level)
+        .map_err(|error| level(error.to_string()))?
+        .add_directive(spans.parse().map_err(|error| level(format!("{error}")))?);
+    let logs = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(false)
+        .event_format(log::Lines::new(settings.format))
+        .with_filter(filter);
+    let traces = settings.endpoint.as_deref().map(exporting).transpose()?;
+    let exported = traces.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("jeton"))
+            .with_location(false)
+            .with_threads(false)
+            .with_level(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+            // Only our own spans: those of h2, or of the exporter itself, would feed on themselves.
+            .with_filter(FilterFn::new(|metadata| metadata.is_span() && metadata.target() == trace::TARGET))
+    });
+    let sampler = if traces.is_some() { Sampler::new(settings.ratio) } else { Sampler::OFF };
+    let subscriber = tracing_subscriber::registry().with(exported).with(logs);
+    Ok((subscriber, Telemetry { sampler, traces }))
+}
+
+/// Spans are made only for requests that are sampled, so the pipeline takes them all.
+fn exporting(endpoint: &str) -> Result<SdkTracerProvider, StartError> {
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .with_timeout(FLUSH)
+        .build()
+        .map_err(|error| StartError::Endpoint { endpoint: endpoint.into(), problem: error.to_string() })?;
+    Ok(SdkTracerProvider::builder()
+        .with_sampler(SdkSampler::AlwaysOn)
+        .with_resource(resource())
+        .with_batch_exporter(exporter)
+        .build())
+}
+
+fn resource() -> Resource {
+    let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    Resource::builder().with_service_name("jeton").with_attribute(version).build()
+}
+
+impl Telemetry {
+    /// Decides which requests are traced.
+    #[must_use]
+    pub const fn sampler(&self) -> Sampler {
+        self.sampler
+    }
+
+    /// Sends what was recorded, within a few seconds. To be awaited before the runtime ends, for the exporter runs on it.
+    pub async fn shutdown(mut self) {
+        let Some(traces) = self.traces.take() else { return };
+        let ended = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(FLUSH)).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::warn!("the last spans did not reach the collector");
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        // Reached without `shutdown` only when something else went wrong: a short wait, and no word about it.
+        if let Some(traces) = self.traces.take() {
+            drop(traces.shutdown_with_timeout(Duration::from_millis(500)));
+        }
+    }
 }

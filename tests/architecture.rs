@@ -37,7 +37,11 @@ const WORDS: [(&str, &[&str], &str); 14] = [
     ("prost_types::", &["src/transport", "src/cli"], "messages are for the wire"),
     ("clap::", &["src/cli"], "arguments are read in one place"),
     ("toml_edit::", &["src/config"], "the file is read in one place, mistakes are told with their line"),
-    ("opentelemetry", &["src/telemetry", "src/transport", "src/app"], "rooms make spans with `tracing`; where they go is decided in one place"),
+    (
+        "opentelemetry",
+        &["src/telemetry", "src/transport", "src/app"],
+        "rooms make spans with `tracing`; where they go is decided in one place",
+    ),
     ("env::var", &["src/config"], "a setting that is read elsewhere is neither checked nor documented"),
     ("SystemTime::now", &["src/clock"], "tests move the clock, and the store's time is followed there"),
     ("Status::", &["src/transport/grpc/status.rs", "src/cli"], "one table decides what a refusal is on the wire"),
@@ -66,7 +70,9 @@ fn rooms_in(line: &str) -> Vec<String> {
             let rest = &line[at + root.len()..];
             let list = rest.strip_prefix('{').map_or(rest, |list| list.rsplit_once('}').map_or(list, |(list, _)| list));
             let parts = if rest.starts_with('{') { list.split(',').collect() } else { vec![rest] };
-            let word = |part: &str| part.trim().chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect::<String>();
+            let word = |part: &str| {
+                part.trim().chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect::<String>()
+            };
             rooms.extend(parts.into_iter().map(word).filter(|room| ROOMS.iter().any(|(known, _)| known == room)));
         }
     }
@@ -84,7 +90,8 @@ fn faults(path: &str, source: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for (number, line) in code(source) {
         let line = line.replace(&supers, "crate::");
-        for named in rooms_in(&line).into_iter().filter(|named| named != room && !may.split(' ').any(|allowed| allowed == named)) {
+        for named in rooms_in(&line).into_iter().filter(|named| named != room && !may.split(' ').any(|allowed| allowed == named))
+        {
             faults.push(format!("{path}:{number}: `{room}` may not name `{named}`: a room names only rooms below it ({may})"));
         }
         for (word, places, reason) in WORDS.iter().filter(|(word, ..)| names(&line, word)) {

@@ -1,6 +1,7 @@
 //! What runs beside the requests: settling revocations, keeping the signing keys on schedule. Each can fail and goes on.
 
 use crate::app::App;
+use crate::random;
 use std::future::Future;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -37,17 +38,10 @@ fn every<F>(
 {
     let stop = stop.clone();
     tracker.spawn(async move {
-        while stop.run_until_cancelled(tokio::time::sleep(jittered(period))).await.is_some() {
+        while stop.run_until_cancelled(tokio::time::sleep(period.mul_f32(0.75) + random::up_to(period / 2))).await.is_some() {
             if let Err(problem) = job().await {
                 tracing::warn!(job = doing, problem, "a background job failed; it is tried again");
             }
         }
     });
-}
-
-fn jittered(period: Duration) -> Duration {
-    let mut random = [0; 1];
-    // Without randomness replicas merely meet.
-    let _ = aws_lc_rs::rand::fill(&mut random).is_ok();
-    period.mul_f32(0.75 + f32::from(random[0]) / 512.0)
 }

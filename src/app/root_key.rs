@@ -2,6 +2,7 @@
 
 use crate::app::StartError;
 use crate::config::{RootKeys, Settings, StoreUrl};
+use crate::random;
 use jeton_domain::secret::Secret;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -57,7 +58,5 @@ fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
 }
 
 fn fresh() -> Result<Secret<32>, StartError> {
-    let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::RootKey("the system has no randomness".into()))?;
-    Ok(Secret::new(bytes))
+    Ok(Secret::new(random::bytes()?))
 }

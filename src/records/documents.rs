@@ -1,5 +1,6 @@
 //! The service's own few documents, which have no TTL: the ring of root keys, the salt, the ceilings, the signing keys.
 
+use crate::random;
 use crate::records::proto::{CeilingRecord, RingRecord, RootKey, SaltRecord, SigningRecord};
 use crate::records::{Held, Records, Step, name, unavailable};
 use crate::store::{STAMP_BYTES, Swap, Swapped};
@@ -38,7 +39,7 @@ impl Records {
             let held = read.values.into_iter().next().flatten();
             let mut ring = match &held {
                 Some(bytes) => RingRecord::decode(bytes.get(STAMP_BYTES..).unwrap_or_default())
-                    .map_err(|_| Error::RecordUnreadable("the ring document is garbled".into()))?,
+                    .map_err(|_garbled| Error::RecordUnreadable("the ring document is garbled".into()))?,
                 None => RingRecord::default(),
             };
             if !self.join_ring(&mut ring)? {
@@ -96,8 +97,7 @@ impl Records {
     /// # Errors
     /// The store; `RecordUnreadable`, `RootKeyMissing`.
     pub async fn salt(&self) -> Result<Salt> {
-        let mut fresh = [0; 32];
-        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| Error::Internal("the system has no randomness".into()))?;
+        let fresh: [u8; 32] = random::bytes()?;
         let name = name::salt();
         let loaded = self.read_one::<SaltRecord>(&name).await?;
         let decided = self
@@ -111,7 +111,7 @@ impl Records {
                 |_| Vec::new(),
             )
             .await?;
-        let salt = decided.answer.try_into().map_err(|_| Error::RecordUnreadable("the salt has another length".into()))?;
+        let salt = decided.answer.try_into().map_err(|_garbled| Error::RecordUnreadable("the salt has another length".into()))?;
         Ok(Secret::new(salt))
     }
 
@@ -176,7 +176,5 @@ impl Records {
 
 /// The front of a value that is not sealed: no root key, a random stamp.
 fn unsealed_stamp() -> Result<Bytes> {
-    let mut stamp = [0; STAMP_BYTES];
-    aws_lc_rs::rand::fill(&mut stamp).map_err(|_| Error::Internal("the system has no randomness".into()))?;
-    Ok(Bytes::copy_from_slice(&stamp))
+    random::bytes::<STAMP_BYTES>().map(|stamp| Bytes::copy_from_slice(&stamp))
 }

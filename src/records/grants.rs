@@ -331,7 +331,7 @@ fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
 fn code(code: &proto::Code) -> Result<Code> {
     let challenge = match code.challenge.as_slice() {
         [] => None,
-        bytes => Some(bytes.try_into().map_err(|_| Error::RecordUnreadable("a code's challenge is garbled".into()))?),
+        bytes => Some(bytes.try_into().map_err(|_garbled| Error::RecordUnreadable("a code's challenge is garbled".into()))?),
     };
     Ok(Code { until: Timestamp::from_millis(code.until), challenge, redirect_uri: some(&code.redirect_uri).map(Into::into) })
 }
@@ -348,5 +348,5 @@ fn read_json<T: Default + serde::de::DeserializeOwned>(text: &str) -> Result<T> 
     if text.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_str(text).map_err(|_| Error::RecordUnreadable("a grant's claims are garbled".into()))
+    serde_json::from_str(text).map_err(|_garbled| Error::RecordUnreadable("a grant's claims are garbled".into()))
 }

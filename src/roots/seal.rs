@@ -4,10 +4,10 @@
 //! One key for each name, because one key with random 96-bit nonces would wear out (NIST SP 800-38D section 8.3: 2^32 uses).
 
 use super::{Root, Roots, mac};
+use crate::random;
 use crate::store::STAMP_BYTES;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand;
 use bytes::Bytes;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::id::KeyId;
@@ -27,9 +27,7 @@ impl Roots {
     pub fn seal(&self, name: &str, plain: &[u8]) -> Result<Bytes> {
         let active = self.active();
         let root = self.root(active).ok_or_else(|| Error::RootKeyMissing(active.to_string()))?;
-        let mut stamp = [0; NONCE_LEN];
-        rand::fill(&mut stamp).map_err(|Unspecified| Error::Internal("the system has no randomness".into()))?;
-
+        let stamp: [u8; NONCE_LEN] = random::bytes()?;
         let mut value = Vec::with_capacity(STAMP_BYTES + plain.len() + TAG_BYTES);
         value.push(VERSION);
         value.extend_from_slice(&active.0);

@@ -10,12 +10,13 @@ use crate::tokens::{NotGenuine, Verified};
 use jeton_domain::access::{self, Belongs, Dead, Standing};
 use jeton_domain::audience::policies_met;
 use jeton_domain::claims::read_confirmation;
-use jeton_domain::error::{Ended, Error, RefreshRefusal, Result};
+use jeton_domain::error::{Cause, Ended, Error, RefreshRefusal, Result};
 use jeton_domain::grant::{Grant, Proof};
 use jeton_domain::id::{Generation, GrantId, Identity};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
 use jeton_domain::revision::Born;
+use jeton_domain::scope::Scopes;
 use jeton_domain::target::Target;
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
@@ -122,12 +123,11 @@ impl Service {
         if !self.tokens.prove_opaque(opaque, &grant.nonce)? {
             return no(WhyNot::NotGenuine, None);
         }
-        let mut scopes = 0_u32;
-        let scope = grant.scopes.filtered(|_| {
-            let held = opaque.scope_bits.checked_shr(scopes).is_some_and(|bits| bits & 1 == 1);
-            scopes = scopes.saturating_add(1);
-            held
-        });
+        let scopes = grant.scopes.iter().zip(0_u32..);
+        let scope: Scopes = scopes
+            .filter(|(_, bit)| opaque.scope_bits.checked_shr(*bit).is_some_and(|bits| bits & 1 == 1))
+            .map(|(scope, _)| scope.into())
+            .collect();
         let resources = grant.resources.iter().zip(0_u32..);
         let mut aud: Vec<String> = resources
             .filter(|(_, bit)| opaque.resource_bits.checked_shr(*bit).is_some_and(|bits| bits & 1 == 1))
@@ -191,8 +191,13 @@ impl Service {
             Verified::No(why) => {
                 let why = match why {
                     NotGenuine::Malformed => WhyNot::Malformed,
-                    NotGenuine::ForeignIssuer | NotGenuine::WrongType => WhyNot::Foreign,
-                    _ => WhyNot::NotGenuine,
+                    NotGenuine::ForeignIssuer | NotGenuine::WrongTyp => WhyNot::Foreign,
+                    NotGenuine::BurntKey => WhyNot::Ended(Cause::KeyBurnt),
+                    NotGenuine::UnknownCrit
+                    | NotGenuine::UnknownKey
+                    | NotGenuine::WrongAlgorithm
+                    | NotGenuine::WrongSignature
+                    | NotGenuine::WrongClaim => WhyNot::NotGenuine,
                 };
                 Looked::No(TokenKind::Unknown, 0, why, None)
             }

@@ -156,9 +156,9 @@ fn read_page_token(token: &str) -> Result<Listed> {
     let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(refuse)?;
     let (tag, rest) = bytes.split_at(8);
     let (id, millis) = rest.split_at(16);
-    let expires_at = u64::from_be_bytes(millis.try_into().map_err(|_| refuse())?);
+    let expires_at = u64::from_be_bytes(millis.try_into().map_err(|_garbled| refuse())?);
     Ok(Listed {
-        client_tag: tag.try_into().map_err(|_| refuse())?,
+        client_tag: tag.try_into().map_err(|_garbled| refuse())?,
         id: GrantId::from_slice(id).ok_or_else(refuse)?,
         expires_at: Timestamp::from_millis(expires_at),
     })

@@ -1,8 +1,9 @@
 //! Handing out: the tokens of a grant at a generation, the same for Issue and Refresh.
 
+use crate::random;
 use crate::service::Service;
+use crate::signing::Typ;
 use crate::telemetry;
-use crate::tokens::Typ;
 use jeton_domain::audience::Audience;
 use jeton_domain::claims::{AccessClaims, IdClaims};
 use jeton_domain::client::Client;
@@ -36,7 +37,7 @@ impl Service {
             return self.tokens.opaque(grant, generation, key, now, form.lifetime, &audience.scopes, &audience.resources);
         }
         let grant_id = visible_id(grant);
-        let jti = self.tokens.new_jti(grant_id, generation, key)?;
+        let jti = self.tokens.jti(grant_id, generation, random::bytes()?, key)?;
         let issuer = [self.terms.issuer.as_str()];
         let resources: Vec<&str> = audience.resources.iter().map(|resource| resource.as_str()).collect();
         let claims = AccessClaims {

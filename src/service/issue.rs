@@ -1,5 +1,6 @@
 //! Issue: the login service has authenticated a user (or a client itself), and asks for tokens.
 
+use crate::random;
 use crate::records::GRACE;
 use crate::records::grants::{Listed, client_tag, keep_until};
 use crate::service::hand_out::Access;
@@ -101,6 +102,7 @@ impl Service {
         self.end_evicted(made_room, now).await?;
         let durability = if plan.needs_record() { Some(self.write(&grant).await?) } else { None };
         let generation = grant.lineage.newest;
+        let has_id = plan.needs_record() || grant.sign_in.method.has_user();
         let audience = Audience { scopes: plan.scopes, resources: plan.resources };
         let access = Access { audience: &audience, form: plan.access, generation, key: grant.lineage.key };
         let access = self.access_token(&grant, &access, now)?;
@@ -115,7 +117,7 @@ impl Service {
             id,
             scopes: audience.scopes,
             binding: grant.binding,
-            grant: (plan.needs_record() || grant.sign_in.method.has_user()).then_some(grant.id),
+            grant: has_id.then_some(grant.id),
             session: grant.session,
             revision: caught.head,
             durability,
@@ -158,11 +160,11 @@ impl Service {
         };
         let session = match &asked.session {
             Some(session) => Some(session.clone()),
-            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(random::<16>()?))?),
+            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(random::bytes::<16>()?))?),
             None => None,
         };
         let [a, b] = slot(&subject, self.alive.salt());
-        let mut id = random::<16>()?;
+        let mut id = random::bytes::<16>()?;
         id.iter_mut().zip([a, b]).for_each(|(to, from)| *to = from);
         let (idle, absolute) = if plan.refreshable {
             (client.idle_lifetime, client.absolute_lifetime)
@@ -182,7 +184,7 @@ impl Service {
             created_at: now,
             idle,
             absolute_end: now.plus(absolute),
-            nonce: Secret::new(random()?),
+            nonce: Secret::new(random::bytes()?),
             lineage: Lineage {
                 refreshable: plan.refreshable,
                 newest: u32::from(plan.refreshable),
@@ -259,11 +261,4 @@ impl Service {
             (false, _) => Err(Error::Contended),
         }
     }
-}
-
-/// Random bytes of the system.
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Internal("the system has no randomness".into()))?;
-    Ok(bytes)
 }

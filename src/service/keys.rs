@@ -3,7 +3,7 @@
 use crate::service::Service;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
-use jeton_domain::time::Millis;
+use jeton_domain::time::{Millis, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
 use std::sync::{Mutex, PoisonError};
 

@@ -11,7 +11,7 @@ mod members;
 mod writer;
 
 use crate::clock::Clock;
-use crate::store::{Add, Durability, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
+use crate::store::{Add, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
 use async_trait::async_trait;
 use bytes::Bytes;
 use file::{File, unreadable};
@@ -212,9 +212,5 @@ impl Store for Embedded {
 
     async fn health(&self) -> Result<(), StoreError> {
         if self.queue.is_closed() { Err(ended()) } else { Ok(()) }
-    }
-
-    fn durability(&self) -> Durability {
-        Durability::Applied
     }
 }

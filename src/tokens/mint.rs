@@ -1,11 +1,10 @@
 //! Making tokens: the tag of what is derived, the signature of what is signed.
 
 use super::{JTI_MAC_BYTES, JtiBody, OPAQUE_LABEL, Tokens, numbered_label};
+use crate::random;
 use crate::roots::Use;
 use crate::signing::Typ;
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::client::Algorithm;
@@ -64,7 +63,7 @@ impl Tokens {
             lifetime,
             scope_bits: Opaque::bits_of_scopes(grant, scopes).ok_or_else(|| cannot_say("these scopes"))?,
             resource_bits: Opaque::bits_of_resources(grant, resources).ok_or_else(|| cannot_say("these resources"))?,
-            random: random()?,
+            random: random::bytes()?,
             tag: [0; 16],
         };
         let parts = [OPAQUE_LABEL, &token.body(), grant.nonce.expose()];
@@ -131,12 +130,6 @@ pub fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
     };
     let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
     URL_SAFE_NO_PAD.encode(left)
-}
-
-fn random() -> Result<[u8; 8]> {
-    let mut bytes = [0; 8];
-    rand::fill(&mut bytes).map_err(|Unspecified| Error::Internal("the system has no randomness".into()))?;
-    Ok(bytes)
 }
 
 /// The first `N` bytes of a MAC (RFC 2104 section 5).

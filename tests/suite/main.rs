@@ -6,9 +6,13 @@ mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod redis_server;
+#[cfg(test)]
+mod smoke;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
@@ -19,5 +23,7 @@ mod store_embedded;
 mod store_model;
 #[cfg(test)]
 mod store_redis;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod tour;

@@ -9,13 +9,15 @@ use jeton_domain::id::Identity;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 /// Where to write; set for the child only.
@@ -95,7 +97,28 @@ fn child(directory: &Path, from: u64, limit: Option<u32>) -> Child {
     };
     command.args(["--exact", CHILD_TEST, "--nocapture", "--test-threads=1"]);
     command.env(DIRECTORY, directory).env(FROM, from.to_string());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+}
+
+/// Waits for the end of a child; fails where it does not come in a minute.
+async fn ended<T>(end: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), end).await.expect("the child neither writes nor ends")
+}
+
+/// Reads what the child acknowledges until it ends, kills it after `kill_after` of them; and the signal that ended it.
+async fn acknowledged_by(mut child: Child, kill_after: Option<usize>) -> (Acknowledged, Option<i32>) {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut acknowledged = Acknowledged::default();
+    let mut killed = false;
+    while let Some(line) = ended(lines.next_line()).await.unwrap() {
+        acknowledged.note(&line);
+        if !killed && Some(acknowledged.count) == kill_after {
+            child.start_kill().unwrap();
+            killed = true;
+        }
+    }
+    let status = ended(child.wait()).await.unwrap();
+    (acknowledged, status.signal())
 }
 
 /// What was acknowledged, by kind.
@@ -163,17 +186,9 @@ async fn nothing_acknowledged_is_missing_after_fifty_kills() {
     let directory = TempDir::new().unwrap();
     let (mut from, mut all, mut identity): (u64, Vec<Acknowledged>, Option<Identity>) = (0, Vec::new(), None);
     for round in 0..50 {
-        let mut child = child(directory.path(), from, None);
-        let wanted = 1 + round * 37 % 500;
-        let mut acknowledged = Acknowledged::default();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let before = acknowledged.count;
-            acknowledged.note(&line.unwrap());
-            if acknowledged.count == wanted && before < wanted {
-                child.kill().unwrap();
-            }
-        }
-        assert_eq!(child.wait().unwrap().signal(), Some(9), "round {round}: it wrote until it was killed");
+        let child = child(directory.path(), from, None);
+        let (acknowledged, signal) = acknowledged_by(child, Some(1 + round * 37 % 500)).await;
+        assert_eq!(signal, Some(9), "round {round}: it wrote until it was killed");
         let store = embedded_at(directory.path()).await;
         acknowledged.check(&store, round).await;
         let found = store.get(&[record(0)]).await.unwrap().identity;
@@ -192,12 +207,8 @@ async fn nothing_acknowledged_is_missing_after_fifty_kills() {
 #[tokio::test]
 async fn a_failed_write_ends_the_process_and_nothing_acknowledged_is_missing() {
     let directory = TempDir::new().unwrap();
-    let mut child = child(directory.path(), 0, Some(1_024));
-    let mut acknowledged = Acknowledged::default();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        acknowledged.note(&line.unwrap());
-    }
-    assert_eq!(child.wait().unwrap().signal(), Some(6), "it ended itself");
+    let (acknowledged, signal) = acknowledged_by(child(directory.path(), 0, Some(1_024)), None).await;
+    assert_eq!(signal, Some(6), "it ended itself");
     assert!(acknowledged.count > 100, "only {} writes fitted", acknowledged.count);
     acknowledged.check(&embedded_at(directory.path()).await, 0).await;
 }
@@ -208,8 +219,8 @@ async fn a_second_process_is_refused_and_told_what_to_do() {
     let store = embedded_at(directory.path()).await;
     let mut second = child(directory.path(), 0, None);
     let mut said = String::new();
-    second.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(!second.wait().unwrap().success());
+    ended(second.stderr.take().unwrap().read_to_string(&mut said)).await.unwrap();
+    assert!(!ended(second.wait()).await.unwrap().success());
     let path = directory.path().join("jeton.redb").display().to_string();
     for part in ["another process holds", &path, "stop it", "a directory of its own", "need Redis"] {
         assert!(said.contains(part), "`{part}` is not in: {said}");

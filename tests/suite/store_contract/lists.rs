@@ -102,9 +102,11 @@ pub async fn expired_members_are_gone_and_not_evicted(store: Arc<dyn Store>, nam
     added(&store, &list, &short, 2, 2).await;
     added(&store, &list, &long, 2, 2).await;
     eventually("the member expires", async || {
+        let before = now(&store).await;
         let found = whole(&store, &list).await;
-        let now = now(&store).await;
-        assert!(found.contains(&short) || now >= soon, "gone at {now:?}, expires at {soon:?}");
+        let after = now(&store).await;
+        assert!(found.contains(&short) || after >= soon, "gone at {after:?}, expires at {soon:?}");
+        assert!(!found.contains(&short) || before <= soon, "there at {before:?}, expires at {soon:?}");
         found == [long.clone()]
     })
     .await;

@@ -117,9 +117,11 @@ pub async fn expired_reads_as_absent(store: Arc<dyn Store>, names: Names) {
     let early = read(&store, &name).await;
     assert!(early == Some(value(1)) || now(&store).await >= expires_at, "gone before its time");
     eventually("the record expires", async || {
+        let before = now(&store).await;
         let found = read(&store, &name).await;
-        let now = now(&store).await;
-        assert!(found.is_some() || now >= expires_at, "gone at {now:?}, expires at {expires_at:?}");
+        let after = now(&store).await;
+        assert!(found.is_some() || after >= expires_at, "gone at {after:?}, expires at {expires_at:?}");
+        assert!(found.is_none() || before <= expires_at, "there at {before:?}, expires at {expires_at:?}");
         found.is_none()
     })
     .await;

@@ -1,0 +1,148 @@
+//! `jeton serve`: listens, says where, serves until told to stop, drains.
+
+use crate::app::readiness::Readiness;
+use crate::app::{App, StartError, jobs};
+use crate::cli;
+use crate::clock::Clock;
+use crate::config::{LogFormat, Settings};
+use crate::telemetry::{self, Telemetry};
+use crate::transport::caller::Admission;
+use crate::transport::grpc::listener;
+use crate::transport::{admin, grpc, http};
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long calls at work may take to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why serving ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The rooms could not be built.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Logs or traces could not be started.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::StartError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {what}: {problem}; another process may hold it: choose another with --{what}-listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// For what.
+        what: &'static str,
+        /// What is wrong.
+        problem: io::Error,
+    },
+    /// The process cannot be told to stop.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// `ServeError`, in words for the operator.
+pub async fn serve(settings: Settings, warnings: &[String]) -> Result<(), ServeError> {
+    let telemetry = telemetry::start(&telemetry_settings(&settings))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if settings.insecure {
+        tracing::warn!("INSECURE: plain text, and every caller may do everything; keep this port from the network");
+    }
+    let served = run(settings, &telemetry).await;
+    telemetry.shutdown().await;
+    served
+}
+
+async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let grpc_listener = listen(settings.listen.grpc, "grpc")?;
+    let http_listener = listen(settings.listen.http, "http")?;
+    let admin_listener = listen(settings.listen.admin, "admin")?;
+    let app = App::start(&settings, Clock::system()).await?;
+
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let readiness = Readiness::new();
+    let addresses = [&grpc_listener, &http_listener, &admin_listener].map(|listener| listener.local_addr());
+    let grpc_settings = grpc::Settings {
+        request_deadline: settings.limits.request_deadline.into(),
+        max_in_flight: settings.limits.concurrency,
+        max_concurrent_streams: settings.limits.max_streams,
+        drain: DRAIN,
+        admission: Admission::of_listener(settings.listen.grpc, settings.insecure),
+        sampler: telemetry.sampler(),
+    };
+    let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
+    tracker.spawn(ended("gRPC", stop.clone(), grpc));
+    tracker.spawn(ended("HTTP", stop.clone(), http::serve(http_listener, http::router(app.service.clone()), stop.clone())));
+    // The admin port answers to the end, so that the platform sees that readiness is off.
+    let last = CancellationToken::new();
+    let admin = http::serve(admin_listener, admin::router(readiness.clone()), last.clone());
+
+    jobs::start(&app, &tracker, &stop);
+    tracker.spawn(readiness.watch(app.store.clone(), stop.clone()));
+    tracker.close();
+    if let [Ok(grpc), Ok(http), Ok(admin)] = addresses {
+        tracing::info!(%grpc, %http, %admin, store = settings.store.shown(), "listening");
+        say(&format!(
+            "jeton serves gRPC on {grpc}, HTTP on {http}, admin on {admin}, on {}\n\n{}",
+            settings.store.shown(),
+            cli::tour(grpc)
+        ));
+    }
+    tokio::pin!(admin);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
+        ended = &mut admin => if let Err(problem) = ended { tracing::error!(%problem, "the admin listener ended") },
+    }
+    tracing::info!("stopping: calls at work may end");
+    stop.cancel();
+    tracker.wait().await;
+    last.cancel();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeError> {
+    listener::listen(address).map_err(|problem| ServeError::Listen { address, what, problem })
+}
+
+/// A listener that ends by itself ends the process.
+async fn ended<E: Display>(what: &'static str, stop: CancellationToken, serving: impl Future<Output = Result<(), E>>) {
+    if let Err(problem) = serving.await {
+        tracing::error!(%problem, what, "a listener ended");
+    }
+    stop.cancel();
+}
+
+/// To standard output; that nobody reads it is no reason not to serve.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(problem) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::debug!(%problem, "standard output is closed");
+    }
+}
+
+fn telemetry_settings(settings: &Settings) -> telemetry::Settings {
+    let told = &settings.telemetry;
+    telemetry::Settings {
+        endpoint: told.otlp_endpoint.clone(),
+        ratio: told.trace_sample_ratio,
+        format: match told.log_format {
+            LogFormat::Text => telemetry::Format::Text,
+            LogFormat::Json => telemetry::Format::Json,
+        },
+        level: told.log_level.word().into(),
+    }
+}

@@ -1,0 +1,22 @@
+//! The system's randomness. Nothing else draws any.
+
+use aws_lc_rs::error::Unspecified;
+use jeton_domain::error::{Error, Result};
+use std::time::Duration;
+
+/// Random bytes.
+///
+/// # Errors
+/// `Error::Internal`: the system gives none.
+pub fn bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|Unspecified| Error::Internal("the system has no randomness".into()))?;
+    Ok(bytes)
+}
+
+/// Some time up to `most`. Half of it where the system has no randomness.
+#[must_use]
+pub fn up_to(most: Duration) -> Duration {
+    let share = bytes::<2>().map_or(0.5, |random| f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX));
+    most.mul_f64(share)
+}

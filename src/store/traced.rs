@@ -1,0 +1,115 @@
+//! A store whose calls are spans, and are counted and timed by operation and outcome.
+//!
+//! Lives here: watching. Must not live here: retrying, caching, or anything that changes an answer.
+
+use super::{Add, Durability, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
+use crate::telemetry::{self, metrics};
+use async_trait::async_trait;
+use bytes::Bytes;
+use jeton_domain::revision::Revision;
+use jeton_domain::time::{Millis, Timestamp};
+use std::future::Future;
+use std::time::Instant;
+use tracing::Instrument as _;
+
+/// Watches `S`.
+#[derive(Debug)]
+pub struct Traced<S>(S);
+
+impl<S> Traced<S> {
+    /// Watches this store.
+    pub const fn new(store: S) -> Self {
+        Self(store)
+    }
+}
+
+/// Counts a call that is dropped before it is answered as `dropped`: that is how a deadline looks from here.
+struct Call {
+    operation: &'static str,
+    outcome: &'static str,
+    started: Instant,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        metrics::store_call(self.operation, self.outcome, self.started);
+    }
+}
+
+/// `name` is the span, `store.` and the operation.
+async fn watched<T>(
+    name: &'static str,
+    call: impl Future<Output = Result<T, StoreError>>,
+    ok: impl FnOnce(&T) -> &'static str,
+) -> Result<T, StoreError> {
+    let operation = name.strip_prefix("store.").unwrap_or(name);
+    let mut watch = Call { operation, outcome: "dropped", started: Instant::now() };
+    let answer = call.instrument(telemetry::child(name)).await;
+    watch.outcome = match &answer {
+        Ok(value) => ok(value),
+        Err(StoreError::Unavailable(_)) => "unavailable",
+        Err(StoreError::Broken(_)) => "broken",
+    };
+    answer
+}
+
+const fn done<T>(_answer: &T) -> &'static str {
+    "ok"
+}
+
+#[async_trait]
+impl<S: Store> Store for Traced<S> {
+    async fn get(&self, names: &[Name]) -> Result<Read, StoreError> {
+        watched("store.get", self.0.get(names), done).await
+    }
+
+    async fn swap(&self, swap: &Swap, also: &[Name]) -> Result<(Swapped, Read), StoreError> {
+        let outcome = |answer: &(Swapped, Read)| match answer.0 {
+            Swapped::Done => "ok",
+            Swapped::Conflict(_) => "conflict",
+        };
+        watched("store.swap", self.0.swap(swap, also), outcome).await
+    }
+
+    async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError> {
+        watched("store.list_add", self.0.list_add(add), done).await
+    }
+
+    async fn list_remove(&self, list: &Name, members: &[Bytes]) -> Result<(), StoreError> {
+        watched("store.list_remove", self.0.list_remove(list, members), done).await
+    }
+
+    async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Result<Vec<Member>, StoreError> {
+        watched("store.list", self.0.list(list, after, limit), done).await
+    }
+
+    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Result<Followed, StoreError> {
+        watched("store.append", self.0.append(entry, cursor, not_below), done).await
+    }
+
+    async fn follow(&self, cursor: Revision, limit: usize) -> Result<Followed, StoreError> {
+        let outcome = |answer: &Followed| if answer.gap { "gap" } else { "ok" };
+        watched("store.follow", self.0.follow(cursor, limit), outcome).await
+    }
+
+    async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
+        let outcome = |settled: &bool| if *settled { "ok" } else { "gone" };
+        watched("store.settle", self.0.settle(upto), outcome).await
+    }
+
+    async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError> {
+        watched("store.trim", self.0.trim(older_than), done).await
+    }
+
+    async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
+        watched("store.time", self.0.time(), done).await
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        watched("store.health", self.0.health(), done).await
+    }
+
+    fn durability(&self) -> Durability {
+        self.0.durability()
+    }
+}

@@ -1,0 +1,196 @@
+//! What is counted and timed, and its text for Prometheus.
+//!
+//! Counters are plain atomics that OpenTelemetry reads when it is asked: a request adds one to a number. Labels are
+//! words of the program, never of a request, so their number is bounded by the code.
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Histogram, MeterProvider as _};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Calls by operation and outcome (the gRPC code).
+pub static REQUESTS: Tally<2> =
+    Tally::new("jeton_requests", "Calls by operation and outcome (the gRPC code).", ["operation", "outcome"]);
+/// Refusals by reason (`docs/errors.md`).
+pub static REFUSALS: Tally<1> = Tally::new("jeton_refusals", "Refusals by reason.", ["reason"]);
+/// Refreshes by verdict, or by the cause of the refusal.
+pub static REFRESHES: Tally<1> =
+    Tally::new("jeton_refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]);
+/// Introspections by answer.
+pub static INTROSPECTIONS: Tally<1> = Tally::new("jeton_introspections", "Tokens introspected by answer.", ["answer"]);
+/// Revocations by kind of target.
+pub static REVOCATIONS: Tally<1> = Tally::new("jeton_revocations", "Revocations by kind of target.", ["kind"]);
+/// Calls of the store by operation and outcome.
+pub static STORE_CALLS: Tally<2> =
+    Tally::new("jeton_store_calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]);
+
+/// The words that one counter can tell apart: more than the program has, so that none falls into `other`.
+const SLOTS: usize = 256;
+
+/// A counter by `L` labels. Adding is lock-free; words are placed in the order of their first use.
+#[derive(Debug)]
+pub struct Tally<const L: usize> {
+    name: &'static str,
+    help: &'static str,
+    labels: [&'static str; L],
+    slots: [Slot<L>; SLOTS],
+    other: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Slot<const L: usize> {
+    words: OnceLock<[&'static str; L]>,
+    count: AtomicU64,
+}
+
+impl<const L: usize> Tally<L> {
+    const fn new(name: &'static str, help: &'static str, labels: [&'static str; L]) -> Self {
+        let slots = [const { Slot { words: OnceLock::new(), count: AtomicU64::new(0) } }; SLOTS];
+        Self { name, help, labels, slots, other: AtomicU64::new(0) }
+    }
+
+    fn add_words(&self, words: [&'static str; L]) {
+        for slot in &self.slots {
+            if *slot.words.get_or_init(|| words) == words {
+                slot.count.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        self.other.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often these words were counted.
+    #[must_use]
+    pub fn count(&self, words: [&str; L]) -> u64 {
+        let slot = self.slots.iter().find(|slot| slot.words.get().is_some_and(|held| *held == words));
+        slot.map_or(0, |slot| slot.count.load(Ordering::Relaxed))
+    }
+
+    fn register(&'static self, meter: &opentelemetry::metrics::Meter) {
+        meter
+            .u64_observable_counter(self.name)
+            .with_description(self.help)
+            .with_callback(move |observer| {
+                for slot in &self.slots {
+                    let Some(words) = slot.words.get() else { break };
+                    observer.observe(slot.count.load(Ordering::Relaxed), &self.attributes(*words));
+                }
+                let other = self.other.load(Ordering::Relaxed);
+                if other > 0 {
+                    observer.observe(other, &self.attributes(["other"; L]));
+                }
+            })
+            .build();
+    }
+
+    fn attributes(&self, words: [&'static str; L]) -> [KeyValue; L] {
+        let mut words = words.into_iter();
+        self.labels.map(|label| KeyValue::new(label, words.next().unwrap_or_default()))
+    }
+}
+
+impl Tally<1> {
+    /// Counts one of `word`.
+    pub fn add(&self, word: &'static str) {
+        self.add_words([word]);
+    }
+}
+
+impl Tally<2> {
+    /// Counts one of `operation` that ended as `outcome`.
+    pub fn add(&self, operation: &'static str, outcome: &'static str) {
+        self.add_words([operation, outcome]);
+    }
+}
+
+/// One call: counted, and timed by operation.
+pub fn request(operation: &'static str, outcome: &'static str, took: Duration) {
+    REQUESTS.add(operation, outcome);
+    METERS.requests.record(took.as_secs_f64(), &[KeyValue::new("operation", operation)]);
+}
+
+/// One call of the store that began at `started`: counted, and timed by operation.
+pub fn store_call(operation: &'static str, outcome: &'static str, started: Instant) {
+    STORE_CALLS.add(operation, outcome);
+    METERS.store.record(started.elapsed().as_secs_f64(), &[KeyValue::new("operation", operation)]);
+}
+
+/// Everything, in Prometheus' text format.
+///
+/// # Errors
+/// In words, where the exporter cannot write it.
+pub fn exposition() -> Result<String, String> {
+    TextEncoder::new().encode_to_string(&METERS.registry.gather()).map_err(|error| error.to_string())
+}
+
+struct Meters {
+    registry: Registry,
+    requests: Histogram<f64>,
+    store: Histogram<f64>,
+    /// The histograms end with their provider.
+    _provider: SdkMeterProvider,
+}
+
+/// In seconds: from a cached introspection to the longest deadline.
+const BOUNDARIES: [f64; 14] = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+static METERS: LazyLock<Meters> = LazyLock::new(|| {
+    let registry = Registry::new();
+    let provider = SdkMeterProvider::builder().with_resource(super::resource());
+    let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false).build();
+    let provider = match exporter {
+        Ok(exporter) => provider.with_reader(exporter),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be exported");
+            provider
+        }
+    }
+    .build();
+    let meter = provider.meter("jeton");
+    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &REVOCATIONS] {
+        tally.register(&meter);
+    }
+    for tally in [&REQUESTS, &STORE_CALLS] {
+        tally.register(&meter);
+    }
+    let seconds = |name: &'static str, help: &'static str| {
+        meter.f64_histogram(name).with_description(help).with_unit("s").with_boundaries(BOUNDARIES.into()).build()
+    };
+    Meters {
+        requests: seconds("jeton_request_duration", "How long calls took, by operation."),
+        store: seconds("jeton_store_call_duration", "How long calls of the store took, by operation."),
+        registry,
+        _provider: provider,
+    }
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_names_units_and_labels_of_ours() {
+        request("of_this_test", "OK", Duration::from_micros(300));
+        request("of_this_test", "OK", Duration::from_millis(3));
+        REVOCATIONS.add("word_of_this_test");
+        let text = exposition().unwrap();
+        assert!(text.contains("jeton_requests_total{operation=\"of_this_test\",outcome=\"OK\"} 2\n"), "{text}");
+        assert!(text.contains("jeton_revocations_total{kind=\"word_of_this_test\"} 1\n"), "{text}");
+        assert!(text.contains("jeton_request_duration_seconds_bucket{operation=\"of_this_test\",le=\"0.0005\"} 1\n"), "{text}");
+        assert!(text.contains("jeton_request_duration_seconds_count{operation=\"of_this_test\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn threads_that_meet_a_word_first_count_it_once_each() {
+        static TALLY: Tally<1> = Tally::new("t", "t", ["t"]);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..1_000).for_each(|n| TALLY.add(if n % 2 == 0 { "even" } else { "odd" })));
+            }
+        });
+        assert_eq!((TALLY.count(["even"]), TALLY.count(["odd"]), TALLY.count(["none"])), (4_000, 4_000, 0));
+    }
+}

@@ -1,0 +1,187 @@
+//! Which requests are traced, and the spans of those that are (W3C Trace Context level 1).
+//!
+//! A span costs whether it is exported or not, so the decision comes first: a request that is not sampled has no span,
+//! and what happens under it asks once for the current span and finds none.
+
+use http::HeaderMap;
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tracing::{Span, field, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The target of every span of ours.
+pub const TARGET: &str = "jeton::trace";
+
+/// Decides which requests are traced.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampler {
+    /// So many of the 2^32 values of the sequence are sampled; none: tracing is off.
+    below: Option<f64>,
+}
+
+/// Steps of the golden ratio: any stretch of the sequence is spread evenly, so that 1 % is one of each hundred.
+static SEQUENCE: AtomicU32 = AtomicU32::new(0);
+const STEP: u32 = 0x9E37_79B1;
+
+impl Sampler {
+    /// No request is traced, whatever its caller says.
+    pub const OFF: Self = Self { below: None };
+
+    /// Follows the caller's decision; without one, traces this share of requests, 0 to 1.
+    #[must_use]
+    pub fn new(ratio: f64) -> Self {
+        let ratio = if ratio.is_nan() { 0.0 } else { ratio.clamp(0.0, 1.0) };
+        Self { below: Some(ratio * 4_294_967_296.0) }
+    }
+
+    /// Whether a request with this `traceparent` is traced.
+    fn takes(self, parent: Option<Parent>) -> bool {
+        let Some(below) = self.below else { return false };
+        match parent {
+            Some(parent) => parent == Parent::Sampled,
+            None => below > 0.0 && f64::from(SEQUENCE.fetch_add(STEP, Ordering::Relaxed)) < below,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parent {
+    Sampled,
+    Unsampled,
+}
+
+/// The caller's decision; none where there is no `traceparent` or it is not well formed, and so to be ignored (section 3.2.2).
+fn parent(headers: &HeaderMap) -> Option<Parent> {
+    let bytes = headers.get("traceparent")?.as_bytes();
+    let (head, flags) = bytes.split_at_checked(53)?;
+    let well_formed = head.iter().enumerate().all(|(at, b)| match at {
+        2 | 35 | 52 => *b == b'-',
+        _ => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
+    });
+    let [high, low, rest @ ..] = flags else { return None };
+    let version_0 = head.starts_with(b"00");
+    if !well_formed || head.starts_with(b"ff") || (version_0 && !rest.is_empty()) || rest.first().is_some_and(|b| *b != b'-') {
+        return None;
+    }
+    let hex = |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_uppercase());
+    hex(*high)?;
+    Some(if hex(*low)? & 1 == 1 { Parent::Sampled } else { Parent::Unsampled })
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// The span of one call, continuing its caller's trace; `Span::none()` where it is not sampled.
+#[must_use]
+pub fn request(sampler: Sampler, service: &'static str, method: &'static str, headers: &HeaderMap) -> Span {
+    let parent = parent(headers);
+    if !sampler.takes(parent) {
+        return Span::none();
+    }
+    let span = info_span!(
+        target: TARGET,
+        parent: None,
+        "request",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.service = service,
+        rpc.method = method,
+        rpc.grpc.status_code = field::Empty,
+        otel.status_code = field::Empty,
+    );
+    if parent.is_some() {
+        let context = TraceContextPropagator::new().extract(&Headers(headers));
+        // Refused only by a subscriber that exports nothing.
+        drop(span.set_parent(context));
+    }
+    span
+}
+
+/// Says how a call ended.
+pub fn ended(span: &Span, grpc_code: i32, our_fault: bool) {
+    if span.is_none() {
+        return;
+    }
+    span.record("rpc.grpc.status_code", grpc_code);
+    if our_fault {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// A span under the current one; `Span::none()`, within nanoseconds, where the request is not sampled.
+///
+/// For async work: `work.instrument(telemetry::child("store.swap"))`; else `child("decide").in_scope(|| ..)`.
+#[must_use]
+pub fn child(name: &'static str) -> Span {
+    let current = Span::current();
+    if current.is_none() {
+        return Span::none();
+    }
+    info_span!(target: TARGET, parent: &current, "child", otel.name = name)
+}
+
+/// The trace of the current span, as 32 hexadecimal digits.
+#[must_use]
+pub fn current_trace_id() -> Option<String> {
+    opentelemetry::Context::map_current(|context| {
+        let span = context.span();
+        let context = span.span_context();
+        context.is_valid().then(|| context.trace_id().to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn headers(traceparent: &str) -> HeaderMap {
+        HeaderMap::from_iter([("traceparent".parse().unwrap(), traceparent.parse().unwrap())])
+    }
+
+    #[test]
+    fn the_callers_decision_is_followed_whatever_the_ratio() {
+        let unsampled = SAMPLED.replace("-01", "-00");
+        assert_eq!(parent(&headers(SAMPLED)), Some(Parent::Sampled));
+        assert!(Sampler::new(0.0).takes(parent(&headers(SAMPLED))));
+        assert!(!Sampler::new(1.0).takes(parent(&headers(&unsampled))));
+        assert!(!Sampler::OFF.takes(parent(&headers(SAMPLED))));
+    }
+
+    #[test]
+    fn a_malformed_parent_is_no_parent() {
+        let bad = [
+            "",
+            "00",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            &format!("{SAMPLED}-x"),
+            &SAMPLED.to_uppercase(),
+        ];
+        for bad in bad {
+            assert_eq!(parent(&headers(bad)), None, "{bad}");
+        }
+        // A later version may say more after the flags.
+        assert_eq!(parent(&headers(&format!("01{}-x", &SAMPLED[2..]))), Some(Parent::Sampled));
+    }
+
+    #[test]
+    fn the_ratio_is_kept() {
+        let taken = |ratio| (0..10_000).filter(|_| Sampler::new(ratio).takes(None)).count();
+        assert_eq!((taken(0.0), taken(1.0)), (0, 10_000));
+        // Tests in other threads draw from the same sequence.
+        assert!((50..=200).contains(&taken(0.01)));
+    }
+}

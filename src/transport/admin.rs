@@ -1,0 +1,64 @@
+//! The admin port: is it alive, may it be sent requests, what has it counted. For the platform, never for the world.
+
+use crate::telemetry::metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use std::fmt;
+use std::sync::Arc;
+
+/// Whether requests may be sent here.
+pub trait Readiness: Send + Sync + 'static {
+    /// Nothing, or everything that is wrong, in words for the operator. Must answer from memory: it is asked every second.
+    ///
+    /// # Errors
+    /// Not ready.
+    fn ready(&self) -> Result<(), Vec<String>>;
+}
+
+impl<F: Fn() -> Result<(), Vec<String>> + Send + Sync + 'static> Readiness for F {
+    fn ready(&self) -> Result<(), Vec<String>> {
+        self()
+    }
+}
+
+#[derive(Clone)]
+struct Admin(Arc<dyn Readiness>);
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admin")
+    }
+}
+
+/// The paths: `/livez`, `/readyz`, `/metrics`. To be served by `http::serve`.
+pub fn router(readiness: Arc<dyn Readiness>) -> Router {
+    Router::new()
+        // That this is answered says that the event loop turns. Nothing else, so that a store's outage restarts no process.
+        .route("/livez", get(|| async { text(StatusCode::OK, "alive\n".into()) }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(exposition))
+        .fallback(|| async { text(StatusCode::NOT_FOUND, "there is /livez, /readyz and /metrics\n".into()) })
+        .with_state(Admin(readiness))
+}
+
+async fn readyz(State(Admin(readiness)): State<Admin>) -> Response {
+    match readiness.ready() {
+        Ok(()) => text(StatusCode::OK, "ready\n".into()),
+        Err(wrong) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", wrong.join("\n"))),
+    }
+}
+
+async fn exposition() -> Response {
+    match metrics::exposition() {
+        Ok(body) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response(),
+        Err(problem) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{problem}\n")),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], body).into_response()
+}

@@ -1,0 +1,97 @@
+//! Who calls, and may they? One permission a method; today a caller is anyone who reaches an open listener.
+//!
+//! Lives here: what a caller is and what each may do. Must not live here: clients (a caller is not a client), tokens.
+
+use jeton_domain::error::{Error, Result};
+use std::net::SocketAddr;
+
+/// The internal service that calls, as authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Whoever reaches a listener that is open: on loopback, or with `insecure`.
+    Anyone,
+    /// Reached a listener that demands authentication, and showed none.
+    Unauthenticated,
+}
+
+/// What a method needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Issue tokens.
+    Issue,
+    /// Refresh.
+    Refresh,
+    /// Revoke anything.
+    Revoke,
+    /// Introspect one or many.
+    Introspect,
+    /// Learn the exact cause of a token's state: for operators only.
+    Explain,
+    /// Read grants.
+    ReadGrants,
+    /// Read public keys and schedules.
+    ReadKeys,
+    /// Rotate signing keys.
+    RotateKeys,
+}
+
+/// Who is let in at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Everyone.
+    Open,
+    /// Authenticated callers only.
+    Authenticated,
+}
+
+impl Admission {
+    /// Loopback is open for development; anything else only where the operator says `insecure`.
+    #[must_use]
+    pub const fn of_listener(address: SocketAddr, insecure: bool) -> Self {
+        if insecure || address.ip().is_loopback() { Self::Open } else { Self::Authenticated }
+    }
+
+    /// Who the caller of a request is.
+    #[must_use]
+    pub const fn caller(self) -> Caller {
+        match self {
+            Self::Open => Caller::Anyone,
+            Self::Authenticated => Caller::Unauthenticated,
+        }
+    }
+}
+
+/// Whether `caller` has `permission`.
+///
+/// # Errors
+/// `CallerRefused`.
+pub fn may(caller: Caller, _permission: Permission) -> Result<()> {
+    match caller {
+        Caller::Anyone => Ok(()),
+        Caller::Unauthenticated => Err(Error::CallerRefused(
+            "callers of this listener must authenticate, which this version cannot check: listen on loopback, or start with --insecure"
+                .into(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_open_by_default() {
+        let admitted = |address: &str, insecure| Admission::of_listener(address.parse().unwrap(), insecure);
+        assert_eq!(admitted("127.0.0.1:1", false), Admission::Open);
+        assert_eq!(admitted("[::1]:1", false), Admission::Open);
+        assert_eq!(admitted("0.0.0.0:1", false), Admission::Authenticated);
+        assert_eq!(admitted("10.1.2.3:1", false), Admission::Authenticated);
+        assert_eq!(admitted("0.0.0.0:1", true), Admission::Open);
+    }
+
+    #[test]
+    fn who_is_not_known_may_nothing() {
+        assert!(may(Admission::Authenticated.caller(), Permission::ReadKeys).is_err());
+        assert!(may(Admission::Open.caller(), Permission::Explain).is_ok());
+    }
+}

@@ -1,0 +1,234 @@
+//! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
+//!
+//! Lives here: starting and ending the server. Below: `token`, `grant`, `key` (messages to operations and back),
+//! `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what holds for every call), `listener`.
+
+pub mod codec;
+pub mod listener;
+pub mod status;
+
+mod claims;
+mod fields;
+mod grant;
+mod key;
+mod layers;
+mod polish;
+mod token;
+
+/// The API as generated from `proto/jeton/v1`.
+pub mod api {
+    #![expect(clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
+    tonic::include_proto!("jeton.v1");
+
+    /// The descriptors of the API, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
+}
+
+use crate::service::Service;
+use crate::telemetry::Sampler;
+use crate::transport::caller::{self, Admission, Permission};
+use crate::transport::fault::{Fault, Reason};
+use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVICE};
+use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
+use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
+use jeton_domain::error::Error;
+use listener::Coalescing;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, HealthService};
+
+/// The largest message that is read.
+pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
+
+/// The largest message that is written: a batch of introspections.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The headers of one request.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
+/// Connections are told to go after this long, so that load spreads over new replicas. No `max_connection_age_grace`: with
+/// one, tonic 0.14 cuts the connection after both times without having told it anything.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// A peer that is gone is noticed within the sum of both.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Streams that the peer opens and resets at once (CVE-2023-44487) or that we had to reset end its connection.
+const MAX_RESET_STREAMS: usize = 20;
+const MAX_LOCAL_ERROR_RESETS: usize = 256;
+
+/// How calls are served.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The longest that a call may take; a caller's `grpc-timeout` may only shorten it.
+    pub request_deadline: Duration,
+    /// The most calls at work at once, over all connections; the next is refused as `OVERLOADED`.
+    pub max_in_flight: usize,
+    /// The most calls at once on one connection; the client waits with the next.
+    pub max_concurrent_streams: u32,
+    /// How long calls at work may take to end at shutdown.
+    pub drain: Duration,
+    /// Who is let in.
+    pub admission: Admission,
+    /// Which calls are traced.
+    pub sampler: Sampler,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            request_deadline: Duration::from_secs(2),
+            max_in_flight: 1_024,
+            max_concurrent_streams: 256,
+            drain: Duration::from_secs(10),
+            admission: Admission::Authenticated,
+            sampler: Sampler::OFF,
+        }
+    }
+}
+
+/// Why the server could not be started, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC server: {0}")]
+pub struct ServeError(String);
+
+impl ServeError {
+    fn of(error: impl fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Serves until `shutdown`; then peers are told to go, calls at work end within `settings.drain`, and this returns.
+///
+/// `ready` is what health answers; it turns to not serving at shutdown by itself. May be called once per listener and
+/// runtime, with clones of everything.
+///
+/// # Errors
+/// Where it cannot be started. A drain that takes too long is none.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    service: Arc<Service>,
+    settings: Settings,
+    ready: watch::Receiver<bool>,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let drain = settings.drain;
+    let health = HealthReporter::new();
+    report(&health, false).await;
+    let front = front(&service, &settings, &health)?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|accepted| accepted.map(Coalescing::new));
+    let serving = Server::builder()
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(MAX_RESET_STREAMS))
+        .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_connection_age(MAX_CONNECTION_AGE)
+        .serve_with_incoming_shutdown(front, incoming, shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        ended = serving => ended.map_err(ServeError::of),
+        () = overdue => {
+            tracing::warn!(drain_seconds = drain.as_secs(), "calls were still at work when the time to drain was over");
+            Ok(())
+        }
+        never = follow(&health, ready, &shutdown) => match never {},
+    }
+}
+
+fn front(service: &Arc<Service>, settings: &Settings, health: &HealthReporter) -> Result<layers::Front, ServeError> {
+    let api = Api { service: Arc::clone(service), admission: settings.admission };
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let tokens = TokenServiceServer::new(api.clone())
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_RESPONSE_BYTES);
+    let others = Routes::new(
+        GrantServiceServer::new(api.clone())
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_RESPONSE_BYTES),
+    )
+    .add_service(KeyServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(
+        tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(health.clone()))
+            .max_decoding_message_size(MAX_REQUEST_BYTES),
+    )
+    .add_service(reflection().build_v1().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(reflection().build_v1alpha().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
+    .prepare();
+    Ok(layers::Front::new(tokens, others, settings))
+}
+
+/// Health follows readiness, for the whole server and for each service, until shutdown turns it off.
+async fn follow(
+    health: &HealthReporter,
+    mut ready: watch::Receiver<bool>,
+    shutdown: &CancellationToken,
+) -> std::convert::Infallible {
+    loop {
+        let now = *ready.borrow_and_update();
+        report(health, now && !shutdown.is_cancelled()).await;
+        tokio::select! {
+            changed = ready.changed() => if changed.is_err() { break },
+            () = shutdown.cancelled() => break,
+        }
+    }
+    // The one who tells is gone, so what was told last stays, until shutdown.
+    shutdown.cancelled().await;
+    report(health, false).await;
+    std::future::pending().await
+}
+
+async fn report(health: &HealthReporter, ready: bool) {
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in ["", TOKEN_SERVICE, GRANT_SERVICE, KEY_SERVICE] {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// What implements the services: the operations, and who may call them.
+#[derive(Clone, Debug)]
+struct Api {
+    service: Arc<Service>,
+    admission: Admission,
+}
+
+impl Api {
+    /// Whether this caller may.
+    fn allow(&self, permission: Permission) -> Result<(), Fault> {
+        Ok(caller::may(self.admission.caller(), permission)?)
+    }
+}
+
+/// Says to the operator what an answer to the caller must not say.
+pub(crate) fn logged(error: Error) -> Fault {
+    let fault = Fault::of(&error);
+    match fault.reason {
+        Reason::Internal => tracing::error!(detail = ?error, "a defect of jeton"),
+        Reason::RecordUnreadable | Reason::RootKeyMissing => tracing::error!(reason = fault.reason.word(), "{error}"),
+        // The store says so itself when it goes and comes, and a line for every request would drown that.
+        _ => tracing::debug!(reason = fault.reason.word(), "{error}"),
+    }
+    fault
+}
+
+/// What `Fields` let pass is there; anything else is a defect, and must not become a default.
+fn parsed<T>(value: Option<T>) -> Result<T, Fault> {
+    value.ok_or_else(|| logged(Error::Internal("a field was neither read nor refused".into())))
+}

@@ -1,0 +1,305 @@
+//! What holds for every call, whatever its method: form, capacity, deadline, trace, counters, and an `ErrorInfo` on every refusal.
+//!
+//! One service instead of a stack of layers: a call is boxed once, and the token service is reached without a router.
+
+use super::api::token_service_server::TokenServiceServer;
+use super::{Api, Settings, polish, status};
+use crate::telemetry::{Sampler, metrics, trace};
+use crate::transport::fault::{Edge, Fault, code_word};
+use http::{HeaderMap, Method, Request, Response, header};
+use jeton_domain::error::Error;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tonic::Code;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::Service;
+use tracing::Instrument as _;
+
+/// Stands before all services.
+#[derive(Clone)]
+pub struct Front {
+    tokens: TokenServiceServer<Api>,
+    others: Routes,
+    capacity: Arc<Capacity>,
+    request_deadline: Duration,
+    sampler: Sampler,
+}
+
+impl Front {
+    pub fn new(tokens: TokenServiceServer<Api>, others: Routes, settings: &Settings) -> Self {
+        let capacity = Arc::new(Capacity { free: AtomicUsize::new(settings.max_in_flight) });
+        Self { tokens, others, capacity, request_deadline: settings.request_deadline, sampler: settings.sampler }
+    }
+}
+
+/// The header or trailer that says how a call ended.
+pub const GRPC_STATUS: &str = "grpc-status";
+
+type Answer = Response<Body>;
+
+impl Service<Request<Body>> for Front {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let arrived = Instant::now();
+        let called = Called::of(request.uri().path());
+        let span = trace::request(self.sampler, called.service, called.method, request.headers());
+        let admitted = admit(&request, called, &self.capacity, self.request_deadline);
+        let work = match admitted {
+            Err(fault) => Err(refusal(fault)),
+            Ok(admitted) => {
+                let reply = if called.is_token_service {
+                    Reply::Tokens(self.tokens.call(request))
+                } else {
+                    Reply::Others(self.others.call(request))
+                };
+                Ok((admitted, reply))
+            }
+        };
+        let ended = span.clone();
+        Box::pin(
+            async move {
+                let answer = match work {
+                    Ok((admitted, reply)) => match tokio::time::timeout(admitted.deadline, reply).await {
+                        Ok(answer) => polish::answer(answer, called.is_ours),
+                        Err(_elapsed) => refusal(Fault::of(&Error::DeadlineExceeded)),
+                    },
+                    Err(answer) => answer,
+                };
+                let code = code_of(answer.headers());
+                trace::ended(&ended, code.into(), is_our_fault(code));
+                metrics::request(called.method, code_word(code), arrived.elapsed());
+                Ok(answer)
+            }
+            .instrument(span),
+        )
+    }
+}
+
+/// The two ways to an answer, without a box of their own.
+enum Reply<T, O> {
+    Tokens(T),
+    Others(O),
+}
+
+impl<T, O> Future for Reply<T, O>
+where
+    T: Future<Output = Result<Answer, Infallible>> + Unpin,
+    O: Future<Output = Result<Answer, Infallible>> + Unpin,
+{
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let polled = match self.get_mut() {
+            Self::Tokens(reply) => Pin::new(reply).poll(context),
+            Self::Others(reply) => Pin::new(reply).poll(context),
+        };
+        polled.map(|Ok(answer)| answer)
+    }
+}
+
+/// What is called, in the words of spans and counters; never words of the request.
+#[derive(Clone, Copy)]
+struct Called {
+    service: &'static str,
+    method: &'static str,
+    is_token_service: bool,
+    /// Its answers carry their `ErrorInfo` already, and are single messages.
+    is_ours: bool,
+    /// Answered even at capacity: a busy server is not a sick one.
+    is_health: bool,
+}
+
+/// Every method by path, the busiest first.
+const METHODS: [(&str, &str); 15] = [
+    ("/jeton.v1.TokenService/", "Introspect"),
+    ("/jeton.v1.TokenService/", "Refresh"),
+    ("/jeton.v1.TokenService/", "Issue"),
+    ("/jeton.v1.TokenService/", "Revoke"),
+    ("/jeton.v1.TokenService/", "BatchIntrospect"),
+    ("/jeton.v1.TokenService/", "Explain"),
+    ("/jeton.v1.GrantService/", "GetGrant"),
+    ("/jeton.v1.GrantService/", "ListGrants"),
+    ("/jeton.v1.KeyService/", "GetJwks"),
+    ("/jeton.v1.KeyService/", "ListKeys"),
+    ("/jeton.v1.KeyService/", "RotateKey"),
+    ("/grpc.health.v1.Health/", "Check"),
+    ("/grpc.health.v1.Health/", "Watch"),
+    ("/grpc.reflection.v1.ServerReflection/", "ServerReflectionInfo"),
+    ("/grpc.reflection.v1alpha.ServerReflection/", "ServerReflectionInfo"),
+];
+
+impl Called {
+    fn of(path: &str) -> Self {
+        let known = METHODS.iter().find(|(service, method)| path.strip_prefix(service) == Some(method));
+        let (service, method) = known.map_or(("", "unknown"), |(service, method)| (service.trim_matches('/'), *method));
+        Self {
+            service,
+            method,
+            is_token_service: service == super::TOKEN_SERVICE,
+            is_ours: service.starts_with("jeton."),
+            is_health: service.starts_with("grpc.health."),
+        }
+    }
+}
+
+/// A call that may begin.
+struct Admitted {
+    deadline: Duration,
+    _place: Option<Place>,
+}
+
+fn admit(request: &Request<Body>, called: Called, capacity: &Arc<Capacity>, longest: Duration) -> Result<Admitted, Fault> {
+    if request.method() != Method::POST || !is_grpc(request.headers()) {
+        return Err(Fault::at(Edge::NotGrpc));
+    }
+    let deadline = deadline(request.headers(), longest)?;
+    let place = if called.is_health { None } else { Some(capacity.take().ok_or(Error::Overloaded)?) };
+    Ok(Admitted { deadline, _place: place })
+}
+
+/// `application/grpc`, alone or with `+proto` (the gRPC protocol over HTTP/2, Requests).
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes) else { return false };
+    match content_type.strip_prefix(b"application/grpc") {
+        Some([]) | Some([b';', ..]) => true,
+        Some(rest) => matches!(rest.strip_prefix(b"+proto"), Some([] | [b';', ..])),
+        None => false,
+    }
+}
+
+/// An answer needs this long to reach the caller before he gives up. It also keeps us ahead of the timer that tonic sets
+/// for the same header, which would answer a bare CANCELLED.
+const MARGIN: Duration = Duration::from_millis(2);
+
+/// How long the call may take: the caller's time, but at most the server's.
+fn deadline(headers: &HeaderMap, longest: Duration) -> Result<Duration, Fault> {
+    let Some(value) = headers.get("grpc-timeout") else { return Ok(longest) };
+    let asked = parse_timeout(value.as_bytes())
+        .ok_or_else(|| Error::invalid("grpc-timeout", "must be at most 8 digits and a unit out of H, M, S, m, u, n"))?;
+    match asked.checked_sub(MARGIN) {
+        Some(left) if !left.is_zero() => Ok(left.min(longest)),
+        _ => Err(Fault::of(&Error::DeadlineExceeded)),
+    }
+}
+
+fn parse_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = digits.iter().fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+    Some(match unit {
+        b'H' => Duration::from_secs(number * 3_600),
+        b'M' => Duration::from_secs(number * 60),
+        b'S' => Duration::from_secs(number),
+        b'm' => Duration::from_millis(number),
+        b'u' => Duration::from_micros(number),
+        b'n' => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// The calls that may still begin.
+struct Capacity {
+    free: AtomicUsize,
+}
+
+impl Capacity {
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1));
+        taken.ok().map(|_| Place(Arc::clone(self)))
+    }
+}
+
+/// Given back when the call ends, or its caller goes away.
+struct Place(Arc<Capacity>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn refusal(fault: Fault) -> Answer {
+    let http = (fault == Fault::at(Edge::NotGrpc)).then(|| fault.row().http);
+    let mut answer = status::of(fault).into_http();
+    if let Some(status) = http {
+        *answer.status_mut() = status;
+    }
+    answer
+}
+
+/// The code of an answer; OK where it says none yet, for then its message follows.
+pub fn code_of(headers: &HeaderMap) -> Code {
+    headers.get(GRPC_STATUS).map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
+}
+
+const fn is_our_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown | Code::DeadlineExceeded | Code::Unimplemented | Code::Internal | Code::Unavailable | Code::DataLoss
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_may_only_shorten_the_deadline() {
+        let longest = Duration::from_secs(2);
+        let asked =
+            |value: &str| deadline(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), value.parse().unwrap())]), longest);
+        assert_eq!(deadline(&HeaderMap::new(), longest).unwrap(), longest);
+        assert_eq!(asked("1H").unwrap(), longest);
+        assert_eq!(asked("99999999H").unwrap(), longest);
+        assert_eq!(asked("100m").unwrap(), Duration::from_millis(98));
+        for soon in ["0S", "1n", "1u", "2m"] {
+            assert_eq!(asked(soon).unwrap_err().reason.word(), "DEADLINE_EXCEEDED", "{soon}");
+        }
+        for bad in ["", "S", "1", "1s", "-1S", "100000000S", "1 S"] {
+            assert_eq!(asked(bad).unwrap_err().violations[0].field, "grpc-timeout", "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_grpc_is_grpc() {
+        let with = |value: &str| is_grpc(&HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]));
+        for good in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
+            assert!(with(good), "{good}");
+        }
+        for bad in ["application/grpc-web", "application/grpc+json", "application/json", ""] {
+            assert!(!with(bad), "{bad}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_place_is_given_back() {
+        let capacity = Arc::new(Capacity { free: AtomicUsize::new(1) });
+        let place = capacity.take();
+        assert!(place.is_some() && capacity.take().is_none());
+        drop(place);
+        assert!(capacity.take().is_some());
+    }
+
+    #[test]
+    fn words_of_a_request_never_become_labels() {
+        assert_eq!(Called::of("/jeton.v1.TokenService/Introspect").method, "Introspect");
+        assert!(Called::of("/jeton.v1.TokenService/Issue").is_token_service);
+        assert_eq!(Called::of("/jeton.v1.TokenService/Evil{\"}").method, "unknown");
+    }
+}

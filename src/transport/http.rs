@@ -1,0 +1,102 @@
+//! HTTP: what OAuth clients and resource servers ask without gRPC. Today the public keys.
+//!
+//! Lives here: paths, headers, JSON errors. Must not live here: the admin port (`admin`), rules of the domain.
+
+use crate::service::Service;
+use crate::telemetry::metrics;
+use crate::transport::fault::{Edge, Fault};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jeton_domain::error::Error;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Where the public keys are.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// The largest body that is read. Nothing of today reads one.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The paths.
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route(JWKS_PATH, get(jwks))
+        .fallback(|| async { refusal(&Fault::at(Edge::NotFound)) })
+        .method_not_allowed_fallback(|| async {
+            let mut answer = refusal(&Fault::of(&Error::MethodUnknown));
+            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            answer
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(service)
+}
+
+/// Serves `router` until `shutdown`, and then what was begun.
+///
+/// # Errors
+/// The listener's.
+pub async fn serve(listener: tokio::net::TcpListener, router: Router, shutdown: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+/// RFC 7517 section 5.
+async fn jwks(State(service): State<Arc<Service>>, asked: HeaderMap) -> Response {
+    let arrived = Instant::now();
+    let answer = match service.jwks().and_then(|(keys, max_age)| {
+        let body = serde_json::to_vec(&keys).map_err(|error| Error::Internal(error.to_string()))?;
+        Ok((body, max_age.secs()))
+    }) {
+        Ok((body, max_age)) => cached(&asked, body, max_age),
+        Err(error) => refusal(&super::grpc::logged(error)),
+    };
+    metrics::request("http_jwks", if answer.status().is_server_error() { "error" } else { "OK" }, arrived.elapsed());
+    answer
+}
+
+/// RFC 9110 sections 8.8.3 and 13.1.2: the body, or that it has not changed.
+fn cached(asked: &HeaderMap, body: Vec<u8>, max_age: u64) -> Response {
+    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&body));
+    let tag = format!("\"{hash}\"");
+    let known = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let unchanged = known.map(str::trim).any(|held| held == "*" || held.trim_start_matches("W/") == tag);
+    let mut answer = if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { Body::from(body).into_response() };
+    let headers = answer.headers_mut();
+    if !unchanged {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+    }
+    insert(headers, CACHE_CONTROL, &format!("public, max-age={max_age}"));
+    insert(headers, ETAG, &tag);
+    answer
+}
+
+/// A refusal as JSON: the OAuth members (RFC 6749 section 5.2) and the reason of the registry.
+pub fn refusal(fault: &Fault) -> Response {
+    metrics::REFUSALS.add(fault.reason.word());
+    let row = fault.row();
+    let body = json!({"error": row.oauth, "error_description": fault.message, "reason": fault.reason.word()});
+    let mut answer = (row.http, body.to_string()).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(after) = row.retry {
+        insert(headers, RETRY_AFTER, &after.as_secs().max(1).to_string());
+    }
+    answer
+}
+
+fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
