@@ -5,23 +5,26 @@ use std::path::{Path, PathBuf};
 
 /// Room, and the rooms it may name besides itself. Each names only rooms below it, so that a question has one place where
 /// it is answered and nothing goes round in a circle.
-const ROOMS: [(&str, &str); 16] = [
+const ROOMS: [(&str, &str); 17] = [
     ("main", "app cli config transport telemetry clock"),
-    ("app", "config transport service tokens floors signing records store roots telemetry clock"),
-    ("cli", "api clock"),
-    ("config", ""),
-    ("transport", "api service telemetry clock"),
+    // `serve` prints the tour, which is a matter of the command line.
+    ("app", "cli config transport service tokens floors signing records store roots telemetry clock random"),
+    ("cli", "api clock random"),
+    ("config", "random"),
+    ("transport", "api service telemetry clock random"),
+    // Generated code, which encodes by the transport's codec.
     ("api", "transport"),
-    ("service", "tokens floors signing records store roots telemetry clock"),
-    ("tokens", "signing records roots telemetry clock"),
-    ("floors", "records store roots telemetry clock"),
-    ("signing", "records roots telemetry clock"),
-    ("records", "store roots telemetry clock"),
-    ("store", "telemetry clock"),
-    // Sealing compares and binds the stamp whose length the store fixes.
-    ("roots", "store clock"),
+    ("service", "tokens floors signing records store roots telemetry clock random"),
+    ("tokens", "signing records roots telemetry clock random"),
+    ("floors", "records store roots telemetry clock random"),
+    ("signing", "records roots telemetry clock random"),
+    ("records", "store roots telemetry clock random"),
+    // Sealing binds the stamp, whose length the store fixes.
+    ("roots", "store telemetry clock random"),
+    ("store", "telemetry clock random"),
     ("telemetry", ""),
     ("clock", ""),
+    ("random", ""),
     ("lib", ""),
 ];
 
@@ -62,6 +65,17 @@ fn names(line: &str, word: &str) -> bool {
     })
 }
 
+/// Whether `word` is a module of our own in this file: `use crate::store::redis::{self, Redis};`.
+fn is_ours(source: &str, word: &str) -> bool {
+    let module = word.trim_end_matches("::");
+    let ours = |line: &str| {
+        let mut parts = line.split(|character: char| !character.is_alphanumeric() && character != '_');
+        parts.any(|part| part == module)
+            && (line.contains(&format!("{module}::{{self")) || !line.contains(&format!("{module}::")))
+    };
+    source.lines().any(|line| line.starts_with("use crate::") && ours(line))
+}
+
 /// The rooms that a line names: after `crate::` or `jeton::`, several in braces.
 fn rooms_in(line: &str) -> Vec<String> {
     let mut rooms = Vec::new();
@@ -94,7 +108,7 @@ fn faults(path: &str, source: &str) -> Vec<String> {
         {
             faults.push(format!("{path}:{number}: `{room}` may not name `{named}`: a room names only rooms below it ({may})"));
         }
-        for (word, places, reason) in WORDS.iter().filter(|(word, ..)| names(&line, word)) {
+        for (word, places, reason) in WORDS.iter().filter(|(word, ..)| names(&line, word) && !is_ours(source, word)) {
             if !places.iter().any(|place| path.starts_with(place)) {
                 faults.push(format!("{path}:{number}: `{word}` may stand only in {}: {reason}", places.join(", ")));
             }
@@ -130,12 +144,11 @@ fn every_room_names_only_what_it_may() {
 
 #[test]
 fn the_rooms_are_in_no_circle() {
-    // `api` is generated and uses the transport's codec; `roots` takes one length from `store`. Nothing else may look up.
     let order: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).collect();
     let place = |room: &str| order.iter().position(|known| *known == room).unwrap();
     for (room, may) in ROOMS {
         for below in may.split_whitespace() {
-            let looks_down = place(below) > place(room) || matches!((room, below), ("api", "transport") | ("roots", "store"));
+            let looks_down = place(below) > place(room) || (room, below) == ("api", "transport");
             assert!(looks_down, "`{room}` may name `{below}`, which is above it");
         }
     }
@@ -150,6 +163,7 @@ fn a_wrong_word_is_found_and_a_right_one_is_not() {
         ("src/service/issue.rs", "fn status() -> tonic::Status {"),
         ("src/records.rs", "let client = redis::Client::open(url);"),
         ("src/records.rs", "use redb::Database;"),
+        ("src/app.rs", "use crate::store::redis::Redis;\nredis::Client::open(url);"),
         ("src/app.rs", "let home = std::env::var(\"HOME\");"),
         ("src/transport/grpc/token.rs", "return Err(Status::internal(\"no\"));"),
         ("src/helpers.rs", ""),
@@ -159,6 +173,8 @@ fn a_wrong_word_is_found_and_a_right_one_is_not() {
     for (path, line) in [
         ("src/records.rs", "// a word about redis::Client and crate::transport"),
         ("src/app.rs", "use crate::store::redis::Redis;"),
+        ("src/app.rs", "use crate::store::redis::{self, Redis};\nlet settings = redis::Settings::default();"),
+        ("src/app.rs", "use crate::transport::{grpc, http};\nhttp::serve();"),
         ("src/service/issue.rs", "use super::transport::Word;"),
         ("src/store/redis/link.rs", "use redis::Client;"),
         ("src/records.rs", "tonic::include_proto!(\"jeton.records.v1\");"),
