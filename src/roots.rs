@@ -7,6 +7,8 @@
 
 mod seal;
 
+pub use seal::FRONT_BYTES;
+
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};

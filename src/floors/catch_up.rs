@@ -43,6 +43,7 @@ mod tests {
     use jeton_domain::revision::Revision;
     use std::sync::Arc;
     use tokio::sync::{Notify, Semaphore};
+    use tokio_util::task::TaskTracker;
 
     fn found(micros: u64) -> Caught {
         Caught { head: Revision { micros, random: 0 }, identity: Identity([0; 8]) }
@@ -50,9 +51,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_arrives_while_one_runs_shares_the_next_and_never_that_one() {
+        let tasks = TaskTracker::new();
         let turns = Arc::new(Turns::default());
         let (started, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let first = tokio::task::spawn({
+        let first = tasks.spawn({
             let (turns, started, go_on) = (Arc::clone(&turns), Arc::clone(&started), Arc::clone(&go_on));
             async move {
                 turns
@@ -69,7 +71,7 @@ mod tests {
         let later: Vec<_> = (0..10)
             .map(|_| {
                 let (turns, runs) = (Arc::clone(&turns), Arc::clone(&runs));
-                tokio::task::spawn(async move {
+                tasks.spawn(async move {
                     turns
                         .join(|| async {
                             runs.add_permits(1);

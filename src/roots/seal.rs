@@ -5,7 +5,6 @@
 
 use super::{Root, Roots, mac};
 use crate::random;
-use crate::store::STAMP_BYTES;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
 use bytes::Bytes;
@@ -17,7 +16,8 @@ const VERSION: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const TAG_BYTES: usize = 16;
 
-const _: () = assert!(STAMP_BYTES == 1 + KEY_ID_BYTES + NONCE_LEN, "the front of a sealed value is what a swap compares");
+/// Bytes before the ciphertext: version, root key id and stamp. What a store's swap compares.
+pub const FRONT_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_LEN;
 
 impl Roots {
     /// Seals a record for its name, under the active key and a fresh random stamp.
@@ -28,12 +28,12 @@ impl Roots {
         let active = self.active();
         let root = self.root(active).ok_or_else(|| Error::RootKeyMissing(active.to_string()))?;
         let stamp: [u8; NONCE_LEN] = random::bytes()?;
-        let mut value = Vec::with_capacity(STAMP_BYTES + plain.len() + TAG_BYTES);
+        let mut value = Vec::with_capacity(FRONT_BYTES + plain.len() + TAG_BYTES);
         value.push(VERSION);
         value.extend_from_slice(&active.0);
         value.extend_from_slice(&stamp);
         value.extend_from_slice(plain);
-        let Some(in_place) = value.get_mut(STAMP_BYTES..) else {
+        let Some(in_place) = value.get_mut(FRONT_BYTES..) else {
             return Err(Error::Internal("a sealed value has no room".into()));
         };
         let tag = record_key(root, name)?
@@ -43,7 +43,7 @@ impl Roots {
         Ok(value.into())
     }
 
-    /// Opens what was sealed for this name. The plain bytes are the caller's to wipe; what is left behind here is wiped.
+    /// Opens what was sealed for this name. The plain bytes are the caller's to wipe.
     /// A burnt key still opens, so that what it sealed can be replaced.
     ///
     /// # Errors
@@ -106,8 +106,8 @@ mod tests {
     fn every_stamp_is_fresh() {
         let roots = roots(&[1]);
         let [one, two] = [roots.seal(NAME, b"same").unwrap(), roots.seal(NAME, b"same").unwrap()];
-        assert_ne!(one[..STAMP_BYTES], two[..STAMP_BYTES]);
-        assert_ne!(one[STAMP_BYTES..], two[STAMP_BYTES..]);
+        assert_ne!(one[..FRONT_BYTES], two[..FRONT_BYTES]);
+        assert_ne!(one[FRONT_BYTES..], two[FRONT_BYTES..]);
     }
 
     #[test]

@@ -16,7 +16,6 @@ use jeton_domain::id::{Generation, GrantId, Identity};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
 use jeton_domain::revision::Born;
-use jeton_domain::scope::Scopes;
 use jeton_domain::target::Target;
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
@@ -123,16 +122,10 @@ impl Service {
         if !self.tokens.prove_opaque(opaque, &grant.nonce)? {
             return no(WhyNot::NotGenuine, None);
         }
-        let scopes = grant.scopes.iter().zip(0_u32..);
-        let scope: Scopes = scopes
-            .filter(|(_, bit)| opaque.scope_bits.checked_shr(*bit).is_some_and(|bits| bits & 1 == 1))
-            .map(|(scope, _)| scope.into())
-            .collect();
-        let resources = grant.resources.iter().zip(0_u32..);
-        let mut aud: Vec<String> = resources
-            .filter(|(_, bit)| opaque.resource_bits.checked_shr(*bit).is_some_and(|bits| bits & 1 == 1))
-            .map(|(resource, _)| resource.to_string())
-            .collect();
+        let (Some(scope), Some(resources)) = (opaque.scopes(&grant), opaque.resources(&grant)) else {
+            return no(WhyNot::NotGenuine, None);
+        };
+        let mut aud: Vec<String> = resources.iter().map(ToString::to_string).collect();
         if aud.is_empty() {
             aud.push(self.terms.issuer.to_string());
         }

@@ -1,6 +1,7 @@
 //! Signing keys: published, listed, rotated.
 
 use crate::service::Service;
+use crate::signing::Signing;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::time::{Millis, Timestamp};
@@ -34,20 +35,21 @@ impl Service {
         Ok(self.signing.status(self.clock.now()))
     }
 
-    /// Activates the standby key of `algorithm` and publishes a new one: (active, standby).
+    /// Lets the standby key of `algorithm` take over as soon as everybody knows it, and publishes a new one once it has:
+    /// (the key that takes over, the new standby where it is made already).
     ///
     /// # Errors
     /// The store.
-    pub async fn rotate_key(&self, algorithm: Algorithm) -> Result<(KeyStatus, KeyStatus)> {
+    pub async fn rotate_key(&self, algorithm: Algorithm) -> Result<(KeyStatus, Option<KeyStatus>)> {
+        self.refresh_keys().await?;
         let now = self.clock.now();
+        let newest = |signing: &Signing| signing.status(now).into_iter().find(|key| key.algorithm == algorithm);
+        let unknown = || Error::KeyUnknown(format!("no signing key of algorithm `{}`", algorithm.word()));
+        let standby = newest(&self.signing).ok_or_else(unknown)?;
         let record = self.records.change_signing_keys(|held| self.signing.rotate(held.cloned(), algorithm, now)).await?;
         self.signing.install(&record)?;
-        let keys: Vec<_> = self.signing.status(now).into_iter().filter(|key| key.algorithm == algorithm).collect();
-        // The newest is the standby; the next was the standby and signs now, or as soon as everybody can know it.
-        match <[KeyStatus; 2]>::try_from(keys.into_iter().take(2).collect::<Vec<_>>()) {
-            Ok([standby, active]) => Ok((active, standby)),
-            Err(_) => Err(Error::KeyUnknown(format!("no signing key of algorithm `{}`", algorithm.word()))),
-        }
+        let taking_over = self.signing.status(now).into_iter().find(|key| key.kid == standby.kid).ok_or_else(unknown)?;
+        Ok((taking_over, newest(&self.signing).filter(|key| key.kid != standby.kid)))
     }
 
     /// Brings the schedule of the signing keys up to date, with whatever other replicas did, and takes it over. For start and background.

@@ -88,12 +88,15 @@ impl Tokens {
     /// Checks a compact JWS: form, key, algorithm, type, signature, issuer, types of claims. `exp` is not judged.
     ///
     /// # Errors
-    /// `Error::Internal` where no signing keys are loaded: then nothing can be told.
+    /// `Error::Internal` where no signing keys are loaded: then nothing can be told of a key.
     pub fn verify(&self, jws: &str, now: Timestamp) -> Result<Verified> {
-        if !self.signing.is_installed() {
-            return Err(Error::Internal("no signing keys are loaded".into()));
+        match self.check(jws, now) {
+            Ok(verified) => Ok(verified),
+            Err(NotGenuine::UnknownKey) if !self.signing.is_installed() => {
+                Err(Error::Internal("no signing keys are loaded".into()))
+            }
+            Err(why) => Ok(Verified::No(why)),
         }
-        Ok(self.check(jws, now).unwrap_or_else(Verified::No))
     }
 
     fn check(&self, jws: &str, now: Timestamp) -> Result<Verified, NotGenuine> {
@@ -102,7 +105,9 @@ impl Tokens {
         }
         let (signed, signature) = jws.rsplit_once('.').ok_or(NotGenuine::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(NotGenuine::Malformed)?;
-        // Three parts exactly: the alphabet of each has no dot, so a fourth fails to decode.
+        if payload.contains('.') {
+            return Err(NotGenuine::Malformed);
+        }
         let (key, typ) = match self.signing.verifier_by_header(header, now) {
             Some(found) => found,
             None => self.key_of(header, now)?,

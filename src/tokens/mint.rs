@@ -27,12 +27,12 @@ impl Tokens {
         self.numbered(NumberedKind::Refresh, grant, generation, key)
     }
 
-    /// The authorization code of a grant: its generation 0, under a label of its own.
+    /// The authorization code of that generation (always 0), under a label of its own.
     ///
     /// # Errors
     /// As `refresh_token`.
-    pub fn authorization_code(&self, grant: &Grant, key: KeyId) -> Result<SecretText> {
-        self.numbered(NumberedKind::Code, grant, 0, key)
+    pub fn authorization_code(&self, grant: &Grant, generation: Generation, key: KeyId) -> Result<SecretText> {
+        self.numbered(NumberedKind::Code, grant, generation, key)
     }
 
     /// An opaque access token for some of the grant's scopes and resources. Times are cut to whole seconds.

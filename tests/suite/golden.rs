@@ -4,8 +4,9 @@ use crate::tokens::{grant, tokens_of};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton::records::proto::{SigningKey, SigningRecord};
-use jeton::roots::Roots;
+use jeton::roots::{FRONT_BYTES, Roots};
 use jeton::signing::{Signing, Typ};
+use jeton::store::STAMP_BYTES;
 use jeton::tokens::{Tokens, Verified, at_hash};
 use jeton_domain::client::Algorithm;
 use jeton_domain::id::{GrantId, KeyId};
@@ -88,7 +89,7 @@ fn refresh_tokens_and_codes() {
     let generation = u32::try_from(golden.0["generation"].as_u64().unwrap()).unwrap();
     let refresh = tokens.refresh_token(&grant, generation, golden.key()).unwrap();
     assert_eq!(refresh.expose(), golden.text("refresh_token"));
-    let code = tokens.authorization_code(&grant, golden.key()).unwrap();
+    let code = tokens.authorization_code(&grant, 0, golden.key()).unwrap();
     assert_eq!(code.expose(), golden.text("authorization_code"));
 }
 
@@ -117,6 +118,7 @@ fn sealed_records() {
     let (golden, roots) = (Golden::read(), Golden::read().roots());
     let plain = roots.open(golden.text("sealed_name"), &golden.bytes("sealed")).unwrap();
     assert_eq!(plain, golden.text("sealed_plain").as_bytes());
+    assert_eq!(FRONT_BYTES, STAMP_BYTES, "the front of a sealed value is what a swap compares");
 }
 
 #[test]

@@ -12,8 +12,6 @@ mod manifests;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
-mod smoke;
-#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod store_crash;

@@ -4,9 +4,9 @@ mod forged;
 mod reference;
 
 use jeton::roots::Roots;
-use jeton::signing::{Settings, Signing};
-use jeton::tokens::Tokens;
-use jeton_domain::client::GrantType;
+use jeton::signing::{Settings, Signing, Typ};
+use jeton::tokens::{NotGenuine, Tokens, Verified};
+use jeton_domain::client::{Algorithm, GrantType};
 use jeton_domain::error::Error;
 use jeton_domain::grant::{Grant, Lineage, SignIn};
 use jeton_domain::id::{GrantId, Identity, KeyId};
@@ -131,7 +131,7 @@ fn nothing_but_the_very_token_is_proved() {
 #[test]
 fn a_code_and_a_refresh_token_of_the_same_generation_differ() {
     let (tokens, grant) = world();
-    let code = numbered(tokens.authorization_code(&grant, grant.lineage.key).unwrap().expose());
+    let code = numbered(tokens.authorization_code(&grant, 0, grant.lineage.key).unwrap().expose());
     let refresh = numbered(tokens.refresh_token(&grant, 0, grant.lineage.key).unwrap().expose());
     assert_eq!((code.kind, code.generation), (NumberedKind::Code, 0));
     assert_ne!(code.tag, refresh.tag);
@@ -232,5 +232,8 @@ fn a_root_key_that_is_missing_here_is_an_error_and_an_unknown_or_burnt_one_prove
 #[test]
 fn without_signing_keys_nothing_is_told_about_a_jwt() {
     let tokens = tokens_of(roots(&[1]), Signing::new(settings()));
-    assert!(matches!(tokens.verify("a.b.c", NOW), Err(Error::Internal(_))));
+    let (signing, claims) = (self::signing(), serde_json::json!({"sub": "alice"}));
+    let jwt = tokens_of(roots(&[1]), signing).sign(Typ::AtJwt, Algorithm::EdDsa, &claims, NOW).unwrap();
+    assert!(matches!(tokens.verify(jwt.expose(), NOW), Err(Error::Internal(_))));
+    assert_eq!(tokens.verify("a.b.c", NOW), Ok(Verified::No(NotGenuine::Malformed)));
 }

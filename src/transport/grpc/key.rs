@@ -37,7 +37,7 @@ impl KeyService for Api {
         });
         let algorithm = read.map_err(status::of)?;
         let (active, standby) = self.service.rotate_key(algorithm).await.map_err(|error| status::of(logged(error)))?;
-        Ok(Response::new(api::RotateKeyResponse { active: Some(scheduled(active)), standby: Some(scheduled(standby)) }))
+        Ok(Response::new(api::RotateKeyResponse { active: Some(scheduled(active)), standby: standby.map(scheduled) }))
     }
 }
 
