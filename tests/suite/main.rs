@@ -8,6 +8,8 @@ mod config;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod redis_server;
@@ -25,3 +27,5 @@ mod store_redis;
 mod tokens;
 #[cfg(test)]
 mod tour;
+#[cfg(test)]
+mod world;
