@@ -3,7 +3,7 @@
 use crate::random;
 use crate::records::GRACE;
 use crate::records::floors;
-use crate::records::grants::{Listed, client_tag, keep_until};
+use crate::records::grants::{keep_until, listed};
 use crate::service::hand_out::Access;
 use crate::service::{Credentials, Durability, Service};
 use crate::telemetry;
@@ -96,15 +96,16 @@ impl Service {
         let now = self.clock.now();
         let plan = self.plan(now, &asked, client)?;
         let mut grant = self.new_grant(now, &asked, client, &plan)?;
-        let listed = plan.needs_record().then(|| self.listed(&grant)).flatten();
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
         let session = self.session_target(&grant);
-        let (caught, floor) = tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
+        let (caught, floor) =
+            tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
+        self.know_burnt_keys().await?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
         refuse_dead(&grant, self.alive.killing(&self.targets(&grant), grant.born).or(floor))?;
         let durability = if plan.needs_record() {
-            self.make_room(&grant, client, listed, now).await?;
+            self.make_room(&grant, client, now).await?;
             Some(self.write(&grant, &session).await?)
         } else {
             refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
@@ -216,22 +217,20 @@ impl Service {
         })
     }
 
-    /// The grant's place in its subject's list; none for client credentials, whose grants no user withdraws.
-    fn listed(&self, grant: &Grant) -> Option<Listed> {
-        let client = Target::Client(grant.client.clone()).id(self.alive.salt());
-        grant.sign_in.method.has_user().then(|| Listed {
-            client_tag: client_tag(client),
-            id: grant.id,
-            expires_at: grant.absolute_end,
-        })
-    }
-
     /// Writes the list before the grant it names, and ends what had to make room.
-    async fn make_room(&self, grant: &Grant, client: &Client, listed: Option<Listed>, now: Timestamp) -> Result<()> {
-        let Some(listed) = listed else { return Ok(()) };
-        let subject = Target::Subject(grant.subject.clone()).id(self.alive.salt());
+    async fn make_room(&self, grant: &Grant, client: &Client, now: Timestamp) -> Result<()> {
+        let Some((subject, listed)) = listed(grant, self.alive.salt()) else { return Ok(()) };
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
-        let fell_out = self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await?;
+        let add =
+            |listed| async move { self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await };
+        let mut fell_out = add(listed).await?;
+        if !fell_out.is_empty() && self.unlist_dead(subject).await? {
+            let mut again = Vec::new();
+            for one in self.living_of(fell_out).await? {
+                again.extend(add(one).await?);
+            }
+            fell_out = again;
+        }
         for evicted in fell_out {
             let ended = Ended { at: now, cause: Cause::Evicted };
             self.records.end_grant(evicted.id, ended, evicted.expires_at.plus(GRACE)).await?;

@@ -74,6 +74,7 @@ impl Service {
         }
         self.know_root_key(presented.key).await?;
         let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(presented.grant))?;
+        self.know_burnt_keys().await?;
         let now = self.clock.now();
         let ring = self.records.roots().order();
         let decided = self

@@ -162,16 +162,20 @@ async fn a_burnt_key_ends_what_it_signed_and_nothing_else(world: World) {
 }
 
 async fn keys_burnt_one_after_another_leave_every_replica_signing(world: World) {
-    let (server, other) = (world.start().await, world.start().await);
+    let (server, other, reader) = (world.start().await, world.start().await, world.start().await);
     let mut dead = Vec::new();
     for round in 0..4 {
         let issued = other.issue(alice("mobile-app", "orders:read")).await;
-        assert!(server.active(&issued.access_token).await, "round {round}: a key that this replica has not read about yet");
+        assert!(server.active(&issued.access_token).await, "round {round}");
+        assert!(!reader.active("e30.e30.e30").await);
+        assert!(reader.active(&issued.access_token).await, "round {round}: signed with a key that this replica has not seen yet");
         assert!(other.active(&issued.access_token).await, "round {round}");
         server.revoke(Target::Kid(kid(&other, &issued.access_token).await)).await;
         dead.push(issued.access_token);
         for token in &dead {
-            assert!(!server.active(token).await && !other.active(token).await, "round {round}");
+            for replica in [&server, &other, &reader] {
+                assert!(!replica.active(token).await, "round {round}");
+            }
         }
     }
     // A standby can be burnt too: another takes its place.
