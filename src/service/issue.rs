@@ -20,7 +20,7 @@ use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::{Secret, SecretText};
-use jeton_domain::target::{Target, TargetKind, slot};
+use jeton_domain::target::{Target, slot};
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -103,7 +103,7 @@ impl Service {
         self.know_burnt_keys().await?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
-        refuse_dead(&grant, self.alive.killing(&self.targets(&grant), grant.born).or(floor))?;
+        refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
         let durability = if plan.needs_record() {
             self.make_room(&grant, client, now).await?;
             Some(self.write(&grant, &session).await?)
@@ -255,11 +255,11 @@ impl Service {
     }
 }
 
-/// A grant of a revoked session would be dead when handed out.
-fn refuse_dead(grant: &Grant, killing: Option<Raised>) -> Result<()> {
-    match (killing, &grant.session) {
-        (None, _) => Ok(()),
-        (Some(raised), Some(session)) if raised.kind == TargetKind::Session => Err(Error::SessionRevoked(session.to_string())),
-        (Some(_), _) => Err(Error::StoreUnavailable("the log is behind a floor that it raised".into())),
+/// A grant of a revoked session would be dead when handed out. One whose subject or client is revoked at this very moment was
+/// born before, and is dead too; but who signs in again lives.
+fn refuse_dead(grant: &Grant, ended: Option<Raised>) -> Result<()> {
+    match (ended, &grant.session) {
+        (Some(_), Some(session)) => Err(Error::SessionRevoked(session.to_string())),
+        _ => Ok(()),
     }
 }
