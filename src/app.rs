@@ -91,7 +91,8 @@ impl App {
         records.register_ring().await?;
         let salt = records.salt().await?;
         let ceilings = records.raise_ceilings(ceilings(settings)).await?;
-        let alive = Arc::new(Alive::new(records.clone(), salt, ceilings, settings.limits.request_deadline));
+        let waits = (settings.limits.request_deadline, settings.tokens.store_timeout);
+        let alive = Arc::new(Alive::new(records.clone(), salt, ceilings, waits.0, waits.1));
         let signing = Arc::new(Signing::new(signing::Settings {
             rotation_period: settings.signing.rotation_period,
             publish_ahead: settings.signing.publish_ahead,
@@ -109,7 +110,7 @@ impl App {
         };
         let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms));
         service.refresh_keys().await?;
-        alive.caught_up().await?;
+        alive.load().await?;
         Ok(Self { service, alive, records, store })
     }
 }

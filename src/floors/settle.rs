@@ -18,7 +18,7 @@ impl Alive {
     /// # Errors
     /// The store; what was settled until then stays so.
     pub async fn settle(&self) -> Result<u64> {
-        let caught = self.caught_up().await?;
+        let caught = self.load().await?;
         // Another replica may hand out longer-lived tokens than this one was told of.
         let ceilings = self.records.raise_ceilings(self.ceilings).await?;
         if caught.head == self.read().settled {
