@@ -23,6 +23,7 @@ use crate::store::traced::Traced;
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
 use jeton_domain::error::Error;
+use jeton_domain::issue::AccessForm;
 use jeton_domain::name::ResourceId;
 use jeton_domain::time::Millis;
 use std::fmt;
@@ -126,14 +127,12 @@ async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>
     })
 }
 
-/// The longest lifetimes that this configuration can hand out.
+/// The longest lifetimes that this configuration can hand out; a token for the issuer itself has no resource that shortens it.
 fn ceilings(settings: &Settings) -> Ceilings {
+    let access_tokens = settings.tokens.access_token_ceiling.max(AccessForm::ISSUER.lifetime);
     let id_tokens = settings.clients.iter().map(|client| client.id_token_lifetime);
     let grants = settings.clients.iter().map(|client| client.absolute_lifetime);
-    Ceilings {
-        access_token: id_tokens.fold(settings.tokens.access_token_ceiling, Millis::max),
-        grant: grants.fold(settings.tokens.access_token_ceiling, Millis::max),
-    }
+    Ceilings { access_token: id_tokens.fold(access_tokens, Millis::max), grant: grants.fold(access_tokens, Millis::max) }
 }
 
 fn redis(settings: &Settings) -> redis::Settings {

@@ -168,9 +168,7 @@ async fn nothing_secret_is_logged_or_answered() {
         assert!(said.len() > 1_000, "refusals were read");
         assert_eq!(canaries.occur_in(&log), Vec::<&String>::new(), "in the log");
         assert_eq!(canaries.occur_in(&said), Vec::<&String>::new(), "in an answer");
-        for name in ["alice"] {
-            let line = log.lines().find(|line| line.contains(name));
-            assert_eq!(line, None, "who it is about is nobody's business");
-        }
+        let named = log.lines().find(|line| line.contains("alice"));
+        assert_eq!(named, None, "who it is about is nobody's business");
     }
 }

@@ -14,6 +14,7 @@ on_every_store! {
     a_standby_key_is_always_published,
     a_rotation_refuses_no_valid_token,
     keys_rotate_by_schedule_and_replicas_agree,
+    a_retired_key_stays_as_long_as_a_token_for_the_issuer_itself,
     a_burnt_key_ends_what_it_signed_and_nothing_else,
     keys_burnt_one_after_another_leave_every_replica_signing,
     an_unknown_key_cannot_be_burnt_or_rotated,
@@ -125,6 +126,21 @@ async fn keys_rotate_by_schedule_and_replicas_agree(world: World) {
     }
     let states = states(&server, "EdDSA").await;
     assert!(!states.contains_key(&signers[0]), "long retired keys go");
+}
+
+async fn a_retired_key_stays_as_long_as_a_token_for_the_issuer_itself(world: World) {
+    let minute = jeton_domain::time::Millis::from_secs(60);
+    let mut settings = world.with_resource(ORDERS, |resource| resource.access_token_lifetime = minute);
+    settings.clients.iter_mut().for_each(|client| client.id_token_lifetime = minute);
+    settings.tokens.access_token_ceiling = minute;
+    let server = world.start_with(&settings).await;
+    world.pass(known_after(&world));
+    let issued = server.issue(alice("mobile-app", "openid profile")).await;
+    rotate(&server).await;
+    world.pass(u64::try_from(issued.expires_in).unwrap() - 1);
+    server.app.service.refresh_keys().await.unwrap();
+    assert!(server.active(&issued.access_token).await, "its key is still published");
+    verified(&server, &issued.access_token).await;
 }
 
 async fn a_burnt_key_ends_what_it_signed_and_nothing_else(world: World) {
