@@ -18,7 +18,7 @@ use jeton_domain::error::Error;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Where the public keys are.
@@ -42,12 +42,25 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// Serves `router` until `shutdown`, and then what was begun.
+/// Serves `router`, this or the admin's, until `shutdown`; what was begun then may take `drain` to end.
 ///
 /// # Errors
 /// The listener's.
-pub async fn serve(listener: tokio::net::TcpListener, router: Router, shutdown: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    drain: Duration,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        ended = async { serving.await } => ended,
+        () = overdue => Ok(()),
+    }
 }
 
 /// RFC 7517 section 5.

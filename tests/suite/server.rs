@@ -34,9 +34,14 @@ pub fn open() -> Settings {
     Settings { admission: Admission::Open, request_deadline: Duration::from_secs(20), ..Settings::default() }
 }
 
+/// The operations.
+pub fn service() -> Arc<Service> {
+    Arc::new(Service {})
+}
+
 /// Starts a server.
 pub async fn start(settings: Settings) -> Server {
-    let service = Arc::new(Service {});
+    let service = service();
     let listener = grpc::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (ready, told) = watch::channel(true);

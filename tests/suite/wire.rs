@@ -1,6 +1,6 @@
 //! The wire: limits, bad input, and that every refusal has the right code and exactly one `ErrorInfo`.
 
-use crate::server::{Ended, Server, framed, open, refusal, start};
+use crate::server::{Ended, Server, framed, open, refusal, service, start};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -503,4 +503,22 @@ async fn calls_and_refusals_are_counted() {
     // Other tests count in the same process.
     let after = count();
     assert!(after.0 > before.0 && after.1 > before.1, "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn http_refuses_in_json() {
+    use http::Request;
+    use jeton::transport::http::{JWKS_PATH, router};
+    use tower::ServiceExt as _;
+    let asked = [
+        (Request::get("/nowhere"), StatusCode::NOT_FOUND, "NOT_FOUND"),
+        (Request::get("/.well-known/"), StatusCode::NOT_FOUND, "NOT_FOUND"),
+        (Request::post(JWKS_PATH), StatusCode::METHOD_NOT_ALLOWED, "METHOD_UNKNOWN"),
+    ];
+    for (request, status, reason) in asked {
+        let answer = router(service()).oneshot(request.body(String::new()).unwrap()).await.unwrap();
+        assert_eq!((answer.status(), &answer.headers()["content-type"]), (status, &HeaderValue::from_static("application/json")));
+        let body: serde_json::Value = serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!((&body["error"], &body["reason"]), (&"invalid_request".into(), &reason.into()));
+    }
 }
