@@ -44,7 +44,7 @@ const BY_THE_SECOND: Bounds = Bounds { failovers: 0, passing: [1, 12, 70], ..HON
 const THIEF: Bounds = Bounds { thefts: 1, failovers: 0, lost_replies: 2, ..HONEST };
 
 /// All at once.
-const EVERYTHING: Bounds = Bounds { failovers: 1, depth: 12, ..THIEF };
+const EVERYTHING: Bounds = Bounds { failovers: 1, generations: 5, depth: 12, ..THIEF };
 
 #[derive(Debug)]
 struct Walked {

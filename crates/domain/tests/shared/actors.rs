@@ -240,6 +240,7 @@ impl State {
         self.travel(secs, travel, bounds)
     }
 
+    /// What is under way travels on for so many seconds, or is lost if that makes it more than `at_most`.
     fn travel(&mut self, secs: u8, at_most: u8, bounds: &Bounds) -> Option<()> {
         for slot in &mut self.slots {
             match slot {
@@ -350,8 +351,7 @@ impl Model {
 
     fn grant(&self, record: &Record) -> Grant {
         let mut grant = self.template.clone();
-        let handed_at =
-            if record.age == NEVER { Timestamp::NEVER } else { NOW.minus(Millis::from_secs(record.age.into())) };
+        let handed_at = if record.age == NEVER { Timestamp::NEVER } else { NOW.minus(Millis::from_secs(record.age.into())) };
         grant.lineage = Lineage {
             newest: record.newest.into(),
             parent: record.parent.into(),
