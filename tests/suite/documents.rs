@@ -165,6 +165,15 @@ fn the_architecture_fits_on_a_page_or_two() {
 }
 
 #[test]
+fn the_readme_leads_to_every_page() {
+    let readme = document("README.md");
+    let pages = files(&["md"]);
+    let pages = pages.keys().filter(|path| path.parent() == Some(Path::new("docs"))).map(|path| path.to_str().unwrap());
+    let missing: Vec<&str> = pages.filter(|page| !links(&readme).contains(page)).collect();
+    assert!(missing.is_empty(), "README.md does not link to {missing:?}");
+}
+
+#[test]
 fn every_decision_is_in_the_list_of_decisions() {
     let list = document("docs/adr/README.md");
     let decisions = files(&["md"]);
