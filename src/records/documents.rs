@@ -87,8 +87,9 @@ impl Records {
             KeyId::from_slice(&key.id).ok_or_else(|| Error::RecordUnreadable("a root key's id is garbled".into()))
         };
         let seqs = ring.keys.iter().map(|key| Ok((id(key)?, key.seq))).collect::<Result<_>>()?;
-        let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(id).collect::<Result<_>>()?;
-        self.roots.set_order(RingOrder::new(self.roots.active(), seqs), burnt);
+        let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(id).collect::<Result<Vec<KeyId>>>()?;
+        let active = self.roots.ids().find(|id| !burnt.contains(id)).unwrap_or_else(|| self.roots.active());
+        self.roots.set_order(RingOrder::new(active, seqs), burnt);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::random;
 use crate::records::GRACE;
+use crate::records::floors;
 use crate::records::grants::{Listed, client_tag, keep_until};
 use crate::service::hand_out::Access;
 use crate::service::{Credentials, Durability, Service};
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
 use jeton_domain::error::{Cause, Ended, Error, Result};
+use jeton_domain::floors::Raised;
 use jeton_domain::grant::{Binding, Grant, Lineage};
 use jeton_domain::id::{GrantId, Identity, TargetId};
 use jeton_domain::issue::{self, Plan};
@@ -95,12 +97,19 @@ impl Service {
         let plan = self.plan(now, &asked, client)?;
         let mut grant = self.new_grant(now, &asked, client, &plan)?;
         let listed = plan.needs_record().then(|| self.listed(&grant)).flatten();
-        let (caught, made_room) = tokio::try_join!(self.alive.caught_up(), self.make_room(&grant, client, listed))?;
+        // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
+        let session = self.session_target(&grant);
+        let (caught, floor) = tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
-        self.refuse_dead(&grant).await?;
-        self.end_evicted(made_room, now).await?;
-        let durability = if plan.needs_record() { Some(self.write(&grant).await?) } else { None };
+        refuse_dead(&grant, self.alive.killing(&self.targets(&grant), grant.born).or(floor))?;
+        let durability = if plan.needs_record() {
+            self.make_room(&grant, client, listed, now).await?;
+            Some(self.write(&grant, &session).await?)
+        } else {
+            refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
+            None
+        };
         let generation = grant.lineage.newest;
         let has_id = plan.needs_record() || grant.sign_in.method.has_user();
         let audience = Audience { scopes: plan.scopes, resources: plan.resources };
@@ -217,48 +226,41 @@ impl Service {
         })
     }
 
-    /// Writes the list before the grant it names; what had to make room.
-    async fn make_room(&self, grant: &Grant, client: &Client, listed: Option<Listed>) -> Result<Vec<Listed>> {
-        let Some(listed) = listed else { return Ok(Vec::new()) };
+    /// Writes the list before the grant it names, and ends what had to make room.
+    async fn make_room(&self, grant: &Grant, client: &Client, listed: Option<Listed>, now: Timestamp) -> Result<()> {
+        let Some(listed) = listed else { return Ok(()) };
         let subject = Target::Subject(grant.subject.clone()).id(self.alive.salt());
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
-        self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await
-    }
-
-    /// A grant of a revoked session would be dead when handed out.
-    async fn refuse_dead(&self, grant: &Grant) -> Result<()> {
-        let targets = self.targets(grant);
-        let killing = match self.alive.killing(&targets, grant.born) {
-            Some(raised) => Some(raised),
-            None => self.records.read_killing_floor(&self.session_target(grant), grant.born).await?,
-        };
-        match (killing, &grant.session) {
-            (None, _) => Ok(()),
-            (Some(raised), Some(session)) if raised.kind == TargetKind::Session => {
-                Err(Error::SessionRevoked(session.to_string()))
-            }
-            (Some(_), _) => Err(Error::StoreUnavailable("the log is behind a floor that it raised".into())),
+        let fell_out = self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await?;
+        for evicted in fell_out {
+            let ended = Ended { at: now, cause: Cause::Evicted };
+            self.records.end_grant(evicted.id, ended, evicted.expires_at.plus(GRACE)).await?;
         }
+        Ok(())
     }
 
     fn session_target(&self, grant: &Grant) -> Vec<TargetId> {
         grant.session.iter().map(|session| Target::Session(session.clone()).id(self.alive.salt())).collect()
     }
 
-    async fn end_evicted(&self, evicted: Vec<Listed>, now: Timestamp) -> Result<()> {
-        for listed in evicted {
-            let ended = Ended { at: now, cause: Cause::Evicted };
-            self.records.end_grant(listed.id, ended, listed.expires_at.plus(GRACE)).await?;
-        }
-        Ok(())
-    }
-
-    async fn write(&self, grant: &Grant) -> Result<Durability> {
+    async fn write(&self, grant: &Grant, session: &[TargetId]) -> Result<Durability> {
         let until = keep_until(grant, self.alive.ceilings().access_token);
-        match self.records.create_grant(grant, until, &[]).await? {
-            (true, _) => Ok(self.records.store().durability()),
+        match self.records.create_grant(grant, until, &floors::names(session)).await? {
+            (true, read) => {
+                refuse_dead(grant, self.records.killing_floor(session, read, grant.born)?)?;
+                Ok(self.records.store().durability())
+            }
             // 112 random bits collided, or a revocation of this very id came first: either way nothing may be handed out.
             (false, _) => Err(Error::Contended),
         }
+    }
+}
+
+/// A grant of a revoked session would be dead when handed out.
+fn refuse_dead(grant: &Grant, killing: Option<Raised>) -> Result<()> {
+    match (killing, &grant.session) {
+        (None, _) => Ok(()),
+        (Some(raised), Some(session)) if raised.kind == TargetKind::Session => Err(Error::SessionRevoked(session.to_string())),
+        (Some(_), _) => Err(Error::StoreUnavailable("the log is behind a floor that it raised".into())),
     }
 }

@@ -10,6 +10,8 @@ mod documents;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod redis_server;
@@ -33,3 +35,5 @@ mod tour;
 mod traces;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod world;
