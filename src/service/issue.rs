@@ -99,7 +99,8 @@ impl Service {
         let listed = plan.needs_record().then(|| self.listed(&grant)).flatten();
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
         let session = self.session_target(&grant);
-        let (caught, floor) = tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
+        let (caught, floor) =
+            tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
         refuse_dead(&grant, self.alive.killing(&self.targets(&grant), grant.born).or(floor))?;

@@ -136,11 +136,8 @@ impl World {
         let listener = grpc::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let grpc_settings = grpc::Settings {
-            admission: Admission::Open,
-            request_deadline: self.patience * 2,
-            ..grpc::Settings::default()
-        };
+        let grpc_settings =
+            grpc::Settings { admission: Admission::Open, request_deadline: self.patience * 2, ..grpc::Settings::default() };
         let mut serving = JoinSet::new();
         let (ready, told) = watch::channel(true);
         let served = grpc::serve(listener, Arc::clone(&app.service), grpc_settings, told, shutdown.clone());

@@ -101,7 +101,8 @@ async fn rfc8707_2_several_resources_agree_on_a_form_or_are_refused(world: World
     // Where they come to differ, a refresh for one of them still works; for both it is refused and consumes nothing.
     let refused = server.try_refresh(mobile(&issued.refresh_token)).await;
     assert_eq!(refusal(refused), (Code::InvalidArgument, "INVALID_TARGET".into()));
-    let one = server.refresh(jeton::api::RefreshRequest { resource: vec![PAYMENTS.into()], ..mobile(&issued.refresh_token) }).await;
+    let one =
+        server.refresh(jeton::api::RefreshRequest { resource: vec![PAYMENTS.into()], ..mobile(&issued.refresh_token) }).await;
     assert!(one.access_token.starts_with("jat_"));
     assert_eq!(server.introspect(&one.access_token).await.aud, [PAYMENTS]);
 }

@@ -219,8 +219,8 @@ async fn rfc9470_a_policy_that_is_not_met_any_more_consumes_nothing_and_heals(wo
 }
 
 async fn rfc9470_a_sign_in_too_old_is_told_the_age(world: World) {
-    let strict = world
-        .with_resource(ORDERS, |resource| resource.policy.max_age = Some(jeton_domain::time::Millis::from_secs(3_600)));
+    let strict =
+        world.with_resource(ORDERS, |resource| resource.policy.max_age = Some(jeton_domain::time::Millis::from_secs(3_600)));
     let server = world.start_with(&strict).await;
     let issued = server.issue(alice("mobile-app", SCOPES)).await;
     world.pass(3_600);
@@ -242,7 +242,15 @@ async fn what_is_no_refresh_token_is_refused_in_the_same_words(world: World) {
     let cut = token.get(..token.len() - 1).unwrap();
     let as_code = token.replacen("jrt_", "jac_", 1);
     let texts = [
-        "garbage", "jrt_", "jrt_AAAA", cut, &flipped, &as_code, &issued.access_token, &opaque.access_token, &elsewhere.refresh_token,
+        "garbage",
+        "jrt_",
+        "jrt_AAAA",
+        cut,
+        &flipped,
+        &as_code,
+        &issued.access_token,
+        &opaque.access_token,
+        &elsewhere.refresh_token,
     ];
     let mut said = std::collections::BTreeSet::new();
     // One that is too long for a refresh token is named as a field at fault.

@@ -33,7 +33,14 @@ struct Holding {
 }
 
 impl Holding {
-    async fn new(server: &Replica, what: &'static str, sub: &str, scope: &str, sid: &str, asked: fn(&str) -> RefreshRequest) -> Self {
+    async fn new(
+        server: &Replica,
+        what: &'static str,
+        sub: &str,
+        scope: &str,
+        sid: &str,
+        asked: fn(&str) -> RefreshRequest,
+    ) -> Self {
         let client = asked("").client_id;
         let issued = server.issue(IssueRequest { sub: sub.into(), sid: sid.into(), ..alice(&client, scope) }).await;
         Self { what, issued, asked }
@@ -69,7 +76,12 @@ async fn holdings(server: &Replica) -> [Holding; 4] {
 async fn each_target_ends_what_it_names_everywhere_at_once_and_nothing_else(world: World) {
     let targets: [(&str, fn(&[Holding; 4]) -> Target, [bool; 4], Cause); 8] = [
         ("refresh token", |h| Target::Token(h[0].issued.refresh_token.clone()), [false, true, true, true], Cause::GrantRevoked),
-        ("refresh token, opaque", |h| Target::Token(h[1].issued.refresh_token.clone()), [true, false, true, true], Cause::GrantRevoked),
+        (
+            "refresh token, opaque",
+            |h| Target::Token(h[1].issued.refresh_token.clone()),
+            [true, false, true, true],
+            Cause::GrantRevoked,
+        ),
         ("grant", |h| Target::GrantId(h[1].issued.grant_id.clone()), [true, false, true, true], Cause::GrantRevoked),
         (
             "session",
@@ -256,7 +268,10 @@ async fn what_is_signed_in_again_lives_at_once(world: World) {
             for replica in [&server, &other] {
                 assert!(!replica.active(&before.access_token).await && !replica.active(&before.refresh_token).await);
                 for issued in [&again, &opaque] {
-                    assert!(replica.active(&issued.access_token).await && replica.active(&issued.refresh_token).await, "{settled}");
+                    assert!(
+                        replica.active(&issued.access_token).await && replica.active(&issued.refresh_token).await,
+                        "{settled}"
+                    );
                     replica.refresh(mobile(&issued.refresh_token)).await;
                 }
             }
@@ -276,10 +291,7 @@ async fn a_dry_run_counts_by_client_and_ends_nothing(world: World) {
         (Target::Sub("nobody".into()), counts(&[])),
         (session("alice"), counts(&[("mobile-app", 2)])),
         (session("bob"), counts(&[])),
-        (
-            Target::Consent(ConsentTarget { sub: "alice".into(), client_id: "web-app".into() }),
-            counts(&[("web-app", 1)]),
-        ),
+        (Target::Consent(ConsentTarget { sub: "alice".into(), client_id: "web-app".into() }), counts(&[("web-app", 1)])),
         (Target::GrantId(held[3].issued.grant_id.clone()), counts(&[("mobile-app", 1)])),
         (token(&held[0].issued.refresh_token), counts(&[("mobile-app", 1)])),
         (token(&held[0].issued.access_token), counts(&[])),
