@@ -90,8 +90,9 @@ impl Records {
 
     fn learn_order(&self, ring: &RingRecord) -> Result<()> {
         let seqs = ring.keys.iter().map(|key| Ok((key_id(key)?, key.seq))).collect::<Result<_>>()?;
-        let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(key_id).collect::<Result<_>>()?;
-        self.roots.set_order(RingOrder::new(self.roots.active(), seqs), burnt);
+        let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(key_id).collect::<Result<Vec<KeyId>>>()?;
+        let active = self.roots.ids().find(|id| !burnt.contains(id)).unwrap_or_else(|| self.roots.active());
+        self.roots.set_order(RingOrder::new(active, seqs), burnt);
         Ok(())
     }
 

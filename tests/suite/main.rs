@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod lifecycle;
@@ -13,6 +15,8 @@ mod lifecycle;
 mod manifests;
 #[cfg(test)]
 mod redis_server;
+#[cfg(test)]
+mod server;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
@@ -27,5 +31,9 @@ mod store_redis;
 mod tokens;
 #[cfg(test)]
 mod tour;
+#[cfg(test)]
+mod traces;
+#[cfg(test)]
+mod wire;
 #[cfg(test)]
 mod world;
