@@ -4,10 +4,12 @@ use jeton::app::App;
 use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
 use jeton::service::Credentials;
+use jeton::service::grants::GrantState;
 use jeton::service::issue::{Issue, Tokens};
+use jeton::service::refresh::Refresh;
 use jeton::store::Store;
 use jeton::store::embedded::Embedded;
-use jeton_domain::error::Result;
+use jeton_domain::error::{Error, Result};
 use jeton_domain::name::{ClientId, SessionId, Subject};
 use jeton_domain::scope::Scopes;
 use jeton_domain::time::{Millis, Timestamp};
@@ -74,4 +76,30 @@ async fn a_short_grant_finds_room_where_the_others_end_later() {
     issue(&app, "orders:read offline_access").await.unwrap();
     issue(&app, "orders:read offline_access").await.unwrap();
     issue(&app, "payments:read").await.unwrap();
+}
+
+async fn refresh(app: &App, tokens: &Tokens) -> Result<Tokens> {
+    let presented = Refresh {
+        token: tokens.refresh.clone().unwrap(),
+        client: ClientId::parse("client_id", "mobile-app").unwrap(),
+        credentials: Credentials::default(),
+        scopes: Scopes::default(),
+        resources: Vec::new(),
+        request_id: None,
+    };
+    app.service.refresh(presented).await
+}
+
+#[tokio::test]
+async fn a_refresh_that_cannot_be_answered_as_configured_consumes_nothing() {
+    let (store, clock) = memory();
+    let both_jwt = [("format = \"opaque\"", "format = \"jwt\"")];
+    let before = app(&store, &clock, &both_jwt).await;
+    let tokens = issue(&before, "orders:read payments:read offline_access").await.unwrap();
+    let (id, generation) = (tokens.grant.unwrap(), |state: &GrantState| state.grant.lineage.newest);
+    let differing = app(&store, &clock, &[]).await;
+    assert!(matches!(refresh(&differing, &tokens).await, Err(Error::InvalidTarget { .. })));
+    assert_eq!(generation(&before.service.grant(id).await.unwrap()), 1);
+    clock.advance(HOUR);
+    refresh(&before, &tokens).await.unwrap();
 }
