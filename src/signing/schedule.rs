@@ -107,6 +107,14 @@ impl Schedule {
         let before = self.0.len();
         self.0.retain(|entry| !entry.is_gone(now));
         let mut changed = self.0.len() != before;
+        // Tokens may live longer now than when the end of a key was written down.
+        for entry in self.0.iter_mut().filter(|entry| entry.burnt_at.is_none()) {
+            let due = entry.retires_at.filter(|at| *at > now).map(|at| at.plus(settings.gone_after()));
+            if due > entry.removed_at {
+                entry.removed_at = due;
+                changed = true;
+            }
+        }
         for algorithm in Algorithm::ALL {
             changed |= self.fill(algorithm, now, settings, make)?;
         }
