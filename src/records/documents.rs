@@ -63,6 +63,12 @@ impl Records {
     fn join_ring(&self, ring: &mut RingRecord) -> Result<bool> {
         let mut added = false;
         let ids: Vec<KeyId> = self.roots.ids().collect();
+        // A mistaken key would stay in the ring for ever: it cannot read anything, so it has no business there.
+        if !ring.keys.is_empty() && !ring.keys.iter().any(|key| ids.iter().any(|id| key.id == id.0)) {
+            return Err(Error::RecordUnreadable(
+                "the store belongs to another ring of root keys: none of its keys is in this replica's".into(),
+            ));
+        }
         for id in ids.into_iter().rev() {
             let check = self.roots.check(id).ok_or_else(|| Error::Internal("a root key has no check value".into()))?;
             match ring.keys.iter().find(|key| key.id == id.0) {
