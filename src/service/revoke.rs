@@ -3,6 +3,7 @@
 use crate::records::grants::Known;
 use crate::service::{Credentials, Durability, Service};
 use jeton_domain::error::{Error, Result};
+use jeton_domain::floors::Raised;
 use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
 use jeton_domain::name::{ClientId, SessionId, Subject};
@@ -109,7 +110,9 @@ impl Service {
             None if credentials.is_empty() => None,
             None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
         };
-        let Some(found) = self.look_up(token.expose()).await?.revocable(self.clock.now()) else {
+        // Caught up, so that a token that another replica revoked is not counted once more.
+        let (_, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
+        let Some(found) = looked.revocable(self.clock.now()) else {
             return Ok(if dry_run { Revoked::Counted(Some(Vec::new())) } else { Revoked::Nothing });
         };
         if client.is_some_and(|client| *client != found.client) {
@@ -121,6 +124,7 @@ impl Service {
         }
         let mut target = found.target;
         if let (Target::Token { .. }, Some(grant)) = (&target, found.record)
+            && self.ended_for_ever(&target).is_none()
             && self.count_token(grant).await?
         {
             target = Target::Grant(grant);
@@ -150,14 +154,17 @@ impl Service {
 
     /// One entry in the log; none where this replica already knows the target to be ended for ever.
     async fn raise(&self, target: &Target, reason: Reason) -> Result<Revoked> {
-        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied());
-        if let Some(raised) = known
-            && raised.floor == Floor::INFINITE
-        {
+        if let Some(raised) = self.ended_for_ever(target) {
             return Ok(Revoked::Done { revision: raised.revision, durability: self.records.store().durability() });
         }
         let (revision, durability) = self.alive.raise(target, reason).await?;
         Ok(Revoked::Done { revision, durability })
+    }
+
+    /// What ended the target for ever, as this replica knows.
+    fn ended_for_ever(&self, target: &Target) -> Option<Raised> {
+        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied());
+        known.filter(|raised| raised.floor == Floor::INFINITE)
     }
 
     /// The living grants that would end, by client; none where they are not counted.
