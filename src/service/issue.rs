@@ -95,10 +95,12 @@ impl Service {
         let plan = self.plan(now, &asked, client)?;
         let mut grant = self.new_grant(now, &asked, client, &plan)?;
         let listed = plan.needs_record().then(|| self.listed(&grant)).flatten();
-        let (caught, made_room) = tokio::try_join!(self.alive.caught_up(), self.make_room(&grant, client, listed))?;
+        let caught = self.alive.caught_up().await?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
-        self.refuse_dead(&grant).await?;
+        self.refuse_dead(&grant, asked.session.is_some()).await?;
+        // After the last refusal: one must not cost another grant its place.
+        let made_room = self.make_room(&grant, client, listed).await?;
         self.end_evicted(made_room, now).await?;
         let durability = if plan.needs_record() { Some(self.write(&grant).await?) } else { None };
         let generation = grant.lineage.newest;
@@ -225,11 +227,12 @@ impl Service {
         self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await
     }
 
-    /// A grant of a revoked session would be dead when handed out.
-    async fn refuse_dead(&self, grant: &Grant) -> Result<()> {
+    /// A grant of a revoked session would be dead when handed out. One that was only just made cannot have been revoked.
+    async fn refuse_dead(&self, grant: &Grant, session_is_named: bool) -> Result<()> {
         let targets = self.targets(grant);
         let killing = match self.alive.killing(&targets, grant.born) {
             Some(raised) => Some(raised),
+            None if !session_is_named => None,
             None => self.records.read_killing_floor(&self.session_target(grant), grant.born).await?,
         };
         match (killing, &grant.session) {
@@ -248,7 +251,9 @@ impl Service {
     async fn end_evicted(&self, evicted: Vec<Listed>, now: Timestamp) -> Result<()> {
         for listed in evicted {
             let ended = Ended { at: now, cause: Cause::Evicted };
-            self.records.end_grant(listed.id, ended, listed.expires_at.plus(GRACE)).await?;
+            // Its opaque tokens run out by themselves, and point into its record until then.
+            let keep_until = listed.expires_at.plus(self.alive.ceilings().access_token).plus(GRACE);
+            self.records.end_grant(listed.id, ended, keep_until).await?;
         }
         Ok(())
     }
