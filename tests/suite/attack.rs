@@ -3,15 +3,20 @@
 use jeton::app::App;
 use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
-use jeton::service::Credentials;
-use jeton::service::grants::GrantState;
+use jeton::records::name;
+use jeton::service::grants::{GrantState, ListGrants};
+use jeton::service::introspect::Introspect;
 use jeton::service::issue::{Issue, Tokens};
 use jeton::service::refresh::Refresh;
+use jeton::service::revoke::{Revoke, Revoked, What};
+use jeton::service::{Credentials, Freshness};
 use jeton::store::Store;
 use jeton::store::embedded::Embedded;
 use jeton_domain::error::{Error, Result};
+use jeton_domain::id::GrantId;
 use jeton_domain::name::{ClientId, SessionId, Subject};
 use jeton_domain::scope::Scopes;
+use jeton_domain::target::Reason;
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::Map;
 use std::collections::BTreeMap;
@@ -102,4 +107,118 @@ async fn a_refresh_that_cannot_be_answered_as_configured_consumes_nothing() {
     assert_eq!(generation(&before.service.grant(id).await.unwrap()), 1);
     clock.advance(HOUR);
     refresh(&before, &tokens).await.unwrap();
+}
+
+fn of_session(session: &str, scopes: &str) -> Issue {
+    Issue { session: Some(SessionId::parse("sid", session).unwrap()), ..asked(scopes) }
+}
+
+async fn revoke(app: &App, what: What) -> Result<Revoked> {
+    app.service.revoke(Revoke { what, reason: Reason::Unspecified, dry_run: false }).await
+}
+
+async fn is_active(app: &App, tokens: &Tokens) -> bool {
+    let asked = Introspect { token: tokens.access.clone(), resource: None, freshness: Freshness::Default };
+    app.service.introspect(asked).await.unwrap().active.is_some()
+}
+
+async fn living(app: &App) -> Vec<GrantId> {
+    let subject = Subject::parse("sub", "alice").unwrap();
+    let asked = ListGrants { subject, client: None, session: None, limit: 1_000, page_token: None };
+    app.service.list_grants(asked).await.unwrap().grants.into_iter().map(|state| state.grant.id).collect()
+}
+
+#[tokio::test]
+async fn an_issue_that_is_refused_takes_no_grant_its_place() {
+    let (store, clock) = memory();
+    let app = app(&store, &clock, &[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 2")]).await;
+    let first = issue(&app, "orders:read offline_access").await.unwrap();
+    clock.advance(HOUR);
+    let second = issue(&app, "orders:read offline_access").await.unwrap();
+    revoke(&app, What::Session(SessionId::parse("sid", "burnt").unwrap(), None)).await.unwrap();
+    for settled in [false, true] {
+        if settled {
+            clock.advance(HOUR);
+            app.alive.settle().await.unwrap();
+            for _ in 0..3 {
+                clock.advance(HOUR);
+                app.alive.settle().await.unwrap();
+            }
+        }
+        let refused = app.service.issue(of_session("burnt", "orders:read offline_access")).await;
+        assert!(matches!(refused, Err(Error::SessionRevoked(_))), "{refused:?}");
+        assert_eq!(living(&app).await, [first.grant.unwrap(), second.grant.unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn revoking_one_token_again_and_again_ends_no_more_than_that_token() {
+    let (store, clock) = memory();
+    let replicas = [app(&store, &clock, &[]).await, app(&store, &clock, &[]).await];
+    let tokens = issue(&replicas[0], "orders:read offline_access").await.unwrap();
+    let other = refresh(&replicas[0], &tokens).await.unwrap();
+    for round in 0..20 {
+        let what = What::Token { token: tokens.access.clone(), client: None, credentials: Credentials::default() };
+        revoke(&replicas[round % 2], what).await.unwrap();
+    }
+    assert!(!is_active(&replicas[0], &tokens).await);
+    assert!(is_active(&replicas[0], &other).await);
+}
+
+#[tokio::test]
+async fn a_key_stays_published_for_tokens_that_live_longer_than_when_it_was_made() {
+    let (store, clock) = memory();
+    let short = app(&store, &clock, &[]).await;
+    let retires_at = |app: &App| {
+        let (service, now) = (Arc::clone(&app.service), clock.now());
+        async move {
+            let keys = service.list_keys().await.unwrap();
+            keys.into_iter().filter(|key| key.activates_at <= now).filter_map(|key| key.retires_at).max().unwrap()
+        }
+    };
+    let last = retires_at(&short).await;
+    drop(short);
+    let long =
+        app(&store, &clock, &[("access_token_lifetime = \"5m\"\n\n# Money", "access_token_lifetime = \"12h\"\n\n# Money")]).await;
+    clock.advance(last.since(START));
+    long.service.refresh_keys().await.unwrap();
+    let keys = long.service.list_keys().await.unwrap();
+    for retired in keys.iter().filter(|key| key.retires_at.is_some_and(|at| at <= clock.now())) {
+        assert!(retired.removed_at.unwrap() >= retired.retires_at.unwrap().plus(Millis::from_secs(12 * 3_600)), "{retired:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_evicted_grant_is_kept_for_as_long_as_its_opaque_tokens_live() {
+    let (store, clock) = memory();
+    let app = app(
+        &store,
+        &clock,
+        &[
+            ("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 1"),
+            ("idle_lifetime = \"14d\"\nabsolute_lifetime = \"90d\"", "idle_lifetime = \"1h\"\nabsolute_lifetime = \"1h\""),
+            ("access_token_lifetime = \"5m\"\namr_values", "access_token_lifetime = \"12h\"\namr_values"),
+        ],
+    )
+    .await;
+    let tokens = issue(&app, "payments:read offline_access").await.unwrap();
+    issue(&app, "payments:read offline_access").await.unwrap();
+    assert!(is_active(&app, &tokens).await);
+    clock.advance(Millis::from_secs(11 * 3_600));
+    assert!(is_active(&app, &tokens).await, "what was evicted runs out by itself");
+}
+
+#[tokio::test]
+async fn a_replica_with_a_foreign_root_key_leaves_no_trace() {
+    let (store, clock) = memory();
+    let right = app(&store, &clock, &[]).await;
+    let ring = || async { store.get(&[name::ring()]).await.unwrap().values };
+    let before = ring().await;
+    let variables = BTreeMap::from([("JETON_ROOT_KEY".to_owned(), "08".repeat(32))]);
+    let overrides = Overrides { store: Some("memory:".into()), ..Overrides::default() };
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/jeton.toml");
+    let foreign = config::load(Some(file.as_ref()), &variables, &overrides).unwrap().settings;
+    assert!(App::on(Arc::clone(&store), &foreign, clock.clone()).await.is_err());
+    assert_eq!(ring().await, before);
+    drop(right);
 }
