@@ -83,8 +83,9 @@ impl Service {
     pub(super) async fn look_up_all(&self, tokens: &[&str]) -> Result<Vec<Looked>> {
         let presented: Vec<Presented<'_>> = tokens.iter().map(|token| parse(token)).collect();
         let ids: Vec<GrantId> = presented.iter().filter_map(needs_grant).collect();
-        for key in presented.iter().filter_map(root_key) {
-            self.know_root_key(key).await?;
+        // One read tells of all: what is unknown after it is in no ring.
+        if let Some(unknown) = presented.iter().filter_map(root_key).find(|key| !self.records.roots().registered(*key)) {
+            self.know_root_key(unknown).await?;
         }
         let mut known = if ids.is_empty() { Vec::new() } else { self.records.grants(&ids).await? }.into_iter();
         let mut looked = Vec::with_capacity(tokens.len());
