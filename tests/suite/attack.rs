@@ -1,5 +1,7 @@
 //! What an attacker, a crash or an unlucky operator would try: each test once found a defect.
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use jeton::app::App;
 use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
@@ -10,17 +12,22 @@ use jeton::service::issue::{Issue, Tokens};
 use jeton::service::refresh::Refresh;
 use jeton::service::revoke::{Revoke, Revoked, What};
 use jeton::service::{Credentials, Freshness};
-use jeton::store::Store;
 use jeton::store::embedded::Embedded;
+use jeton::store::{Add, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
 use jeton_domain::error::{Error, Result};
-use jeton_domain::id::GrantId;
+use jeton_domain::id::{GrantId, KeyId};
 use jeton_domain::name::{ClientId, SessionId, Subject};
+use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
 use jeton_domain::target::Reason;
 use jeton_domain::time::{Millis, Timestamp};
+use jeton_domain::token::Opaque;
 use serde_json::Map;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+type Answer<T> = std::result::Result<T, StoreError>;
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const HOUR: Millis = Millis::from_secs(3_600);
@@ -221,4 +228,97 @@ async fn a_replica_with_a_foreign_root_key_leaves_no_trace() {
     assert!(App::on(Arc::clone(&store), &foreign, clock.clone()).await.is_err());
     assert_eq!(ring().await, before);
     drop(right);
+}
+
+/// A store over a real one, that counts reads and can lose the replies of swaps it made.
+struct Flaky {
+    store: Arc<dyn Store>,
+    gets: AtomicUsize,
+    loses: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Flaky {
+    async fn get(&self, names: &[Name]) -> Answer<Read> {
+        self.gets.fetch_add(1, Ordering::SeqCst);
+        self.store.get(names).await
+    }
+
+    async fn swap(&self, swap: &Swap, also: &[Name]) -> Answer<(Swapped, Read)> {
+        let answer = self.store.swap(swap, also).await;
+        if self.loses.load(Ordering::SeqCst) { Err(StoreError::Unavailable("lost".into())) } else { answer }
+    }
+
+    async fn list_add(&self, add: &Add) -> Answer<Vec<Member>> {
+        self.store.list_add(add).await
+    }
+
+    async fn list_remove(&self, list: &Name, members: &[Bytes]) -> Answer<()> {
+        self.store.list_remove(list, members).await
+    }
+
+    async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Answer<Vec<Member>> {
+        self.store.list(list, after, limit).await
+    }
+
+    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Answer<Followed> {
+        self.store.append(entry, cursor, not_below).await
+    }
+
+    async fn follow(&self, cursor: Revision, limit: usize) -> Answer<Followed> {
+        self.store.follow(cursor, limit).await
+    }
+
+    async fn settle(&self, upto: Revision) -> Answer<bool> {
+        self.store.settle(upto).await
+    }
+
+    async fn trim(&self, older_than: Timestamp) -> Answer<u64> {
+        self.store.trim(older_than).await
+    }
+
+    async fn time(&self) -> Answer<(Timestamp, Millis)> {
+        self.store.time().await
+    }
+
+    async fn health(&self) -> Answer<()> {
+        self.store.health().await
+    }
+}
+
+async fn flaky() -> (Arc<Flaky>, App) {
+    let (store, clock) = memory();
+    let flaky = Arc::new(Flaky { store, gets: AtomicUsize::new(0), loses: AtomicBool::new(false) });
+    let below: Arc<dyn Store> = Arc::clone(&flaky) as Arc<dyn Store>;
+    let app = app(&below, &clock, &[]).await;
+    (flaky, app)
+}
+
+#[tokio::test]
+async fn an_issue_whose_reply_the_store_lost_is_answered() {
+    let (store, app) = flaky().await;
+    store.loses.store(true, Ordering::SeqCst);
+    let tokens = issue(&app, "orders:read offline_access").await.unwrap();
+    assert_eq!(living(&app).await, [tokens.grant.unwrap()]);
+}
+
+#[tokio::test]
+async fn many_tokens_under_unknown_root_keys_cost_no_read_each() {
+    let (store, app) = flaky().await;
+    let made_up = |number: u8| Opaque {
+        key: KeyId([number; 4]),
+        grant: GrantId([number; 16]),
+        generation: 1,
+        issued_at: START,
+        lifetime: HOUR,
+        scope_bits: 1,
+        resource_bits: 1,
+        random: [number; 8],
+        tag: [0; 16],
+    };
+    let before = store.gets.load(Ordering::SeqCst);
+    let tokens = (0..200).map(|number| made_up(number).encode()).collect();
+    let answers = app.service.batch_introspect(tokens, None, Freshness::Default).await.unwrap();
+    assert!(answers.iter().all(|answer| answer.active.is_none()));
+    assert!(store.gets.load(Ordering::SeqCst) - before <= 2);
 }
