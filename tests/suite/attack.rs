@@ -1,5 +1,6 @@
 //! What an attacker, a crash or an unlucky operator would try: each test once found a defect.
 
+use crate::redis_server::RedisServer;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jeton::app::App;
@@ -13,6 +14,7 @@ use jeton::service::refresh::Refresh;
 use jeton::service::revoke::{Revoke, Revoked, What};
 use jeton::service::{Credentials, Freshness};
 use jeton::store::embedded::Embedded;
+use jeton::store::redis::Redis;
 use jeton::store::{Add, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::id::{GrantId, KeyId};
@@ -321,4 +323,38 @@ async fn many_tokens_under_unknown_root_keys_cost_no_read_each() {
     let answers = app.service.batch_introspect(tokens, None, Freshness::Default).await.unwrap();
     assert!(answers.iter().all(|answer| answer.active.is_none()));
     assert!(store.gets.load(Ordering::SeqCst) - before <= 2);
+}
+
+async fn on_redis(redis: &RedisServer) -> App {
+    let clock = Clock::system();
+    let store: Arc<dyn Store> = Arc::new(Redis::connect(&redis.url(), clock.clone()).await.unwrap());
+    app(&store, &clock, &[]).await
+}
+
+#[tokio::test]
+async fn replicas_of_a_store_that_was_emptied_agree_what_a_revocation_means_or_refuse() {
+    let redis = RedisServer::start().await;
+    let bob = || What::Subject(Subject::parse("sub", "bob").unwrap());
+    let alice = || What::Subject(Subject::parse("sub", "alice").unwrap());
+    let first = on_redis(&redis).await;
+    revoke(&first, bob()).await.unwrap();
+
+    // Who was there first gives the store its salt back.
+    redis.ask::<()>(&["FLUSHALL"]).await;
+    first.alive.caught_up().await.unwrap();
+    let second = on_redis(&redis).await;
+    let tokens = issue(&second, "orders:read offline_access").await.unwrap();
+    revoke(&second, alice()).await.unwrap();
+    assert!(!is_active(&second, &tokens).await);
+    assert_eq!(first.alive.salt(), second.alive.salt());
+
+    // One that started on the empty store has another: nothing it revokes means anything here.
+    redis.ask::<()>(&["FLUSHALL"]).await;
+    let third = on_redis(&redis).await;
+    revoke(&third, bob()).await.unwrap();
+    assert!(matches!(first.alive.caught_up().await, Err(Error::RecordUnreadable(_))));
+    assert!(revoke(&first, alice()).await.is_err());
+    assert!(issue(&first, "orders:read").await.is_err());
+    assert_eq!(first.records.keep_salt(first.alive.salt()).await, Ok(false));
+    assert_eq!(third.records.keep_salt(third.alive.salt()).await, Ok(true));
 }
