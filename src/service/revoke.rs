@@ -122,14 +122,15 @@ impl Service {
             let ended = if matches!(found.target, Target::Grant(_)) { vec![(found.client, 1)] } else { Vec::new() };
             return Ok(Revoked::Counted(Some(ended)));
         }
-        let mut target = found.target;
-        if let (Target::Token { .. }, Some(grant)) = (&target, found.record)
-            && self.ended_for_ever(&target).is_none()
-            && self.count_token(grant).await?
-        {
-            target = Target::Grant(grant);
+        let is_new = self.ended_for_ever(&found.target).is_none();
+        let revoked = self.raise(&found.target, reason).await?;
+        // Counted after it is dead: one that fails and is repeated counts once at most.
+        match (found.target, found.record) {
+            (Target::Token { .. }, Some(grant)) if is_new && self.count_token(grant).await? => {
+                self.raise(&Target::Grant(grant), reason).await
+            }
+            _ => Ok(revoked),
         }
-        self.raise(&target, reason).await
     }
 
     /// Counts one more token of a grant revoked by itself; whether that is so many that the grant ends.
