@@ -99,6 +99,21 @@ impl Schedule {
         self.0.iter().find(|entry| entry.kid == kid && !entry.is_gone(now))
     }
 
+    /// Whether the key of that id was burnt.
+    #[must_use]
+    pub fn is_burnt(&self, kid: &str) -> bool {
+        self.0.iter().any(|entry| entry.kid == kid && entry.burnt_at.is_some())
+    }
+
+    /// Burnt is for ever: what was burnt in `before` is burnt here.
+    pub fn remember_burnt(&mut self, before: &Self) {
+        for burnt in before.0.iter().filter(|entry| entry.burnt_at.is_some()) {
+            for entry in self.0.iter_mut().filter(|entry| entry.kid == burnt.kid && entry.burnt_at.is_none()) {
+                *entry = burnt.clone();
+            }
+        }
+    }
+
     /// Brings everything up to date: removes what is due, makes the first key and every missing standby. Whether anything changed.
     ///
     /// # Errors
