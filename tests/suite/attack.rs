@@ -26,8 +26,10 @@ use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::Opaque;
 use serde_json::Map;
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
@@ -237,6 +239,7 @@ struct Flaky {
     store: Arc<dyn Store>,
     gets: AtomicUsize,
     loses: AtomicBool,
+    appends_nothing: AtomicBool,
 }
 
 #[async_trait]
@@ -264,6 +267,9 @@ impl Store for Flaky {
     }
 
     async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Answer<Followed> {
+        if self.appends_nothing.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("full".into()));
+        }
         self.store.append(entry, cursor, not_below).await
     }
 
@@ -290,7 +296,8 @@ impl Store for Flaky {
 
 async fn flaky() -> (Arc<Flaky>, App) {
     let (store, clock) = memory();
-    let flaky = Arc::new(Flaky { store, gets: AtomicUsize::new(0), loses: AtomicBool::new(false) });
+    let (gets, loses, appends_nothing) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
+    let flaky = Arc::new(Flaky { store, gets, loses, appends_nothing });
     let below: Arc<dyn Store> = Arc::clone(&flaky) as Arc<dyn Store>;
     let app = app(&below, &clock, &[]).await;
     (flaky, app)
@@ -357,4 +364,89 @@ async fn replicas_of_a_store_that_was_emptied_agree_what_a_revocation_means_or_r
     assert!(issue(&first, "orders:read").await.is_err());
     assert_eq!(first.records.keep_salt(first.alive.salt()).await, Ok(false));
     assert_eq!(third.records.keep_salt(third.alive.salt()).await, Ok(true));
+}
+
+/// Polls at most so often, then drops it, as a call is whose caller went away.
+async fn given_up<T>(after: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = Box::pin(work);
+    for _ in 0..=after * after {
+        match poll_once(work.as_mut()) {
+            Poll::Ready(done) => return Some(done),
+            Poll::Pending => tokio::task::yield_now().await,
+        }
+    }
+    None
+}
+
+fn poll_once<T>(work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    work.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+async fn no_call_given_up_half_way_hurts_the_next(app: &App) {
+    let tokens = issue(app, "orders:read offline_access").await.unwrap();
+    for after in 0..30 {
+        given_up(after, refresh(app, &tokens)).await;
+        given_up(after, issue(app, "orders:read payments:read offline_access")).await;
+        given_up(after, is_active(app, &tokens)).await;
+        given_up(after, revoke(app, What::Session(SessionId::parse("sid", "none").unwrap(), None))).await;
+        given_up(after, app.alive.settle()).await;
+        given_up(after, app.service.refresh_keys()).await;
+        refresh(app, &tokens).await.unwrap();
+        assert!(is_active(app, &tokens).await);
+    }
+}
+
+#[tokio::test]
+async fn calls_given_up_half_way_hurt_no_other() {
+    let (store, clock) = memory();
+    no_call_given_up_half_way_hurts_the_next(&app(&store, &clock, &[]).await).await;
+    let redis = RedisServer::start().await;
+    no_call_given_up_half_way_hurts_the_next(&on_redis(&redis).await).await;
+}
+
+#[tokio::test]
+async fn what_is_issued_beside_a_revocation_is_dead_or_born_after_it() {
+    let redis = RedisServer::start().await;
+    let replicas = [on_redis(&redis).await, on_redis(&redis).await];
+    for round in 0..200 {
+        let (one, other) = (&replicas[round % 2], &replicas[(round / 2) % 2]);
+        let session = SessionId::parse("sid", &format!("s{round}")).unwrap();
+        let (subject, client) = (Subject::parse("sub", "alice").unwrap(), ClientId::parse("client_id", "mobile-app").unwrap());
+        let what = match round % 4 {
+            0 => What::Subject(subject),
+            1 => What::Session(session.clone(), None),
+            2 => What::Consent(subject, client),
+            _ => What::Client(client),
+        };
+        let for_ever = matches!(what, What::Session(..));
+        let scopes = if round % 3 == 0 { "payments:read offline_access" } else { "orders:read offline_access" };
+        let asked = Issue { session: Some(session), ..asked(scopes) };
+        let (issued, revoked) = tokio::join!(one.service.issue(asked), revoke(other, what));
+        let Ok(Revoked::Done { revision, .. }) = revoked else { panic!("{revoked:?}") };
+        let Ok(tokens) = issued else { continue };
+        let state = one.records.grant(tokens.grant.unwrap()).await.unwrap();
+        let born = state.known.as_ref().unwrap().grant().unwrap().born;
+        let dead = for_ever || born.0 < revision.micros;
+        for replica in &replicas {
+            assert_eq!(is_active(replica, &tokens).await, !dead, "{round}");
+        }
+        assert_eq!(refresh(&replicas[0], &tokens).await.is_err(), dead, "{round}");
+        if round % 10 == 0 {
+            one.alive.settle().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_that_failed_counts_nothing() {
+    let (store, app) = flaky().await;
+    let tokens = issue(&app, "orders:read offline_access").await.unwrap();
+    let of_token = || What::Token { token: tokens.access.clone(), client: None, credentials: Credentials::default() };
+    store.appends_nothing.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        assert!(matches!(revoke(&app, of_token()).await, Err(Error::StoreUnavailable(_))));
+    }
+    store.appends_nothing.store(false, Ordering::SeqCst);
+    revoke(&app, of_token()).await.unwrap();
+    refresh(&app, &tokens).await.unwrap();
 }
