@@ -30,6 +30,9 @@ const LEAST_HORIZON: Millis = Millis::from_secs(2 * 3_600);
 /// How many entries are fetched at once.
 const PAGE: usize = 1_000;
 
+/// Why a replica that was there before its store was emptied and made anew cannot go on.
+pub const FOREIGN_SALT: &str = "the store was emptied and has another salt by now: restart this replica";
+
 /// The followed log: answers from memory once it has caught up, and appends.
 pub struct Alive {
     store: Arc<dyn Store>,
@@ -118,6 +121,7 @@ impl Alive {
             let cursor = self.read().cursor;
             let followed = self.store.follow(cursor, PAGE).await.map_err(crate::records::unavailable)?;
             self.clock.follow(followed.now);
+            self.understand(cursor, &followed).await?;
             let caught = Caught { head: followed.head, identity: followed.identity };
             let more = followed.more;
             self.join(followed)?;
@@ -125,6 +129,15 @@ impl Alive {
                 return Ok(caught);
             }
         }
+    }
+
+    /// Entries that follow on none that is known here may come from a log made anew, by replicas of another salt.
+    async fn understand(&self, cursor: Revision, followed: &Followed) -> Result<()> {
+        let chained = !followed.gap && (cursor != Revision::START || followed.entries.is_empty());
+        if chained || self.records.keep_salt(&self.salt).await? {
+            return Ok(());
+        }
+        Err(Error::RecordUnreadable(FOREIGN_SALT.into()))
     }
 
     /// Takes in what a store answered: the only way into the view.
@@ -160,6 +173,7 @@ impl Alive {
         let span = telemetry::child("log.append");
         let followed =
             self.store.append(&entry, cursor, not_below).instrument(span).await.map_err(crate::records::unavailable)?;
+        self.understand(cursor, &followed).await?;
         let own = followed.entries.last().map(|own| own.revision);
         self.join(followed)?;
         metrics::REVOCATIONS.add(target.kind().word());

@@ -119,6 +119,28 @@ impl Records {
         Ok(Secret::new(salt))
     }
 
+    /// Gives the store its salt back where it was emptied under a running replica. False where it has another by now:
+    /// replicas of two salts do not understand each other's revocations.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn keep_salt(&self, salt: &Salt) -> Result<bool> {
+        let name = name::salt();
+        let loaded = self.read_one::<SaltRecord>(&name).await?;
+        let decided = self
+            .decide(
+                &name,
+                loaded,
+                |held, _| match held {
+                    Some(held) => Ok((Step::Keep, held.salt == salt.expose())),
+                    None => Ok((Step::Write(SaltRecord { salt: salt.expose().to_vec() }, None), true)),
+                },
+                |_| Vec::new(),
+            )
+            .await?;
+        Ok(decided.answer)
+    }
+
     /// Raises the ceilings to at least these, and answers what they are.
     ///
     /// # Errors

@@ -88,8 +88,16 @@ impl Records {
         let name = name::grant(grant.id);
         let sealed = self.roots.seal(name.as_str(), &prost::Message::encode_to_vec(&encode(grant)))?;
         let swap = Swap { name, expected: None, value: Some(sealed.clone()), expires_at: Some(keep_until) };
-        let (swapped, read) = self.store.swap(&swap, also).await.map_err(unavailable)?;
-        Ok((matches!(swapped, Swapped::Done), read.values))
+        match self.store.swap(&swap, also).await {
+            Ok((swapped, read)) => Ok((matches!(swapped, Swapped::Done), read.values)),
+            Err(lost) => {
+                // What is there now tells whether it happened: nothing else has this stamp.
+                let names: Vec<Name> = std::iter::once(&swap.name).chain(also).cloned().collect();
+                let mut now = self.read_raw(&names).await.map_err(|_still_lost| unavailable(lost.clone()))?.into_iter();
+                let is_own = now.next().flatten().is_some_and(|held| held == sealed);
+                if is_own { Ok((true, now.collect())) } else { Err(unavailable(lost)) }
+            }
+        }
     }
 
     /// Decides over a grant that was loaded, swaps, and reads `also` after it; on a lost race decides again.

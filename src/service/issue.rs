@@ -97,7 +97,8 @@ impl Service {
         let plan = self.plan(now, &asked, client)?;
         let mut grant = self.new_grant(now, &asked, client, &plan)?;
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
-        let session = self.session_target(&grant);
+        // A session that was only just made cannot have been revoked.
+        let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
         let (caught, floor) =
             tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
         self.know_burnt_keys().await?;
@@ -233,7 +234,9 @@ impl Service {
         }
         for evicted in fell_out {
             let ended = Ended { at: now, cause: Cause::Evicted };
-            self.records.end_grant(evicted.id, ended, evicted.expires_at.plus(GRACE)).await?;
+            // Its opaque tokens run out by themselves, and point into its record until then.
+            let keep_until = evicted.expires_at.plus(self.alive.ceilings().access_token).plus(GRACE);
+            self.records.end_grant(evicted.id, ended, keep_until).await?;
         }
         Ok(())
     }
