@@ -8,3 +8,5 @@ pub mod caller;
 pub mod fault;
 pub mod grpc;
 pub mod http;
+#[cfg(feature = "bench")]
+pub mod noop;

@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that helpers beside the tests are tests too.
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;
