@@ -34,6 +34,8 @@ pub struct App {
     pub service: Arc<Service>,
     /// The followed log.
     pub alive: Arc<Alive>,
+    /// The records.
+    pub records: Records,
     /// The store below all.
     pub store: Arc<dyn Store>,
 }
@@ -105,10 +107,10 @@ impl App {
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };
-        let service = Arc::new(Service::new(Arc::clone(&alive), records, tokens, signing, registry, terms));
+        let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms));
         service.refresh_keys().await?;
         alive.caught_up().await?;
-        Ok(Self { service, alive, store })
+        Ok(Self { service, alive, records, store })
     }
 }
 

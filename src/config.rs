@@ -146,10 +146,8 @@ impl<'a> Reading<'a> {
             },
             limits: Limits {
                 request_deadline: limits.duration("request_deadline"),
-                max_message_bytes: limits.count("max_message_bytes"),
                 concurrency: limits.count("concurrency"),
                 max_streams: limits.count("max_streams"),
-                batch_tokens: limits.count("batch_tokens"),
                 grants_per_subject: limits.count("grants_per_subject"),
             },
             telemetry: Telemetry {

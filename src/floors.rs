@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::records::Records;
 use crate::records::documents::Ceilings;
 use crate::store::{Durability, Followed, Store};
-use crate::telemetry;
+use crate::telemetry::{self, metrics};
 use catch_up::Turns;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised};
@@ -150,6 +150,7 @@ impl Alive {
             self.store.append(&entry, cursor, not_below).instrument(span).await.map_err(crate::records::unavailable)?;
         let own = followed.entries.last().map(|own| own.revision);
         self.join(followed)?;
+        metrics::REVOCATIONS.add(target.kind().word());
         let revision = own.ok_or_else(|| Error::Internal("an append was answered without its own entry".into()))?;
         Ok((revision, self.store.durability()))
     }
@@ -172,9 +173,8 @@ impl Alive {
     }
 
     /// How long an entry must stay where every replica sees it: no token that it could kill lives longer.
-    #[must_use]
-    pub fn horizon(&self) -> Millis {
-        self.ceilings.access_token.plus(LEEWAY).plus(self.request_deadline).max(LEAST_HORIZON)
+    fn horizon(&self, ceilings: Ceilings) -> Millis {
+        ceilings.access_token.plus(LEEWAY).plus(self.request_deadline).max(LEAST_HORIZON)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, View> {

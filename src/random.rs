@@ -10,7 +10,7 @@ use std::time::Duration;
 /// `Error::Internal`: the system gives none.
 pub fn bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|Unspecified| Error::Internal("the system has no randomness".into()))?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|Unspecified| Error::Internal("the system gives no randomness".into()))?;
     Ok(bytes)
 }
 

@@ -22,6 +22,7 @@ use crate::tokens::Tokens;
 use jeton_domain::client::Client;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Proof;
+use jeton_domain::id::KeyId;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
@@ -74,6 +75,12 @@ impl Service {
         terms: Terms,
     ) -> Self {
         Self { clock: records.clock().clone(), records, alive, tokens, signing, registry, terms, reload: keys::Reload::default() }
+    }
+
+    /// Before a token is called not genuine because of its root key: another replica may have put the key into the ring since
+    /// this one looked.
+    async fn know_root_key(&self, key: KeyId) -> Result<()> {
+        if self.records.roots().registered(key) { Ok(()) } else { self.records.register_ring().await }
     }
 
     /// The client, having proved who it is, and what else the holder proved.

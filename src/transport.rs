@@ -10,3 +10,33 @@ pub mod grpc;
 pub mod http;
 #[cfg(feature = "bench")]
 pub mod noop;
+
+use crate::telemetry::log::Throttle;
+use fault::{Fault, Reason};
+use jeton_domain::error::Error;
+
+/// The fault of an error, and a line for the operator with what the answer to the caller must not say.
+///
+/// Faults of ours come in floods, one a request, so each kind is logged once a second.
+fn logged(error: Error) -> Fault {
+    static DEFECTS: Throttle = Throttle::new();
+    static RECORDS: Throttle = Throttle::new();
+    static ROOTS: Throttle = Throttle::new();
+    static STORE: Throttle = Throttle::new();
+    let fault = Fault::of(&error);
+    let throttle = match fault.reason {
+        Reason::Internal => &DEFECTS,
+        Reason::RecordUnreadable => &RECORDS,
+        Reason::RootKeyMissing => &ROOTS,
+        Reason::StoreUnavailable => &STORE,
+        _ => return fault,
+    };
+    if let Some(unsaid) = throttle.pass() {
+        let reason = fault.reason.word();
+        match error {
+            Error::Internal(detail) => tracing::error!(reason, unsaid, detail, "a defect of jeton"),
+            other => tracing::error!(reason, unsaid, "{other}"),
+        }
+    }
+    fault
+}

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 /// How often what was revoked is settled.
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
-/// How often the signing keys are read and brought on schedule. Far below the time a standby key is published ahead.
+/// How often the ring of root keys is read, and the signing keys are read and brought on schedule. Far below the time a standby key is published ahead.
 const KEYS_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the jobs; each ends when `stop` is cancelled, and `tracker` waits for it.
@@ -18,6 +18,11 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
     every(SETTLE_EVERY, "settle revocations", tracker, stop, move || {
         let alive = alive.clone();
         async move { alive.settle().await.map(|_settled| ()).map_err(|error| error.to_string()) }
+    });
+    let records = app.records.clone();
+    every(KEYS_EVERY, "keep the order of the root keys", tracker, stop, move || {
+        let records = records.clone();
+        async move { records.register_ring().await.map_err(|error| error.to_string()) }
     });
     let service = app.service.clone();
     every(KEYS_EVERY, "keep the signing keys on schedule", tracker, stop, move || {

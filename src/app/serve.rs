@@ -83,10 +83,14 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     };
     let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
     tracker.spawn(ended("gRPC", stop.clone(), grpc));
-    tracker.spawn(ended("HTTP", stop.clone(), http::serve(http_listener, http::router(app.service.clone()), stop.clone())));
+    tracker.spawn(ended(
+        "HTTP",
+        stop.clone(),
+        http::serve(http_listener, http::router(app.service.clone()), DRAIN, stop.clone()),
+    ));
     // The admin port answers to the end, so that the platform sees that readiness is off.
     let last = CancellationToken::new();
-    let admin = http::serve(admin_listener, admin::router(readiness.clone()), last.clone());
+    let admin = http::serve(admin_listener, admin::router(readiness.clone()), DRAIN, last.clone());
 
     jobs::start(&app, &tracker, &stop);
     tracker.spawn(readiness.watch(app.store.clone(), stop.clone()));

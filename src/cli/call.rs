@@ -14,6 +14,7 @@ use crate::api::revoke_request::Target;
 use crate::api::token_service_client::TokenServiceClient;
 use crate::api::{self, ClientAuthentication};
 use crate::clock::Clock;
+use crate::random;
 use jeton_domain::secret::SecretText;
 use std::future::Future;
 use std::io::{self, Read as _, Write as _};
@@ -218,9 +219,9 @@ async fn rotate_key(arguments: &KeysRotateArguments) -> Result<Answer, Failure> 
 
 /// A fresh root key as JETON_ROOT_KEY takes it: 64 hexadecimal digits and a line end.
 fn generate_root() -> Result<String, Failure> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(&mut *bytes)
-        .map_err(|error| Failure::local(format!("the system gives no randomness: {error}"), "without it no key can be made"))?;
+    let drawn = random::bytes::<32>();
+    let bytes =
+        Zeroizing::new(drawn.map_err(|error| Failure::local(error.to_string(), "without randomness no key can be made"))?);
     let mut text = String::with_capacity(65);
     for byte in *bytes {
         for nibble in [byte >> 4, byte & 0xf] {

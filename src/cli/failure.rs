@@ -113,12 +113,12 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
     match (reason, code) {
         ("REFRESH_TOKEN_REFUSED", _) => "sign the user in again; `jeton explain TOKEN` tells the operator why".into(),
         ("REAUTHENTICATION_REQUIRED", _) => {
-            format!(
-                "sign the user in again{}; the refresh token stays valid and works again once the policy allows it",
-                missing(details)
-            )
+            let kept = if operation == "refresh" { "; the refresh token was not consumed" } else { "" };
+            format!("sign the user in again{}{kept}", missing(details))
         }
         ("REVOKED_NOT_DURABLE", _) => "it is in force, but not on every replica yet: repeat the command until it succeeds".into(),
+        ("SESSION_REVOKED", _) => "that session was revoked for good: leave --session out, or name a new one".into(),
+        ("ROOT_KEY_MISSING", _) => "append the key to the ring of every replica: JETON_ROOT_KEY or the root key file".into(),
         ("REVISION_LOST", _) => "ask again without that revision".into(),
         (_, Code::InvalidArgument) => format!("correct what is named; `jeton {operation} --help` says what is expected"),
         (_, Code::Unauthenticated) => {
@@ -181,7 +181,12 @@ mod tests {
         let (exit, text) =
             told(&status(Code::FailedPrecondition, "REAUTHENTICATION_REQUIRED", &[("amr_values", "mfa"), ("max_age", "300")]));
         assert_eq!(exit, Exit::Refused);
-        assert!(text.contains("sign the user in again with amr all of mfa, not longer ago than seconds: 300;"), "{text}");
+        assert!(
+            text.contains(
+                "sign the user in again with amr all of mfa, not longer ago than seconds: 300; the refresh token was not consumed"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::answer::{Answer, Value};
 use super::escape;
 
 const SECONDS_A_DAY: i64 = 86_400;
+/// A list of more characters stands one below the other.
+const WIDE: usize = 100;
 
 /// The table, each line ended. `now` in seconds since the Unix epoch.
 pub(super) fn render(answer: &Answer, now: i64) -> String {
@@ -22,6 +24,11 @@ fn pairs(answer: &Answer, now: i64, indent: &str) -> String {
         match value {
             Value::Object(inner) => text.push_str(&format!("{indent}{name}\n{}", pairs(inner, now, &deeper))),
             Value::Objects(names, rows) => text.push_str(&format!("{indent}{name}\n{}", columns(names, rows, now, &deeper))),
+            Value::Texts(texts) if texts.iter().map(String::len).sum::<usize>() > WIDE => {
+                let margin = format!("\n{indent}{:width$}  ", "");
+                let lines: Vec<String> = texts.iter().map(|text| escape::for_terminal(text)).collect();
+                text.push_str(&format!("{indent}{name:width$}  {}\n", lines.join(&margin)));
+            }
             plain => text.push_str(&format!("{indent}{name:width$}  {}\n", cell(plain, now))),
         }
     }
@@ -138,6 +145,12 @@ mod tests {
             render(&answer, 1_000),
             "active  true\nexp     in 4m 59s (1970-01-01T00:21:39Z)\ngrant\n  sub  alice\\u{1b}[2J\n"
         );
+    }
+
+    #[test]
+    fn a_long_list_stands_one_below_the_other() {
+        let answer = Answer::default().texts("targets", vec!["a".repeat(60), "b".repeat(60)]);
+        assert_eq!(render(&answer, 0), format!("targets  {}\n         {}\n", "a".repeat(60), "b".repeat(60)));
     }
 
     #[test]

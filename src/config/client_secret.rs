@@ -1,6 +1,7 @@
 //! Secrets of confidential clients: generated, never chosen, and kept as a hash only.
 
 use super::hex;
+use crate::random;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::secret::SecretText;
@@ -17,8 +18,7 @@ pub const PREFIX: &str = "jcs_";
 #[must_use]
 #[expect(clippy::expect_used, reason = "only the command line calls it, and without randomness there is no secret to return")]
 pub fn generate_secret() -> SecretText {
-    let mut bytes = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(&mut *bytes).expect("the system gives randomness");
+    let bytes = Zeroizing::new(random::bytes::<32>().expect("the system gives randomness"));
     let mut text = String::with_capacity(PREFIX.len() + 43);
     text.push_str(PREFIX);
     URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);

@@ -74,14 +74,10 @@ pub struct Signing {
 pub struct Limits {
     /// A request is answered within this time, or refused.
     pub request_deadline: Millis,
-    /// The largest message, in bytes.
-    pub max_message_bytes: usize,
     /// Requests in work at the same moment, over all connections.
     pub concurrency: usize,
     /// Requests in work at the same moment on one connection (RFC 9113 section 5.1.2).
     pub max_streams: u32,
-    /// Tokens in one `BatchIntrospect`.
-    pub batch_tokens: usize,
     /// Living grants of one subject, over all clients.
     pub grants_per_subject: u32,
 }

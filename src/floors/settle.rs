@@ -18,10 +18,11 @@ impl Alive {
     /// The store; what was settled until then stays so.
     pub async fn settle(&self) -> Result<u64> {
         let caught = self.caught_up().await?;
-        if caught.head == self.read().settled {
-            return self.forget().await.map(|()| 0);
-        }
+        // Another replica may hand out longer-lived tokens than this one was told of.
         let ceilings = self.records.raise_ceilings(self.ceilings).await?;
+        if caught.head == self.read().settled {
+            return self.forget(ceilings).await.map(|()| 0);
+        }
         let mut cursor = self.read().settled;
         let mut settled = 0_u64;
         loop {
@@ -40,7 +41,7 @@ impl Alive {
                 break;
             }
         }
-        self.forget().await?;
+        self.forget(ceilings).await?;
         Ok(settled)
     }
 
@@ -53,18 +54,18 @@ impl Alive {
             TargetKind::SigningKey => Ok(()),
             TargetKind::Grant => {
                 let id = GrantId(raised.target.0);
-                let keep_until = now.plus(self.horizon()).plus(GRACE);
+                let keep_until = now.plus(self.horizon(ceilings)).plus(GRACE);
                 self.records.end_grant(id, raised.ended(), keep_until).await.map(|_was| ())
             }
             TargetKind::Session | TargetKind::Subject | TargetKind::Client | TargetKind::Consent => {
-                let keep_until = now.plus(ceilings.grant.max(self.horizon())).plus(GRACE);
+                let keep_until = now.plus(ceilings.grant.max(self.horizon(ceilings))).plus(GRACE);
                 self.records.raise_floor(raised, keep_until).await
             }
         }
     }
 
-    async fn forget(&self) -> Result<()> {
-        let (now, horizon) = (self.clock.now(), self.horizon());
+    async fn forget(&self, ceilings: Ceilings) -> Result<()> {
+        let (now, horizon) = (self.clock.now(), self.horizon(ceilings));
         self.store.trim(now.minus(horizon)).await.map_err(unavailable)?;
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let settled: Revision = view.settled;

@@ -350,3 +350,83 @@ fn read_json<T: Default + serde::de::DeserializeOwned>(text: &str) -> Result<T> 
     }
     serde_json::from_str(text).map_err(|_garbled| Error::RecordUnreadable("a grant's claims are garbled".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jeton_domain::client::GrantType;
+    use jeton_domain::error::Cause;
+    use prost::Message as _;
+    use serde_json::json;
+
+    fn full() -> Grant {
+        let created_at = Timestamp::from_millis(1_700_000_000_123);
+        Grant {
+            id: GrantId([7; 16]),
+            subject: Subject::parse("sub", "alice").unwrap(),
+            client: ClientId::parse("client_id", "mobile-app").unwrap(),
+            session: Some(SessionId::parse("sid", "s-1").unwrap()),
+            scopes: Scopes::parse("scope", "openid offline_access orders:read").unwrap(),
+            resources: vec![ResourceId::parse("resource", "https://orders.internal").unwrap()],
+            sign_in: SignIn {
+                auth_time: Some(created_at.minus(Millis::from_secs(9))),
+                acr: Some("urn:acr:2".into()),
+                amr: vec!["pwd".into(), "mfa".into()],
+                method: GrantType::DeviceCode,
+            },
+            binding: Some(Binding::X5t([9; 32])),
+            born: Born(1_700_000_000_000_001),
+            created_at,
+            idle: Millis::from_secs(60),
+            absolute_end: created_at.plus(Millis::from_secs(600)),
+            nonce: Secret::new([3; 16]),
+            lineage: Lineage {
+                refreshable: true,
+                newest: 5,
+                parent: 4,
+                arrived: 0b11,
+                reported: 4,
+                handed_at: created_at,
+                used_at: created_at.plus(Millis::new(1)),
+                key: KeyId([1, 2, 3, 4]),
+                key_since: 2,
+                request: Some(RequestHash([5; 16])),
+                identity: Identity([6; 8]),
+                code: Some(Code { until: created_at, challenge: Some([8; 32]), redirect_uri: Some("https://app/cb".into()) }),
+            },
+            ended: Some(Ended { at: created_at.plus(Millis::new(5)), cause: Cause::Evicted }),
+            authorization_details: vec![json!({"type": "payment", "amount": 5})],
+            access_claims: Map::from_iter([("tenant".to_owned(), json!("a"))]),
+            id_claims: Map::from_iter([("name".to_owned(), json!({"given": "Alice"}))]),
+            tokens_revoked: 15,
+        }
+    }
+
+    #[test]
+    fn a_grant_reads_back_whole() {
+        let bytes = encode(&full()).encode_to_vec();
+        let record = proto::GrantRecord::decode(bytes.as_slice()).unwrap();
+        assert_eq!(decode(full().id, &record), Ok(Known::Grant(Box::new(full()))));
+    }
+
+    #[test]
+    fn a_grant_of_which_only_the_end_is_known_is_that() {
+        let record = proto::GrantRecord { ended: Some(proto::Ended { at: 5, cause: 2 }), ..Default::default() };
+        let ended = Ended { at: Timestamp::from_millis(5), cause: Cause::GrantRevoked };
+        assert_eq!(decode(GrantId([0; 16]), &record), Ok(Known::OnlyEnded(ended)));
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_unreadable_and_not_absent() {
+        let record = proto::GrantRecord { ended: Some(proto::Ended { at: 5, cause: 99 }), ..Default::default() };
+        assert!(matches!(decode(GrantId([0; 16]), &record), Err(Error::RecordUnreadable(_))));
+    }
+
+    #[test]
+    fn a_place_in_a_list_is_what_it_always_was() {
+        let listed = Listed { client_tag: [1; 8], id: GrantId([2; 16]), expires_at: Timestamp::from_millis(3) };
+        let written = member(&listed);
+        assert_eq!(written.bytes.as_ref(), [[1; 8].as_slice(), &[2; 16]].concat());
+        assert_eq!(read_member(&written), Ok(listed));
+    }
+}

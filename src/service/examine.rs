@@ -6,13 +6,13 @@ use crate::service::Service;
 use crate::service::explain::{TokenKind, WhyNot};
 use crate::service::hand_out::visible_id;
 use crate::service::introspect::Active;
-use crate::tokens::{NotGenuine, Verified};
+use crate::tokens::{NotGenuine, Tokens, Verified};
 use jeton_domain::access::{self, Belongs, Dead, Standing};
 use jeton_domain::audience::policies_met;
 use jeton_domain::claims::read_confirmation;
 use jeton_domain::error::{Cause, Ended, Error, RefreshRefusal, Result};
 use jeton_domain::grant::{Grant, Proof};
-use jeton_domain::id::{Generation, GrantId, Identity};
+use jeton_domain::id::{Generation, GrantId, Identity, KeyId};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
 use jeton_domain::revision::Born;
@@ -83,6 +83,9 @@ impl Service {
     pub(super) async fn look_up_all(&self, tokens: &[&str]) -> Result<Vec<Looked>> {
         let presented: Vec<Presented<'_>> = tokens.iter().map(|token| parse(token)).collect();
         let ids: Vec<GrantId> = presented.iter().filter_map(needs_grant).collect();
+        for key in presented.iter().filter_map(root_key) {
+            self.know_root_key(key).await?;
+        }
         let mut known = if ids.is_empty() { Vec::new() } else { self.records.grants(&ids).await? }.into_iter();
         let mut looked = Vec::with_capacity(tokens.len());
         for presented in presented {
@@ -237,7 +240,7 @@ impl Service {
             Some(sid) => Some(SessionId::parse("sid", sid).ok()?),
             None => None,
         };
-        let generation = self.tokens.read_jti(grant, &jti).ok()?.map(|(_, generation)| generation)?;
+        let generation = Tokens::generation_of(&jti);
         let belongs = Belongs {
             jti: Some(&jti),
             grant,
@@ -383,6 +386,14 @@ impl Service {
             targets: self.targets(grant),
             born: grant.born,
         }
+    }
+}
+
+const fn root_key(presented: &Presented<'_>) -> Option<KeyId> {
+    match presented {
+        Presented::Numbered(numbered) => Some(numbered.key),
+        Presented::Opaque(opaque) => Some(opaque.key),
+        Presented::Jws(_) | Presented::Device | Presented::Unknown => None,
     }
 }
 

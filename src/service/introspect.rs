@@ -3,6 +3,7 @@
 use crate::service::examine::Looked;
 use crate::service::explain::TokenKind;
 use crate::service::{Freshness, Service};
+use crate::telemetry::metrics;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
@@ -126,6 +127,8 @@ impl Service {
             TokenKind::Refresh => resource.is_none(),
             TokenKind::Unknown | TokenKind::Id | TokenKind::Code => false,
         };
-        Ok(Introspection { active: examined.verdict.ok().filter(|_| shown).map(Box::new), revision })
+        let active = examined.verdict.ok().filter(|_| shown).map(Box::new);
+        metrics::INTROSPECTIONS.add(if active.is_some() { "active" } else { "inactive" });
+        Ok(Introspection { active, revision })
     }
 }

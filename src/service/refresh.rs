@@ -5,6 +5,7 @@ use crate::records::grants::Known;
 use crate::service::hand_out::Access;
 use crate::service::issue::Tokens;
 use crate::service::{Credentials, Service};
+use crate::telemetry::metrics;
 use jeton_domain::access::Belongs;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
@@ -13,7 +14,7 @@ use jeton_domain::grant::Grant;
 use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::issue::AccessForm;
 use jeton_domain::name::{ClientId, ResourceId};
-use jeton_domain::refresh::{self, Decision, Env, HandOut, Request};
+use jeton_domain::refresh::{self, Decision, Env, Event, HandOut, Request, Verdict};
 use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
@@ -52,6 +53,18 @@ impl Service {
     /// # Errors
     /// `InvalidClient`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`, the store.
     pub async fn refresh(&self, asked: Refresh) -> Result<Tokens> {
+        let refreshed = self.decide_refresh(asked).await;
+        metrics::REFRESHES.add(match &refreshed {
+            Ok((verdict, _)) => verdict.word(),
+            Err(Error::RefreshRefused(refusal)) => refusal.word(),
+            Err(Error::ReauthenticationRequired(_)) => "policy",
+            Err(Error::InvalidClient(_)) => "client",
+            Err(_) => "error",
+        });
+        refreshed.map(|(_, tokens)| tokens)
+    }
+
+    async fn decide_refresh(&self, asked: Refresh) -> Result<(Verdict, Tokens)> {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Refresh, .. }) = parse(asked.token.expose()) else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
@@ -59,6 +72,7 @@ impl Service {
         if !client.may(GrantType::RefreshToken) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `refresh_token`", client.id)));
         }
+        self.know_root_key(presented.key).await?;
         let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(presented.grant))?;
         let now = self.clock.now();
         let ring = self.records.roots().order();
@@ -108,7 +122,10 @@ impl Service {
                 if let Some(raised) = self.records.killing_floor(&targets, decided.also, grant.born)? {
                     return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
                 }
-                self.refreshed(&grant, out, client, now, caught.head)
+                if out.event == Some(Event::FutureToken) {
+                    tracing::error!(grant_id = %grant.id, "a refresh token newer than its grant was presented although the store lost nothing: its root key and its record may both have leaked");
+                }
+                Ok((out.verdict, self.refreshed(&grant, out, client, now, caught.head)?))
             }
         }
     }
@@ -131,12 +148,13 @@ impl Service {
     }
 
     /// A second holder was proved, or a retry came too late: the grant is revoked by the normal path, then the request refused.
-    async fn end(&self, grant: GrantId, cause: Cause) -> Result<Tokens> {
+    async fn end<T>(&self, grant: GrantId, cause: Cause) -> Result<T> {
         let (reason, refusal) = match cause {
             Cause::RetryExpired => (Reason::RetryExpired, RefreshRefusal::RetryExpired),
             _ => (Reason::Reuse, RefreshRefusal::Reuse),
         };
         self.alive.raise(&Target::Grant(grant), reason).await?;
+        tracing::warn!(grant_id = %grant, cause = refusal.word(), "a refresh ended its grant");
         Err(Error::RefreshRefused(refusal))
     }
 

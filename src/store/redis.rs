@@ -22,6 +22,7 @@ use self::link::{Kind, Link, Request};
 use self::reply::broken;
 use super::{Add, Followed, Logged, Member, Name, Read, Store, StoreError, Swap, Swapped};
 use crate::clock::Clock;
+use crate::random;
 use ::redis::{Cmd, Pipeline, Value};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -207,8 +208,7 @@ impl Store for Redis {
         if not_below.micros >= EXACT - 1 {
             return Err(StoreError::Broken("a revision lies beyond the log's last possible microsecond".to_owned()));
         }
-        let mut random = [0_u8; 8];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_none| StoreError::Broken("this machine has no randomness".to_owned()))?;
+        let random = random::bytes().map_err(|none| StoreError::Broken(none.to_string()))?;
         let mut cmd = library::call(library::APPEND, 2, entry.len() + 160);
         cmd.arg(LOG).arg(SETTLED).arg(entry).arg(cursor.to_string()).arg(not_below.micros).arg(u64::from_be_bytes(random));
         let (answer, live) = self.call(&cmd, Kind::Write).await?;

@@ -3,12 +3,54 @@
 use super::{Format, trace};
 use serde_json::{Map, Value};
 use std::fmt::{self, Write as _};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+/// Lets one line a second pass, and counts the others.
+#[derive(Debug)]
+pub struct Throttle {
+    /// Milliseconds since the first use of any, from which on the next may pass.
+    next: AtomicU64,
+    unsaid: AtomicU64,
+}
+
+impl Throttle {
+    /// Nothing was said yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { next: AtomicU64::new(0), unsaid: AtomicU64::new(0) }
+    }
+
+    /// Whether to say it: how many were not said since the last time. None: keep quiet.
+    pub fn pass(&self) -> Option<u64> {
+        static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+        self.pass_at(u64::try_from(SINCE.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn pass_at(&self, now: u64) -> Option<u64> {
+        let next = self.next.load(Ordering::Relaxed);
+        let mine = now >= next
+            && self.next.compare_exchange(next, now.saturating_add(1_000), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if mine {
+            return Some(self.unsaid.swap(0, Ordering::Relaxed));
+        }
+        self.unsaid.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Writes one event a line.
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +216,13 @@ mod tests {
         let line: Value = serde_json::from_str(&logged(Format::Json, "info")).unwrap();
         assert_eq!(line["who"], "eve\u{1b}[31m\nroot\u{7}");
         assert_eq!((&line["count"], &line["level"]), (&Value::from(3), &Value::from("WARN")));
+    }
+
+    #[test]
+    fn a_flood_is_one_line_a_second() {
+        let throttle = Throttle::new();
+        let passed: Vec<_> = [0, 1, 999, 1_000, 1_500].map(|now| throttle.pass_at(now)).into();
+        assert_eq!(passed, [Some(0), None, None, Some(2), None]);
     }
 
     #[test]

@@ -82,18 +82,19 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// The span of one call, continuing its caller's trace; `Span::none()` where it is not sampled.
+/// The span of one call, `service/method`, continuing its caller's trace; `Span::none()` where it is not sampled.
 #[must_use]
-pub fn request(sampler: Sampler, service: &'static str, method: &'static str, headers: &HeaderMap) -> Span {
+pub fn request(sampler: Sampler, name: &'static str, headers: &HeaderMap) -> Span {
     let parent = parent(headers);
     if !sampler.takes(parent) {
         return Span::none();
     }
+    let (service, method) = name.split_once('/').unwrap_or(("", name));
     let span = info_span!(
         target: TARGET,
         parent: None,
         "request",
-        otel.name = method,
+        otel.name = name,
         otel.kind = "server",
         rpc.system = "grpc",
         rpc.service = service,
@@ -174,7 +175,7 @@ mod tests {
             assert_eq!(parent(&headers(bad)), None, "{bad}");
         }
         // A later version may say more after the flags.
-        assert_eq!(parent(&headers(&format!("01{}-x", SAMPLED.strip_prefix("00").unwrap()))), Some(Parent::Sampled));
+        assert_eq!(parent(&headers(&(SAMPLED.replacen("00", "01", 1) + "-x"))), Some(Parent::Sampled));
     }
 
     #[test]

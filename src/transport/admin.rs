@@ -62,3 +62,39 @@ async fn exposition() -> Response {
 fn text(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], body).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    async fn asked(wrong: &'static [&'static str], path: &str) -> (StatusCode, String) {
+        let ready = move || if wrong.is_empty() { Ok(()) } else { Err(wrong.iter().map(ToString::to_string).collect()) };
+        let answer = router(Arc::new(ready)).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = answer.status();
+        (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_not_ready_but_alive() {
+        assert_eq!(asked(&[], "/readyz").await, (StatusCode::OK, "ready\n".into()));
+        let wrong = &["the store does not answer", "no signing key"];
+        assert_eq!(
+            asked(wrong, "/readyz").await,
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\nthe store does not answer\nno signing key\n".into())
+        );
+        assert_eq!(asked(wrong, "/livez").await.0, StatusCode::OK);
+        assert_eq!(asked(&[], "/else").await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_prometheus_text() {
+        metrics::request("admin_test", "OK", std::time::Duration::from_millis(1));
+        let (status, body) = asked(&[], "/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.contains("# TYPE jeton_requests_total counter\n"), "{body}");
+    }
+}

@@ -27,7 +27,8 @@ pub mod api {
 use crate::service::Service;
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Permission};
-use crate::transport::fault::{Fault, Reason};
+use crate::transport::fault::Fault;
+use crate::transport::logged;
 use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVICE};
 use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
@@ -214,18 +215,6 @@ impl Api {
     fn allow(&self, permission: Permission) -> Result<(), Fault> {
         Ok(caller::may(self.admission.caller(), permission)?)
     }
-}
-
-/// Says to the operator what an answer to the caller must not say.
-pub(crate) fn logged(error: Error) -> Fault {
-    let fault = Fault::of(&error);
-    match fault.reason {
-        Reason::Internal => tracing::error!(detail = ?error, "a defect of jeton"),
-        Reason::RecordUnreadable | Reason::RootKeyMissing => tracing::error!(reason = fault.reason.word(), "{error}"),
-        // The store says so itself when it goes and comes, and a line for every request would drown that.
-        _ => tracing::debug!(reason = fault.reason.word(), "{error}"),
-    }
-    fault
 }
 
 /// What `Fields` let pass is there; anything else is a defect, and must not become a default.

@@ -18,7 +18,7 @@ use jeton_domain::error::Error;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Where the public keys are.
@@ -42,12 +42,25 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// Serves `router` until `shutdown`, and then what was begun.
+/// Serves `router`, this or the admin's, until `shutdown`; what was begun then may take `drain` to end.
 ///
 /// # Errors
 /// The listener's.
-pub async fn serve(listener: tokio::net::TcpListener, router: Router, shutdown: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    drain: Duration,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        ended = async { serving.await } => ended,
+        () = overdue => Ok(()),
+    }
 }
 
 /// RFC 7517 section 5.
@@ -58,7 +71,7 @@ async fn jwks(State(service): State<Arc<Service>>, asked: HeaderMap) -> Response
         Ok((body, max_age.secs()))
     }) {
         Ok((body, max_age)) => cached(&asked, body, max_age),
-        Err(error) => refusal(&super::grpc::logged(error)),
+        Err(error) => refusal(&super::logged(error)),
     };
     metrics::request("http_jwks", if answer.status().is_server_error() { "error" } else { "OK" }, arrived.elapsed());
     answer
@@ -98,5 +111,50 @@ pub fn refusal(fault: &Fault) -> Response {
 fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    fn asked(held: &str) -> HeaderMap {
+        HeaderMap::from_iter([(IF_NONE_MATCH, held.parse().unwrap())])
+    }
+
+    #[test]
+    fn keys_that_have_not_changed_are_not_sent_again() {
+        let first = cached(&HeaderMap::new(), b"{}".to_vec(), 300);
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[CACHE_CONTROL], "public, max-age=300");
+        assert_eq!(first.headers()[CONTENT_TYPE], "application/jwk-set+json");
+        let tag = first.headers()[ETAG].to_str().unwrap();
+        for held in [tag, &format!("W/{tag}"), &format!("\"x\", {tag}"), "*"] {
+            let again = cached(&asked(held), b"{}".to_vec(), 299);
+            assert_eq!((again.status(), &again.headers()[ETAG]), (StatusCode::NOT_MODIFIED, &first.headers()[ETAG]), "{held}");
+        }
+        assert_eq!(cached(&asked(tag), b"{\"keys\":[]}".to_vec(), 300).status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn refusals_are_json_with_the_reason() {
+        let router: Router = Router::new()
+            .route("/there", get(|| async { refusal(&Fault::of(&Error::StoreUnavailable("driver words".into()))) }))
+            .fallback(|| async { refusal(&Fault::at(Edge::NotFound)) });
+        let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+        let away = router.clone().oneshot(get("/away")).await.unwrap();
+        assert_eq!(away.status(), StatusCode::NOT_FOUND);
+        let there = router.oneshot(get("/there")).await.unwrap();
+        assert_eq!(
+            (there.status(), &there.headers()[RETRY_AFTER]),
+            (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("1"))
+        );
+        let body = there.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let expected = json!({"error": "temporarily_unavailable", "error_description": "the store does not answer", "reason": "STORE_UNAVAILABLE"});
+        assert_eq!(body, expected);
     }
 }

@@ -54,7 +54,6 @@ fn defaults_are_those_that_the_documentation_promises() {
     assert_eq!(settings.tokens.access_token_ceiling, Millis::from_secs(300));
     assert_eq!(settings.signing.rotation_period, Millis::from_secs(30 * 86_400));
     assert_eq!(settings.signing.publish_ahead, Millis::from_secs(86_400));
-    assert_eq!(settings.limits.max_message_bytes, 256 * 1024);
     assert_eq!((settings.limits.concurrency, settings.limits.max_streams), (1024, 256));
     assert_eq!(settings.telemetry.otlp_endpoint, None);
 }

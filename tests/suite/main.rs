@@ -14,6 +14,8 @@ mod manifests;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
+mod server;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod store_crash;
@@ -27,3 +29,7 @@ mod store_redis;
 mod tokens;
 #[cfg(test)]
 mod tour;
+#[cfg(test)]
+mod traces;
+#[cfg(test)]
+mod wire;

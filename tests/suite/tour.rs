@@ -1,17 +1,14 @@
 //! The tour of the README and the one that `serve` prints, run as they stand by a shell against the real binary.
 
+use crate::redis_server::RedisServer;
 use jeton::cli::{TOUR_END, tour};
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fs};
 
 const README: &str = include_str!("../../README.md");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// How long anything may take on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_readme_shows_the_tour_that_serve_prints() {
@@ -29,10 +26,10 @@ fn the_tours_work_as_printed_on_the_embedded_store() {
     server.tours_work(&home);
 }
 
-#[test]
-fn the_tours_work_as_printed_on_redis() {
+#[tokio::test]
+async fn the_tours_work_as_printed_on_redis() {
     let home = Home::new();
-    let redis = Redis::start(&home);
+    let redis = RedisServer::start().await;
     let root_key = Command::new(env!("CARGO_BIN_EXE_jeton")).args(["keys", "generate-root"]).output().unwrap();
     let root_key = String::from_utf8(root_key.stdout).unwrap();
     let server = Server::start(&home, &redis.url(), &[("JETON_ROOT_KEY", root_key.trim_end())]);
@@ -201,50 +198,4 @@ impl Drop for Server {
 fn told(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\nstdout:\n{}\nstderr:\n{}", output.status, text(&output.stdout), text(&output.stderr))
-}
-
-/// A `redis-server` on a socket port of its own; killed when dropped.
-struct Redis {
-    process: Child,
-    port: u16,
-}
-
-impl Redis {
-    fn start(home: &Home) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let directory: PathBuf = home.path().join("redis");
-        fs::create_dir(&directory).unwrap();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
-            .arg(directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("this test needs redis-server 7.0 or later: `make test` installs it");
-        let mut redis = Self { process, port };
-        let until = Instant::now() + PATIENCE;
-        while !redis.answers() {
-            assert!(redis.process.try_wait().unwrap().is_none() && Instant::now() < until, "redis-server did not start");
-            thread::yield_now();
-        }
-        redis
-    }
-
-    fn answers(&self) -> bool {
-        let Ok(mut connection) = std::net::TcpStream::connect(("127.0.0.1", self.port)) else { return false };
-        let mut reply = [0; 5];
-        std::io::Write::write_all(&mut connection, b"PING\r\n").is_ok()
-            && connection.read_exact(&mut reply).is_ok()
-            && &reply == b"+PONG"
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
 }

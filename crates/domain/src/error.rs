@@ -150,6 +150,27 @@ pub enum RefreshRefusal {
     RetryExpired,
 }
 
+impl RefreshRefusal {
+    /// The word for it in metrics and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::OtherClient => "other_client",
+            Self::NotGenuine => "not_genuine",
+            Self::WrongProof => "wrong_proof",
+            Self::Ended(cause) => cause.word(),
+            Self::Expired(Expiry::Idle) => "expired_idle",
+            Self::Expired(Expiry::Absolute) => "expired_absolute",
+            Self::Expired(Expiry::Code) => "expired_code",
+            Self::CodeUsed => "code_used",
+            Self::Reuse => "reuse",
+            Self::RetryExpired => "retry_expired",
+        }
+    }
+}
+
 /// Which lifetime passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Expiry {
@@ -197,6 +218,25 @@ pub enum Cause {
     /// The client has too many grants of this subject; this was the oldest.
     #[error("evicted by a newer grant")]
     Evicted,
+}
+
+impl Cause {
+    /// The word for it in metrics and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::TokenRevoked => "token_revoked",
+            Self::GrantRevoked => "grant_revoked",
+            Self::SessionRevoked => "session_revoked",
+            Self::SubjectRevoked => "subject_revoked",
+            Self::ClientRevoked => "client_revoked",
+            Self::ConsentRevoked => "consent_revoked",
+            Self::KeyBurnt => "key_burnt",
+            Self::Reuse => "ended_by_reuse",
+            Self::RetryExpired => "ended_by_retry",
+            Self::Evicted => "evicted",
+        }
+    }
 }
 
 /// When and why a grant ended.

@@ -71,6 +71,19 @@ pub enum Verdict {
     Forward,
 }
 
+impl Verdict {
+    /// The word for it in metrics and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Again => "again",
+            Self::Retry => "retry",
+            Self::Forward => "forward",
+        }
+    }
+}
+
 /// What an operator must hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -189,6 +202,9 @@ fn hand_out(
     let mut event = None;
     match verdict {
         Verdict::Again => {
+            if !grant.is_held(env.client) {
+                lineage.answer_again(presented.generation, now, env.overlap);
+            }
             if now.since(lineage.used_at) >= env.overlap.max(grant.idle.percent(1)) {
                 lineage.used_at = now;
             }

@@ -117,12 +117,6 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 "A request is answered within this time, or refused. A shorter deadline of the caller wins.",
             ),
             row(
-                "max_message_bytes",
-                count(4_096, 4_194_304),
-                Takes("262144"),
-                "The largest message that is read, in bytes. 256 KiB hold a batch of 1,000 opaque tokens or of 300 JWTs.",
-            ),
-            row(
                 "concurrency",
                 count(1, 65_536),
                 Takes("1024"),
@@ -136,7 +130,6 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                  concurrency, so that no single caller takes every place; at a millisecond each it still carries 256,000 \
                  requests a second.",
             ),
-            row("batch_tokens", count(1, 10_000), Takes("1000"), "The most tokens in one BatchIntrospect."),
             row(
                 "grants_per_subject",
                 count(1, 10_000),

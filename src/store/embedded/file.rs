@@ -1,6 +1,7 @@
 //! What lies where in the embedded store's file, and how it is opened. Not how it is written (`batch`).
 
 use super::log::{self, Tail};
+use crate::random;
 use crate::store::StoreError;
 use jeton_domain::id::Identity;
 use jeton_domain::revision::Revision;
@@ -137,10 +138,7 @@ fn remembered(database: &Database) -> Result<(Tail, Timestamp), redb::Error> {
 
 /// 64 random bits.
 pub(super) fn random() -> Result<u64, StoreError> {
-    let mut bytes = [0; 8];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|error| StoreError::Unavailable(format!("the system has no randomness: {error}")))?;
-    Ok(u64::from_be_bytes(bytes))
+    random::bytes().map(u64::from_be_bytes).map_err(|none| StoreError::Unavailable(none.to_string()))
 }
 
 fn refused(path: &Path, error: DatabaseError) -> StoreError {

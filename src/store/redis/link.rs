@@ -4,6 +4,7 @@
 use super::connection::{Live, Target};
 use super::library;
 use super::reply::{Refusal, refusal};
+use crate::random;
 use crate::store::StoreError;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
@@ -242,12 +243,7 @@ fn pause(failures: u32) -> Duration {
 
 /// Between half and the whole of it, so that many clients do not come back at the same moment.
 fn jittered(pause: Duration) -> Duration {
-    let mut random = [0_u8; 1];
-    let share = match aws_lc_rs::rand::fill(&mut random) {
-        Ok(()) => u32::from(random[0]),
-        Err(_none) => 255,
-    };
-    pause / 2 + pause * share / 510
+    pause / 2 + random::up_to(pause / 2)
 }
 
 #[cfg(test)]

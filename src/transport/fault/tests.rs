@@ -4,6 +4,7 @@ use super::*;
 use jeton_domain::error::{Cause, ClientRefusal, Expiry, RefreshRefusal};
 use std::collections::HashSet;
 use std::path::Path;
+use tonic::Code;
 
 const SECRET: &str = "driver: redis://user:hunter2@10.0.0.7 key jeton:{ab12}:g:x";
 

@@ -79,7 +79,7 @@ impl<U: Message + Default> Decoder for ProtoDecoder<U> {
     }
 }
 
-/// prost tells the field only in the text of its error: `failed to decode Protobuf message: A.b: C.d: what is wrong`.
+/// prost tells the field only in the text of its error: `failed to decode Protobuf message: Inner.b: Outer.a: what is wrong`.
 /// Names of messages and fields come from the protobuf files, so nothing of the input is in it.
 fn undecodable(error: &DecodeError) -> Fault {
     let text = error.to_string();
@@ -93,6 +93,8 @@ fn undecodable(error: &DecodeError) -> Fault {
         path.push(field);
         rest = after;
     }
+    // The innermost comes first.
+    path.reverse();
     Fault::undecodable(&path.join("."), &format!("cannot be decoded: {rest}"))
 }
 
@@ -103,8 +105,8 @@ mod tests {
 
     #[test]
     fn the_innermost_field_is_named_with_its_way() {
-        // authentication (5) { acr (2) = 0xFF }
-        let error = api::IssueRequest::decode(&[0x2A, 0x03, 0x12, 0x01, 0xFF][..]).unwrap_err();
+        // authentication (6) { acr (2) = 0xFF }
+        let error = api::IssueRequest::decode(&[0x32, 0x03, 0x12, 0x01, 0xFF][..]).unwrap_err();
         let fault = undecodable(&error);
         assert_eq!(fault.violations[0].field, "authentication.acr");
         assert_eq!(fault.violations[0].problem, "cannot be decoded: invalid string value: data is not UTF-8 encoded");

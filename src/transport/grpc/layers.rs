@@ -55,7 +55,7 @@ impl Service<Request<Body>> for Front {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let arrived = Instant::now();
         let called = Called::of(request.uri().path());
-        let span = trace::request(self.sampler, called.service, called.method, request.headers());
+        let span = trace::request(self.sampler, called.name, request.headers());
         let admitted = admit(&request, called, &self.capacity, self.request_deadline);
         let work = match admitted {
             Err(fault) => Err(refusal(fault)),
@@ -113,7 +113,8 @@ where
 /// What is called, in the words of spans and counters; never words of the request.
 #[derive(Clone, Copy)]
 struct Called {
-    service: &'static str,
+    /// Service and method.
+    name: &'static str,
     method: &'static str,
     is_token_service: bool,
     /// Its answers carry their `ErrorInfo` already, and are single messages.
@@ -122,31 +123,31 @@ struct Called {
     is_health: bool,
 }
 
-/// Every method by path, the busiest first.
-const METHODS: [(&str, &str); 15] = [
-    ("/jeton.v1.TokenService/", "Introspect"),
-    ("/jeton.v1.TokenService/", "Refresh"),
-    ("/jeton.v1.TokenService/", "Issue"),
-    ("/jeton.v1.TokenService/", "Revoke"),
-    ("/jeton.v1.TokenService/", "BatchIntrospect"),
-    ("/jeton.v1.TokenService/", "Explain"),
-    ("/jeton.v1.GrantService/", "GetGrant"),
-    ("/jeton.v1.GrantService/", "ListGrants"),
-    ("/jeton.v1.KeyService/", "GetJwks"),
-    ("/jeton.v1.KeyService/", "ListKeys"),
-    ("/jeton.v1.KeyService/", "RotateKey"),
-    ("/grpc.health.v1.Health/", "Check"),
-    ("/grpc.health.v1.Health/", "Watch"),
-    ("/grpc.reflection.v1.ServerReflection/", "ServerReflectionInfo"),
-    ("/grpc.reflection.v1alpha.ServerReflection/", "ServerReflectionInfo"),
+/// Every method, the busiest first.
+const METHODS: [&str; 15] = [
+    "jeton.v1.TokenService/Introspect",
+    "jeton.v1.TokenService/Refresh",
+    "jeton.v1.TokenService/Issue",
+    "jeton.v1.TokenService/Revoke",
+    "jeton.v1.TokenService/BatchIntrospect",
+    "jeton.v1.TokenService/Explain",
+    "jeton.v1.GrantService/GetGrant",
+    "jeton.v1.GrantService/ListGrants",
+    "jeton.v1.KeyService/GetJwks",
+    "jeton.v1.KeyService/ListKeys",
+    "jeton.v1.KeyService/RotateKey",
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 impl Called {
     fn of(path: &str) -> Self {
-        let known = METHODS.iter().find(|(service, method)| path.strip_prefix(service) == Some(method));
-        let (service, method) = known.map_or(("", "unknown"), |(service, method)| (service.trim_matches('/'), *method));
+        let name = METHODS.into_iter().find(|name| path.strip_prefix('/') == Some(name)).unwrap_or("unknown");
+        let (service, method) = name.split_once('/').unwrap_or(("", name));
         Self {
-            service,
+            name,
             method,
             is_token_service: service == super::TOKEN_SERVICE,
             is_ours: service.starts_with("jeton."),

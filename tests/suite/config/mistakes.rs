@@ -75,7 +75,7 @@ fn settings_of_the_process() {
             "jeton.toml:2: [signing] rotation_period: publish_ahead (1d) is not shorter than rotation_period (1d)",
         ),
         ("[limits]\nconcurrency = 0", "jeton.toml:2: [limits] concurrency: is 0, outside 1 to 65536"),
-        ("[limits]\nbatch_tokens = -5", "jeton.toml:2: [limits] batch_tokens: is -5, outside 1 to 10000"),
+        ("[limits]\nmax_streams = -5", "jeton.toml:2: [limits] max_streams: is -5, outside 1 to 65536"),
         (
             "[limits]\nmax_streams = '9'",
             "jeton.toml:2: [limits] max_streams: is a text: it must be a whole number from 1 to 65536",

@@ -1,0 +1,32 @@
+# Everything a contributor runs. `make` alone lists it.
+
+CARGO ?= cargo
+# One profile for everything, so that two cores build nothing twice.
+TEST = $(CARGO) test --workspace --locked
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-tools lint soak bench
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: ## Serve with jeton.toml on the embedded store
+	$(CARGO) run --release --locked
+
+test: test-tools ## Run every test; installs redis-server and kubectl where they are missing
+	$(TEST)
+
+test-tools: # What tests start besides cargo: real servers, never fakes
+	@./.ci/require redis-server redis-server
+	@./.ci/require kubectl kubernetes-client
+
+lint: ## Check format, lints and docs; no warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked
+
+soak: test-tools ## Run the long tests, too
+	$(TEST) -- --include-ignored
+
+bench: ## Measure a server that runs on the default address (start one: cargo run --profile measured --features bench)
+	$(CARGO) run --profile measured --features bench --locked -- bench

@@ -1,0 +1,209 @@
+//! The registry of reasons: what each fixes, and the page that is rendered from it.
+//!
+//! Lives here: words, codes, statuses, retry hints, what they mean and what to do. Must not live here: which error has
+//! which reason (`fault`).
+
+use http::StatusCode;
+use std::fmt::Write as _;
+use std::time::Duration;
+use tonic::Code;
+
+/// One row of the table: everything that a reason fixes.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The gRPC code.
+    pub code: Code,
+    /// The HTTP status of the OAuth and JSON answers.
+    pub http: StatusCode,
+    /// The OAuth error word (RFC 6749 section 5.2, RFC 8707 section 2, RFC 9470 section 3).
+    pub oauth: &'static str,
+    /// After how long a retry may succeed; none: the same request fails again.
+    pub retry: Option<Duration>,
+    /// What happened, for the documentation.
+    pub meaning: &'static str,
+    /// What to do, for the documentation.
+    pub remedy: &'static str,
+}
+
+macro_rules! reasons {
+    ($($name:ident = $word:literal, $code:ident, $http:literal, $oauth:literal, $retry_ms:literal, $meaning:literal, $remedy:literal;)*) => {
+        /// The registry of reasons: the word of every `ErrorInfo`. A word, once released, never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The reason as it goes over the wire.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+
+            /// Everything that this reason fixes.
+            #[must_use]
+            pub const fn row(self) -> Row {
+                match self {
+                    $(Self::$name => Row {
+                        code: Code::$code,
+                        http: status($http),
+                        oauth: $oauth,
+                        retry: if $retry_ms == 0 { None } else { Some(Duration::from_millis($retry_ms)) },
+                        meaning: $meaning,
+                        remedy: $remedy,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+// Reason = word, gRPC code, HTTP status, OAuth word, retry after so many milliseconds (0: not), meaning, what to do.
+reasons! {
+    InvalidField = "INVALID_FIELD", InvalidArgument, 400, "invalid_request", 0,
+        "A field is missing, malformed or out of bounds.",
+        "Correct the fields named in `BadRequest`.";
+    InvalidScope = "INVALID_SCOPE", InvalidArgument, 400, "invalid_scope", 0,
+        "A scope is malformed, unknown, not allowed for the client, or wider than the grant.",
+        "Ask for scopes that the client is configured for, and at Refresh for no more than was granted.";
+    InvalidTarget = "INVALID_TARGET", InvalidArgument, 400, "invalid_target", 0,
+        "A resource is malformed, unknown, not allowed, or does not go with the others.",
+        "Ask for resources that the client is configured for; those of different token formats one by one.";
+    MessageMalformed = "MESSAGE_MALFORMED", InvalidArgument, 400, "invalid_request", 0,
+        "The bytes are no message of the method.",
+        "Generate the client from this version's `proto/`.";
+    MessageTooLarge = "MESSAGE_TOO_LARGE", InvalidArgument, 413, "invalid_request", 0,
+        "The message is larger than `limit_bytes` of the metadata.",
+        "Send less; split a batch.";
+    NotGrpc = "NOT_GRPC", InvalidArgument, 415, "invalid_request", 0,
+        "The request on the gRPC port is not a `POST` with `application/grpc`.",
+        "Use a gRPC client; JSON over HTTP is on the HTTP port.";
+    EncodingUnsupported = "ENCODING_UNSUPPORTED", Unimplemented, 415, "invalid_request", 0,
+        "The message is compressed.",
+        "Send it uncompressed.";
+    MethodUnknown = "METHOD_UNKNOWN", Unimplemented, 404, "invalid_request", 0,
+        "This version has no such method.",
+        "Compare the client's `proto/` with the server's; reflection lists the services.";
+    NotFound = "NOT_FOUND", NotFound, 404, "invalid_request", 0,
+        "Health or reflection does not know the name asked for, or the HTTP port the path.",
+        "Check the name.";
+    InvalidClient = "INVALID_CLIENT", Unauthenticated, 401, "invalid_client", 0,
+        "The client is unknown, or did not prove who it is. The text never says which.",
+        "Check the client id and its credential against the configuration.";
+    UnauthorizedClient = "UNAUTHORIZED_CLIENT", PermissionDenied, 400, "unauthorized_client", 0,
+        "The client may not do this.",
+        "Allow it in the client's configuration, or use another flow.";
+    RefreshTokenRefused = "REFRESH_TOKEN_REFUSED", FailedPrecondition, 400, "invalid_grant", 0,
+        "The refresh token is malformed, unknown, expired, revoked, spent, or another client's. The text never says which.",
+        "Sign the user in again. `jeton explain` tells the operator the exact cause.";
+    ReauthenticationRequired = "REAUTHENTICATION_REQUIRED", FailedPrecondition, 400, "insufficient_user_authentication", 0,
+        "The sign-in does not meet what the resource demands now (RFC 9470). The refresh token is not consumed.",
+        "Sign the user in again with `acr_values`, `amr_values` and `max_age` of the metadata.";
+    SessionRevoked = "SESSION_REVOKED", FailedPrecondition, 400, "access_denied", 0,
+        "Issue names a session that was revoked.",
+        "Sign the user in anew, under another session id.";
+    GrantUnknown = "GRANT_UNKNOWN", NotFound, 404, "invalid_request", 0,
+        "No grant of that id is known (any more).",
+        "Check the id.";
+    KeyUnknown = "KEY_UNKNOWN", NotFound, 404, "invalid_request", 0,
+        "No signing key of that id or algorithm is known.",
+        "`jeton keys list` shows those there are.";
+    RevisionLost = "REVISION_LOST", FailedPrecondition, 412, "invalid_request", 0,
+        "The revision asked for belongs to a history that the store has lost.",
+        "Ask without it; revoke again what that revision acknowledged.";
+    CallerRefused = "CALLER_REFUSED", PermissionDenied, 403, "access_denied", 0,
+        "The caller may not call this method.",
+        "Grant the caller the permission, or let it authenticate.";
+    StoreUnavailable = "STORE_UNAVAILABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
+        "The store did not answer, or not in time. A token is never called inactive for this.",
+        "Retry. Operator: look at the store; readiness says what is wrong.";
+    Contended = "CONTENDED", Unavailable, 503, "temporarily_unavailable", 100,
+        "Too many requests changed one grant at once.",
+        "Retry; let one process refresh at a time.";
+    RootKeyMissing = "ROOT_KEY_MISSING", Unavailable, 503, "temporarily_unavailable", 5_000,
+        "A root key that is in use is not in this replica's ring. The log names it.",
+        "Operator: append the key to the ring of every replica, before it is made the first.";
+    RecordUnreadable = "RECORD_UNREADABLE", Unavailable, 503, "temporarily_unavailable", 5_000,
+        "A record is there and cannot be read: another root key, tampered with, or from a newer version.",
+        "Operator: the log says which; compare versions and rings of the replicas.";
+    DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "temporarily_unavailable", 0,
+        "The deadline of the request passed: the caller's `grpc-timeout` or the server's own. What was asked for may have happened.",
+        "Retry: Refresh, Revoke and Introspect are safe to repeat. Give more time if it stays so.";
+    Overloaded = "OVERLOADED", ResourceExhausted, 503, "temporarily_unavailable", 250,
+        "Too many requests at once. This one was not begun.",
+        "Retry with growing pauses; add replicas.";
+    ShuttingDown = "SHUTTING_DOWN", Unavailable, 503, "temporarily_unavailable", 100,
+        "This replica is going down.",
+        "Retry at another replica.";
+    Internal = "INTERNAL", Internal, 500, "server_error", 0,
+        "A defect of jeton. The log has the details.",
+        "Report it.";
+}
+
+const fn status(code: u16) -> StatusCode {
+    match StatusCode::from_u16(code) {
+        Ok(status) => status,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The code as the gRPC documentation spells it.
+#[must_use]
+pub const fn code_word(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The registry as `docs/errors.md` has it.
+#[must_use]
+pub fn documentation() -> String {
+    let mut text = String::from(
+        "# Errors\n\n\
+         Every refusal over gRPC carries exactly one `google.rpc.ErrorInfo` with domain `jeton` and one of these reasons,\n\
+         a `google.rpc.BadRequest` where fields are at fault, and a `google.rpc.RetryInfo` where a retry may succeed.\n\
+         Over HTTP the same refusal is JSON: `error` (the OAuth word), `error_description` and `reason`.\n\n\
+         This page is rendered from `src/transport/fault/reason.rs` and compared with it by a test.\n\n\
+         | reason | gRPC | HTTP | OAuth `error` | retry after |\n|---|---|---|---|---|\n",
+    );
+    for reason in Reason::ALL {
+        let row = reason.row();
+        let retry = row.retry.map_or_else(|| "-".to_owned(), |after| format!("{} ms", after.as_millis()));
+        // Writing to a String cannot fail.
+        _ = writeln!(
+            text,
+            "| [`{word}`](#{anchor}) | `{code}` | {http} | `{oauth}` | {retry} |",
+            word = reason.word(),
+            anchor = reason.word().to_ascii_lowercase(),
+            code = code_word(row.code),
+            http = row.http.as_u16(),
+            oauth = row.oauth,
+        );
+    }
+    for reason in Reason::ALL {
+        let row = reason.row();
+        _ = write!(text, "\n## `{}`\n\n{}\n\nWhat to do: {}\n", reason.word(), row.meaning, row.remedy);
+    }
+    text
+}

@@ -1,0 +1,188 @@
+//! The rooms of the house (`ARCHITECTURE.md`) and what each may name. Reads the source, so that a wrong word fails with its reason.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Room, and the rooms it may name besides itself. Each names only rooms below it, so that a question has one place where
+/// it is answered and nothing goes round in a circle.
+const ROOMS: [(&str, &str); 17] = [
+    ("main", "app cli config transport telemetry clock"),
+    // `serve` prints the tour, which is a matter of the command line.
+    ("app", "cli config transport service tokens floors signing records store roots telemetry clock random"),
+    ("cli", "api clock random"),
+    ("config", "random"),
+    ("transport", "api service telemetry clock random"),
+    // Generated code, which encodes by the transport's codec.
+    ("api", "transport"),
+    ("service", "tokens floors signing records store roots telemetry clock random"),
+    ("tokens", "signing records roots telemetry clock random"),
+    ("floors", "records store roots telemetry clock random"),
+    ("signing", "records roots telemetry clock random"),
+    ("records", "store roots telemetry clock random"),
+    // Sealing binds the stamp, whose length the store fixes.
+    ("roots", "store telemetry clock random"),
+    ("store", "telemetry clock random"),
+    ("telemetry", ""),
+    ("clock", ""),
+    ("random", ""),
+    ("lib", ""),
+];
+
+/// A word of foreign code, the paths (beginnings) in which it may stand, and why nowhere else.
+const WORDS: [(&str, &[&str], &str); 15] = [
+    ("redis::", &["src/store/redis"], "another store must be able to take its place"),
+    ("redb::", &["src/store/embedded"], "another store must be able to take its place"),
+    ("tonic::", &["src/transport", "src/cli", "src/telemetry"], "services speak the domain's words, not a transport's"),
+    ("tonic_types::", &["src/transport", "src/cli"], "services speak the domain's words, not a transport's"),
+    ("axum::", &["src/transport"], "services speak the domain's words, not a transport's"),
+    ("http::", &["src/transport", "src/telemetry"], "services speak the domain's words, not a transport's"),
+    ("prost::", &["src/transport", "src/records"], "messages are for the wire and for records"),
+    ("prost_types::", &["src/transport", "src/cli"], "messages are for the wire"),
+    ("clap::", &["src/cli"], "arguments are read in one place"),
+    ("toml_edit::", &["src/config"], "the file is read in one place, mistakes are told with their line"),
+    (
+        "opentelemetry",
+        &["src/telemetry", "src/transport", "src/app"],
+        "rooms make spans with `tracing`; where they go is decided in one place",
+    ),
+    ("env::var", &["src/config"], "a setting that is read elsewhere is neither checked nor documented"),
+    ("rand::fill", &["src/random"], "what draws randomness is looked at in one place"),
+    ("SystemTime::now", &["src/clock"], "tests move the clock, and the store's time is followed there"),
+    ("Status::", &["src/transport/grpc/status.rs", "src/cli"], "one table decides what a refusal is on the wire"),
+];
+
+/// The lines of code with their numbers: no comments, no generated-code macros, nothing after `mod tests`.
+fn code(source: &str) -> impl Iterator<Item = (usize, String)> {
+    let lines = source.lines().enumerate().take_while(|(_, line)| !line.starts_with("mod tests {"));
+    lines.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default().replace("tonic::include_proto!", "")))
+}
+
+/// Whether `word` stands in `line` as a path's beginning: `redis::` is not in `store::redis::` or `my_redis::`.
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line.get(..at).unwrap_or_default();
+        !before.ends_with(|character: char| character.is_alphanumeric() || character == '_')
+            && (!before.ends_with("::") || before.ends_with("std::") || before.ends_with("tonic::") || before.ends_with(" ::"))
+    })
+}
+
+/// Whether `word` is a module of our own in this file: `use crate::store::redis::{self, Redis};`.
+fn is_ours(source: &str, word: &str) -> bool {
+    let module = word.trim_end_matches("::");
+    let ours = |line: &str| {
+        let mut parts = line.split(|character: char| !character.is_alphanumeric() && character != '_');
+        parts.any(|part| part == module)
+            && (line.contains(&format!("{module}::{{self")) || !line.contains(&format!("{module}::")))
+    };
+    source.lines().any(|line| line.starts_with("use crate::") && ours(line))
+}
+
+/// The rooms that a line names: after `crate::` or `jeton::`, several in braces.
+fn rooms_in(line: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for root in ["crate::", "jeton::"] {
+        for (at, _) in line.match_indices(root) {
+            let rest = line.get(at + root.len()..).unwrap_or_default();
+            let list = rest.strip_prefix('{').map_or(rest, |list| list.rsplit_once('}').map_or(list, |(list, _)| list));
+            let parts = if rest.starts_with('{') { list.split(',').collect() } else { vec![rest] };
+            let word = |part: &str| {
+                part.trim().chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect::<String>()
+            };
+            rooms.extend(parts.into_iter().map(word).filter(|room| ROOMS.iter().any(|(known, _)| known == room)));
+        }
+    }
+    rooms
+}
+
+/// What in the file at `path` breaks a rule, in words.
+fn faults(path: &str, source: &str) -> Vec<String> {
+    let room = path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default();
+    let Some((_, may)) = ROOMS.iter().find(|(known, _)| *known == room) else {
+        return vec![format!("{path}: `{room}` is no room: give it a line in tests/architecture.rs and ARCHITECTURE.md")];
+    };
+    // As often as the file is deep, `super::` is the root.
+    let supers = "super::".repeat(path.split('/').count() - 1);
+    let mut faults = Vec::new();
+    for (number, line) in code(source) {
+        let line = line.replace(&supers, "crate::");
+        for named in rooms_in(&line).into_iter().filter(|named| named != room && !may.split(' ').any(|allowed| allowed == named))
+        {
+            faults.push(format!("{path}:{number}: `{room}` may not name `{named}`: a room names only rooms below it ({may})"));
+        }
+        for (word, places, reason) in WORDS.iter().filter(|(word, ..)| names(&line, word) && !is_ours(source, word)) {
+            if !places.iter().any(|place| path.starts_with(place)) {
+                faults.push(format!("{path}:{number}: `{word}` may stand only in {}: {reason}", places.join(", ")));
+            }
+        }
+    }
+    faults
+}
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_room_names_only_what_it_may() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    sources(&root.join("src"), &mut found).unwrap();
+    assert!(found.len() > 30, "the source was not found");
+    let all = found.iter().flat_map(|path| {
+        let relative = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+        faults(&relative, &fs::read_to_string(path).unwrap())
+    });
+    let all: Vec<String> = all.collect();
+    assert!(all.is_empty(), "\n{}", all.join("\n"));
+}
+
+#[test]
+fn the_rooms_are_in_no_circle() {
+    let order: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).collect();
+    let place = |room: &str| order.iter().position(|known| *known == room).unwrap();
+    for (room, may) in ROOMS {
+        for below in may.split_whitespace() {
+            let looks_down = place(below) > place(room) || (room, below) == ("api", "transport");
+            assert!(looks_down, "`{room}` may name `{below}`, which is above it");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_word_is_found_and_a_right_one_is_not() {
+    for (path, line) in [
+        ("src/store/redis.rs", "use crate::records::Records;"),
+        ("src/service/issue.rs", "use crate::{clock::Clock, transport::fault};"),
+        ("src/store/redis.rs", "use super::super::{clock::Clock, records::Records};"),
+        ("src/service/issue.rs", "fn status() -> tonic::Status {"),
+        ("src/records.rs", "let client = redis::Client::open(url);"),
+        ("src/records.rs", "use redb::Database;"),
+        ("src/app.rs", "use crate::store::redis::Redis;\nredis::Client::open(url);"),
+        ("src/app.rs", "let home = std::env::var(\"HOME\");"),
+        ("src/transport/grpc/token.rs", "return Err(Status::internal(\"no\"));"),
+        ("src/helpers.rs", ""),
+    ] {
+        assert_eq!(faults(path, &format!("\n{line}\n")).len(), 1, "{path}: {line}");
+    }
+    for (path, line) in [
+        ("src/records.rs", "// a word about redis::Client and crate::transport"),
+        ("src/app.rs", "use crate::store::redis::Redis;"),
+        ("src/app.rs", "use crate::store::redis::{self, Redis};\nlet settings = redis::Settings::default();"),
+        ("src/app.rs", "use crate::transport::{grpc, http};\nhttp::serve();"),
+        ("src/service/issue.rs", "use super::transport::Word;"),
+        ("src/store/redis/link.rs", "use redis::Client;"),
+        ("src/records.rs", "tonic::include_proto!(\"jeton.records.v1\");"),
+        ("src/service/issue.rs", "use crate::{clock::Clock, tokens::Typ};"),
+        ("src/app.rs", "mod tests {\nuse redis::Client;"),
+    ] {
+        assert_eq!(faults(path, &format!("{line}\n")), Vec::<String>::new(), "{path}: {line}");
+    }
+}

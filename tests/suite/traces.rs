@@ -1,0 +1,142 @@
+//! W3C context in, spans out over OTLP: seen by a collector that this test is.
+
+use crate::server::{open, start};
+use http::HeaderMap;
+use jeton::api::IntrospectRequest;
+use jeton::api::token_service_client::TokenServiceClient;
+use jeton::telemetry::{self, Format, Sampler, Settings, trace};
+use jeton::transport::grpc;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use std::sync::{Arc, Mutex};
+use tokio::task::JoinSet;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<Span>>>);
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+/// Calls once with this `traceparent`, does some work under a request's span, and answers what arrived at the collector.
+async fn exported(traceparent: &str, ratio: f64) -> Vec<Span> {
+    let collector = Collector::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let mut tasks = JoinSet::new();
+    let receiver = TraceServiceServer::new(collector.clone());
+    tasks.spawn(async { Server::builder().serve_with_incoming(receiver, TcpIncoming::from(listener)).await.unwrap() });
+
+    let settings = Settings { endpoint: Some(endpoint), ratio, ..Settings::default() };
+    let (subscriber, telemetry) = telemetry::build(&settings, std::io::sink).unwrap();
+    let installed = tracing::subscriber::set_default(subscriber);
+    let sampler = telemetry.sampler();
+    let server = start(grpc::Settings { sampler, ..open() }).await;
+
+    let mut request = Request::new(IntrospectRequest { token: "t".into(), ..Default::default() });
+    request.metadata_mut().insert("traceparent", traceparent.parse().unwrap());
+    // Whether the token is active does not matter here.
+    drop(TokenServiceClient::new(server.channel().await).introspect(request).await);
+
+    let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), traceparent.parse().unwrap())]);
+    let work = async {
+        telemetry::child("decide")
+            .in_scope(|| assert!(telemetry::child("never.none").is_none() == (ratio == 0.0 && traceparent.ends_with("00"))));
+        async { tokio::task::yield_now().await }.instrument(telemetry::child("store.swap")).await;
+    };
+    work.instrument(trace::request(sampler, "jeton.v1.TokenService/Refresh", &headers)).await;
+
+    telemetry.shutdown().await;
+    drop(installed);
+    let spans = collector.0.lock().unwrap();
+    spans.clone()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_sampled_call_continues_its_callers_trace() {
+    let spans = exported(&format!("00-{TRACE}-{PARENT}-01"), 0.0).await;
+    let named =
+        |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span `{name}` in {spans:?}"));
+    assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE));
+    for request in ["Introspect", "Refresh"] {
+        assert_eq!(hex(&named(&format!("jeton.v1.TokenService/{request}")).parent_span_id), PARENT);
+        assert_eq!(named(&format!("jeton.v1.TokenService/{request}")).kind, 2, "a server's span");
+    }
+    for child in ["decide", "store.swap"] {
+        assert_eq!(named(child).parent_span_id, named("jeton.v1.TokenService/Refresh").span_id);
+    }
+    assert_eq!(named("never.none").parent_span_id, named("decide").span_id);
+    let attributes: Vec<_> =
+        named("jeton.v1.TokenService/Introspect").attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    assert!(attributes.contains(&"rpc.method") && attributes.contains(&"rpc.grpc.status_code"), "{attributes:?}");
+}
+
+#[tokio::test]
+async fn an_unsampled_call_exports_nothing() {
+    let spans = exported(&format!("00-{TRACE}-{PARENT}-00"), 0.0).await;
+    assert_eq!(spans, []);
+}
+
+#[tokio::test]
+async fn without_an_endpoint_there_is_no_span_whatever_the_caller_says() {
+    let (subscriber, telemetry) = telemetry::build(&Settings { ratio: 1.0, ..Settings::default() }, std::io::sink).unwrap();
+    let _installed = tracing::subscriber::set_default(subscriber);
+    assert_eq!(telemetry.sampler(), Sampler::OFF);
+    let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), format!("00-{TRACE}-{PARENT}-01").parse().unwrap())]);
+    assert!(trace::request(telemetry.sampler(), "s/m", &headers).is_none());
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_log_line_of_a_sampled_call_has_its_trace() {
+    for format in [Format::Text, Format::Json] {
+        let lines = Lines::default();
+        let kept = lines.clone();
+        // Nobody listens there; the spans are lost, the lines are not. The level leaves spans out, which must not cost the trace.
+        let endpoint = Some("http://127.0.0.1:9".to_owned());
+        let settings = Settings { endpoint, format, level: "warn".into(), ..Settings::default() };
+        let (subscriber, telemetry) = telemetry::build(&settings, move || kept.clone()).unwrap();
+        let installed = tracing::subscriber::set_default(subscriber);
+        let headers =
+            HeaderMap::from_iter([("traceparent".parse().unwrap(), format!("00-{TRACE}-{PARENT}-01").parse().unwrap())]);
+        trace::request(telemetry.sampler(), "s/m", &headers).in_scope(|| {
+            telemetry::child("decide").in_scope(|| tracing::warn!("seen"));
+        });
+        tracing::warn!("outside");
+        drop(installed);
+        telemetry.shutdown().await;
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line = |word: &str| text.lines().find(|line| line.contains(word)).unwrap_or_else(|| panic!("no {word} in {text}"));
+        assert!(line("seen").contains(TRACE), "{text}");
+        assert!(!line("outside").contains("trace_id"), "{text}");
+    }
+}

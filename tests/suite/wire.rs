@@ -1,0 +1,524 @@
+//! The wire: limits, bad input, and that every refusal has the right code and exactly one `ErrorInfo`.
+
+use crate::server::{Ended, Server, framed, open, refusal, service, start};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use jeton::api;
+use jeton::transport::caller::Admission;
+use jeton::transport::grpc::{MAX_REQUEST_BYTES, Settings};
+use prost::Message as _;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+const ISSUE: &str = "/jeton.v1.TokenService/Issue";
+const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
+
+/// Every method that takes and gives one message.
+const UNARY: [&str; 12] = [
+    ISSUE,
+    "/jeton.v1.TokenService/Refresh",
+    "/jeton.v1.TokenService/Revoke",
+    INTROSPECT,
+    "/jeton.v1.TokenService/BatchIntrospect",
+    "/jeton.v1.TokenService/Explain",
+    "/jeton.v1.GrantService/GetGrant",
+    "/jeton.v1.GrantService/ListGrants",
+    "/jeton.v1.KeyService/GetJwks",
+    "/jeton.v1.KeyService/ListKeys",
+    "/jeton.v1.KeyService/RotateKey",
+    "/grpc.health.v1.Health/Check",
+];
+
+fn introspect() -> Vec<u8> {
+    api::IntrospectRequest { token: "not-a-token".into(), ..Default::default() }.encode_to_vec()
+}
+
+async fn refused(server: &mut Server, path: &str, message: &[u8]) -> (Code, String, Vec<String>) {
+    let ended = server.raw().await.call(path, message).await;
+    let refusal = refusal(&ended.status);
+    (refusal.code, refusal.reason, refusal.fields)
+}
+
+fn invalid(reason: &str, fields: &[&str]) -> (Code, String, Vec<String>) {
+    (Code::InvalidArgument, reason.into(), fields.iter().map(ToString::to_string).collect())
+}
+
+fn valid_issue() -> api::IssueRequest {
+    api::IssueRequest {
+        client_id: "mobile-app".into(),
+        sub: "alice".into(),
+        scope: "openid orders:read".into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn fields_of_issue_are_bounded_and_named() {
+    type Spoil = fn(&mut api::IssueRequest);
+    fn claims(value: prost_types::value::Kind) -> Option<prost_types::Struct> {
+        Some(prost_types::Struct { fields: [("c".to_owned(), prost_types::Value { kind: Some(value) })].into() })
+    }
+    fn auth(request: &mut api::IssueRequest) -> &mut api::AuthenticationContext {
+        request.authentication.get_or_insert_default()
+    }
+    let rows: Vec<(Spoil, &str, &str)> = vec![
+        (|r| r.client_id = String::new(), "INVALID_FIELD", "client_id"),
+        (|r| r.client_id = "x".repeat(129), "INVALID_FIELD", "client_id"),
+        (|r| r.client_id = "a\0b".into(), "INVALID_FIELD", "client_id"),
+        (|r| r.sub = "x".repeat(256), "INVALID_FIELD", "sub"),
+        (|r| r.sub = "al\u{1b}[31mice".into(), "INVALID_FIELD", "sub"),
+        (|r| r.sub = "älice".into(), "INVALID_FIELD", "sub"),
+        (|r| r.scope = (0..10_000).map(|n| format!("s{n} ")).collect(), "INVALID_SCOPE", "scope"),
+        (|r| r.scope = "a\"b".into(), "INVALID_SCOPE", "scope"),
+        (|r| r.resource = vec!["https://a".into(), "orders".into()], "INVALID_TARGET", "resource[1]"),
+        (|r| r.resource = vec!["https://a".into(); 65], "INVALID_TARGET", "resource"),
+        (|r| r.resource = vec![String::new()], "INVALID_TARGET", "resource[0]"),
+        (|r| r.sid = "x".repeat(129), "INVALID_FIELD", "sid"),
+        (|r| r.sid = "a\nb".into(), "INVALID_FIELD", "sid"),
+        (|r| auth(r).auth_time = -1, "INVALID_FIELD", "authentication.auth_time"),
+        (|r| auth(r).auth_time = i64::MAX, "INVALID_FIELD", "authentication.auth_time"),
+        (|r| auth(r).acr = "x".repeat(256), "INVALID_FIELD", "authentication.acr"),
+        (|r| auth(r).amr = vec!["pwd".into(); 17], "INVALID_FIELD", "authentication.amr"),
+        (|r| auth(r).amr = vec!["pwd".into(), String::new()], "INVALID_FIELD", "authentication.amr[1]"),
+        (|r| auth(r).amr = vec!["x".repeat(65)], "INVALID_FIELD", "authentication.amr[0]"),
+        (|r| auth(r).method = 99, "INVALID_FIELD", "authentication.method"),
+        (|r| auth(r).method = api::GrantType::ClientCredentials.into(), "INVALID_FIELD", "sub"),
+        (
+            |r| {
+                auth(r).method = api::GrantType::Password.into();
+                r.sub = String::new();
+            },
+            "INVALID_FIELD",
+            "sub",
+        ),
+        (|r| r.nonce = "x".repeat(513), "INVALID_FIELD", "nonce"),
+        (|r| r.nonce = "a\0".into(), "INVALID_FIELD", "nonce"),
+        (
+            |r| r.access_token_claims = claims(prost_types::value::Kind::NumberValue(f64::NAN)),
+            "INVALID_FIELD",
+            "access_token_claims.c",
+        ),
+        (
+            |r| r.id_token_claims = claims(prost_types::value::Kind::StringValue("x".repeat(9_000))),
+            "INVALID_FIELD",
+            "id_token_claims",
+        ),
+        (|r| r.cnf = Some(api::Confirmation { jkt: "abc".into(), ..Default::default() }), "INVALID_FIELD", "cnf.jkt"),
+        (|r| r.cnf = Some(api::Confirmation { jkt: "A".repeat(43), x5t_s256: "A".repeat(43) }), "INVALID_FIELD", "cnf"),
+        (|r| r.cnf = Some(api::Confirmation { x5t_s256: "=".repeat(43), ..Default::default() }), "INVALID_FIELD", "cnf.x5t_s256"),
+        (|r| r.authorization_details = vec![prost_types::Struct::default()], "INVALID_FIELD", "authorization_details[0].type"),
+        (|r| r.authorization_details = vec![prost_types::Struct::default(); 17], "INVALID_FIELD", "authorization_details"),
+        (
+            |r| {
+                r.client_authentication = Some(api::ClientAuthentication { client_secret: "x".repeat(513), ..Default::default() })
+            },
+            "INVALID_FIELD",
+            "client_authentication.client_secret",
+        ),
+        (
+            |r| {
+                r.client_authentication = Some(api::ClientAuthentication { dpop_proof: "x".repeat(16_385), ..Default::default() })
+            },
+            "INVALID_FIELD",
+            "client_authentication.dpop_proof",
+        ),
+        (
+            |r| {
+                r.client_authentication =
+                    Some(api::ClientAuthentication { certificate_thumbprint: "x".into(), ..Default::default() });
+            },
+            "INVALID_FIELD",
+            "client_authentication.certificate_thumbprint",
+        ),
+    ];
+    let mut server = start(open()).await;
+    for (at, (spoil, reason, field)) in rows.into_iter().enumerate() {
+        let mut request = valid_issue();
+        spoil(&mut request);
+        assert_eq!(refused(&mut server, ISSUE, &request.encode_to_vec()).await, invalid(reason, &[field]), "row {at}");
+    }
+}
+
+#[tokio::test]
+async fn all_violations_are_named_at_once() {
+    let mut server = start(open()).await;
+    let request = api::IssueRequest { sub: "\0".into(), sid: "\n".into(), nonce: "x".repeat(1_000), ..Default::default() };
+    let expected = invalid("INVALID_FIELD", &["client_id", "sub", "sid", "nonce"]);
+    assert_eq!(refused(&mut server, ISSUE, &request.encode_to_vec()).await, expected);
+}
+
+#[tokio::test]
+async fn fields_of_the_other_methods_are_bounded_and_named() {
+    use api::revoke_request::Target;
+    let revoke = |target: Option<Target>| api::RevokeRequest { target, ..Default::default() };
+    let refresh = |token: &str| api::RefreshRequest { refresh_token: token.into(), client_id: "c".into(), ..Default::default() };
+    let page = |size| api::ListGrantsRequest { sub: "alice".into(), page_size: size, ..Default::default() };
+    let fresh = api::freshness::Requirement::AtLeastAsFresh("yesterday".into());
+    let fresh = Some(api::Freshness { requirement: Some(fresh) });
+    let session = api::SessionTarget { sid: "s".into(), sub: "\0".into() };
+    let consent = api::ConsentTarget { sub: "alice".into(), client_id: String::new() };
+    let rows: Vec<(&str, Vec<u8>, &[&str])> = vec![
+        ("TokenService/Refresh", refresh("").encode_to_vec(), &["refresh_token"]),
+        ("TokenService/Refresh", refresh(&"x".repeat(513)).encode_to_vec(), &["refresh_token"]),
+        (
+            "TokenService/Refresh",
+            api::RefreshRequest { client_id: "c".into(), request_id: "\0".into(), ..refresh("t") }.encode_to_vec(),
+            &["request_id"],
+        ),
+        (
+            "TokenService/Refresh",
+            api::RefreshRequest { client_id: String::new(), request_id: "x".repeat(129), ..refresh("t") }.encode_to_vec(),
+            &["client_id", "request_id"],
+        ),
+        ("TokenService/Revoke", revoke(None).encode_to_vec(), &["target"]),
+        ("TokenService/Revoke", revoke(Some(Target::Token(String::new()))).encode_to_vec(), &["token"]),
+        ("TokenService/Revoke", revoke(Some(Target::GrantId("?".into()))).encode_to_vec(), &["grant_id"]),
+        ("TokenService/Revoke", revoke(Some(Target::Session(session))).encode_to_vec(), &["session.sub"]),
+        ("TokenService/Revoke", revoke(Some(Target::Sub(String::new()))).encode_to_vec(), &["sub"]),
+        ("TokenService/Revoke", revoke(Some(Target::ClientId("\n".into()))).encode_to_vec(), &["client_id"]),
+        ("TokenService/Revoke", revoke(Some(Target::Consent(consent))).encode_to_vec(), &["consent.client_id"]),
+        ("TokenService/Revoke", revoke(Some(Target::Kid(String::new()))).encode_to_vec(), &["kid"]),
+        ("TokenService/Revoke", revoke(Some(Target::Kid("\0".into()))).encode_to_vec(), &["kid"]),
+        (
+            "TokenService/Revoke",
+            api::RevokeRequest { reason: 99, ..revoke(Some(Target::Sub("alice".into()))) }.encode_to_vec(),
+            &["reason"],
+        ),
+        (
+            "TokenService/Revoke",
+            api::RevokeRequest { token_client_id: "c".into(), ..revoke(Some(Target::Sub("alice".into()))) }.encode_to_vec(),
+            &["token_client_id"],
+        ),
+        ("TokenService/Introspect", vec![], &["token"]),
+        (
+            "TokenService/Introspect",
+            api::IntrospectRequest { token: "x".repeat(16_385), ..Default::default() }.encode_to_vec(),
+            &["token"],
+        ),
+        (
+            "TokenService/Introspect",
+            api::IntrospectRequest { token: "t".into(), freshness: fresh, ..Default::default() }.encode_to_vec(),
+            &["freshness.at_least_as_fresh"],
+        ),
+        (
+            "TokenService/BatchIntrospect",
+            api::BatchIntrospectRequest { tokens: vec!["t".into(); 1_001], ..Default::default() }.encode_to_vec(),
+            &["tokens"],
+        ),
+        ("TokenService/Explain", vec![], &["token"]),
+        ("GrantService/GetGrant", vec![], &["grant_id"]),
+        ("GrantService/ListGrants", vec![], &["sub"]),
+        ("GrantService/ListGrants", page(-1).encode_to_vec(), &["page_size"]),
+        ("GrantService/ListGrants", page(1_001).encode_to_vec(), &["page_size"]),
+        (
+            "GrantService/ListGrants",
+            api::ListGrantsRequest { page_token: "x".repeat(1_025), ..page(0) }.encode_to_vec(),
+            &["page_token"],
+        ),
+        ("KeyService/RotateKey", vec![], &["alg"]),
+        ("KeyService/RotateKey", api::RotateKeyRequest { alg: "none".into() }.encode_to_vec(), &["alg"]),
+    ];
+    let mut server = start(open()).await;
+    for (at, (method, message, fields)) in rows.into_iter().enumerate() {
+        let path = format!("/jeton.v1.{method}");
+        assert_eq!(refused(&mut server, &path, &message).await, invalid("INVALID_FIELD", fields), "row {at} of {method}");
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_names_its_field() {
+    let mut server = start(open()).await;
+    // client_id (1), and authentication (6) with acr (2) in it.
+    let rows: [(&[u8], &str); 2] =
+        [(&[0x0A, 0x02, 0xC3, 0x28], "client_id"), (&[0x32, 0x03, 0x12, 0x01, 0xFF], "authentication.acr")];
+    for (message, field) in rows {
+        assert_eq!(refused(&mut server, ISSUE, message).await, invalid("INVALID_FIELD", &[field]));
+    }
+    // A length beyond the end, a wire type that there is not, and claims nested a hundred deep.
+    let mut deep = vec![];
+    for _ in 0..120 {
+        deep = nested(&deep);
+    }
+    let claims = [&[0x42][..], &varint(deep.len()), &deep].concat();
+    assert_eq!(refused(&mut server, ISSUE, &[0x0A, 0x7F]).await, invalid("INVALID_FIELD", &["client_id"]));
+    assert_eq!(refused(&mut server, ISSUE, &[0x0F]).await, invalid("MESSAGE_MALFORMED", &[]));
+    let (code, reason, fields) = refused(&mut server, ISSUE, &claims).await;
+    assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+    assert!(fields[0].starts_with("access_token_claims"), "{fields:?}");
+}
+
+/// A Struct with one member, that is the Struct given.
+fn nested(inner: &[u8]) -> Vec<u8> {
+    let value = [&[0x2A][..], &varint(inner.len()), inner].concat();
+    let entry = [&[0x0A, 0x01, b'a', 0x12][..], &varint(value.len()), &value].concat();
+    [&[0x0A][..], &varint(entry.len()), &entry].concat()
+}
+
+fn varint(length: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    prost::encoding::encode_varint(length.try_into().unwrap(), &mut out);
+    out
+}
+
+#[tokio::test]
+async fn what_is_no_grpc_call_of_ours_is_refused_in_our_words() {
+    let mut server = start(open()).await;
+    let mut raw = server.raw().await;
+    let says = |ended: &Ended| {
+        let refusal = refusal(&ended.status);
+        (ended.http, refusal.code, refusal.reason)
+    };
+    let expect = |code, reason: &str| (StatusCode::OK, code, reason.to_owned());
+
+    for path in ["/jeton.v1.TokenService/Steal", "/jeton.v1.KeyService/Steal", "/jeton.v2.TokenService/Issue", "/", "/x"] {
+        let ended = raw.call(path, b"").await;
+        assert_eq!(says(&ended), expect(Code::Unimplemented, "METHOD_UNKNOWN"), "{path}");
+    }
+
+    let ended = raw.call(ISSUE, &vec![0; MAX_REQUEST_BYTES + 1]).await;
+    assert_eq!(says(&ended), expect(Code::InvalidArgument, "MESSAGE_TOO_LARGE"));
+    assert!(ended.status.message().contains("262144"), "{}", ended.status.message());
+
+    let mut request = raw.request(INTROSPECT, framed(&introspect()));
+    request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    let ended = raw.send(request).await;
+    assert_eq!(says(&ended), (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_GRPC".to_owned()));
+
+    let mut request = raw.request(INTROSPECT, Bytes::new());
+    *request.method_mut() = Method::GET;
+    let ended = raw.send(request).await;
+    assert_eq!(says(&ended), (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "NOT_GRPC".to_owned()));
+
+    let mut request = raw.request(INTROSPECT, framed(&introspect()));
+    request.headers_mut().insert("grpc-encoding", HeaderValue::from_static("gzip"));
+    let ended = raw.send(request).await;
+    assert_eq!(says(&ended), expect(Code::Unimplemented, "ENCODING_UNSUPPORTED"));
+
+    // No message, half a header, half a message, a compressed one without an encoding, an unknown flag.
+    let broken: [&'static [u8]; 5] = [b"", b"\0\0", b"\0\0\0\0\x05ab", b"\x01\0\0\0\0", b"\x07\0\0\0\0"];
+    for body in broken {
+        let request = raw.request(INTROSPECT, Bytes::from_static(body));
+        let ended = raw.send(request).await;
+        assert_eq!(says(&ended), expect(Code::InvalidArgument, "MESSAGE_MALFORMED"), "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_method_refuses_with_one_error_info() {
+    let mut server = start(open()).await;
+    let mut raw = server.raw().await;
+    for path in UNARY {
+        for message in [&b""[..], b"\xFF", b"\x0A\x01\xFF", b"\x0A\x01a"] {
+            let ended = raw.call(path, message).await;
+            if ended.status.code() != Code::Ok {
+                refusal(&ended.status);
+                assert!(ended.body.is_empty(), "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_is_not_open_lets_nobody_call() {
+    let mut server = start(Settings { admission: Admission::Authenticated, ..open() }).await;
+    let mut raw = server.raw().await;
+    for path in UNARY.iter().filter(|path| path.starts_with("/jeton.")) {
+        let refusal = refusal(&raw.call(path, b"").await.status);
+        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::PermissionDenied, "CALLER_REFUSED"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_passed_is_deadline_exceeded() {
+    let mut server = start(open()).await;
+    let mut raw = server.raw().await;
+    let mut request = raw.request(INTROSPECT, framed(&introspect()));
+    request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("1n"));
+    assert_eq!(refusal(&raw.send(request).await.status).code, Code::DeadlineExceeded);
+
+    let mut request = raw.request(INTROSPECT, framed(&introspect()));
+    request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("soon"));
+    assert_eq!(refusal(&raw.send(request).await.status).fields, ["grpc-timeout"]);
+
+    // A message that never ends: the caller's deadline, and the server's.
+    let (_open, body) = unfinished();
+    let mut request = raw.streaming(INTROSPECT, body);
+    request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("30m"));
+    assert_eq!(refusal(&raw.send(request).await.status).code, Code::DeadlineExceeded);
+
+    let mut server = start(Settings { request_deadline: Duration::from_millis(30), ..open() }).await;
+    let mut raw = server.raw().await;
+    let (_open, body) = unfinished();
+    let request = raw.streaming(INTROSPECT, body);
+    assert_eq!(refusal(&raw.send(request).await.status).code, Code::DeadlineExceeded);
+}
+
+type Unfinished = (mpsc::Sender<Bytes>, http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>);
+
+fn unfinished() -> Unfinished {
+    let (sender, receiver) = mpsc::channel(1);
+    let frames = ReceiverStream::new(receiver).map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
+    (sender, StreamBody::new(frames).boxed_unsync())
+}
+
+#[tokio::test]
+async fn over_capacity_is_refused_at_once_and_heals() {
+    let mut server = start(Settings { max_in_flight: 1, ..open() }).await;
+    let mut raw = server.raw().await;
+    let (rest, body) = unfinished();
+    let request = raw.streaming(INTROSPECT, body);
+    let first = raw.send(request);
+
+    let asked = Instant::now();
+    let shed = refusal(&raw.call(INTROSPECT, &introspect()).await.status);
+    assert_eq!((shed.code, shed.reason.as_str(), shed.retries), (Code::ResourceExhausted, "OVERLOADED", true));
+    assert!(asked.elapsed() < Duration::from_secs(10), "refused at once, not when the first ended");
+    let health = raw.call("/grpc.health.v1.Health/Check", b"").await;
+    assert_eq!(health.status.code(), Code::Ok, "a busy server is not a sick one");
+
+    rest.send(framed(&introspect())).await.unwrap();
+    drop(rest);
+    assert_ne!(first.await.status.code(), Code::ResourceExhausted);
+    assert_ne!(raw.call(INTROSPECT, &introspect()).await.status.code(), Code::ResourceExhausted);
+
+    // A caller that goes away gives its place back.
+    let (_open, body) = unfinished();
+    let request = raw.streaming(INTROSPECT, body);
+    drop(raw.send(request));
+    let healed = async {
+        while raw.call(INTROSPECT, &introspect()).await.status.code() == Code::ResourceExhausted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), healed).await.unwrap();
+}
+
+#[tokio::test]
+async fn health_follows_readiness_for_the_server_and_each_service() {
+    let mut server = start(open()).await;
+    let mut health = HealthClient::new(server.channel().await);
+    for ready in [true, false, true] {
+        server.ready.send(ready).unwrap();
+        for service in ["", "jeton.v1.TokenService", "jeton.v1.GrantService", "jeton.v1.KeyService"] {
+            let asked = HealthCheckRequest { service: service.into() };
+            let mut watched = health.watch(asked.clone()).await.unwrap().into_inner();
+            let expected = if ready { 1 } else { 2 };
+            let told = async { while watched.message().await.unwrap().unwrap().status != expected {} };
+            tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+            assert_eq!(health.check(asked).await.unwrap().into_inner().status, expected, "{service}");
+        }
+    }
+    let unknown = health.check(HealthCheckRequest { service: "no.such".into() }).await.unwrap_err();
+    assert_eq!((unknown.code(), refusal(&unknown).reason.as_str()), (Code::NotFound, "NOT_FOUND"));
+    server.tasks.abort_all();
+}
+
+macro_rules! reflection_test {
+    ($name:ident, $version:ident) => {
+        #[tokio::test]
+        async fn $name() {
+            use tonic_reflection::pb::$version::{
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+                server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+            };
+            let server = start(open()).await;
+            let mut client = ServerReflectionClient::new(server.channel().await);
+            let ask = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
+            let list = tokio_stream::iter([ask(MessageRequest::ListServices(String::new()))]);
+            let mut answers = client.server_reflection_info(list).await.unwrap().into_inner();
+            let Some(MessageResponse::ListServicesResponse(listed)) = answers.message().await.unwrap().unwrap().message_response
+            else {
+                panic!("a list of services");
+            };
+            let names: Vec<_> = listed.service.iter().map(|service| service.name.as_str()).collect();
+            for service in ["jeton.v1.TokenService", "jeton.v1.GrantService", "jeton.v1.KeyService", "grpc.health.v1.Health"] {
+                assert!(names.contains(&service), "{names:?}");
+            }
+
+            // Refused at the end of a stream, not in its head.
+            let unknown = tokio_stream::iter([ask(MessageRequest::FileContainingSymbol("no.Such".into()))]);
+            let mut answers = client.server_reflection_info(unknown).await.unwrap().into_inner();
+            let status = answers.message().await.unwrap_err();
+            assert_eq!((status.code(), refusal(&status).reason.as_str()), (Code::NotFound, "NOT_FOUND"));
+        }
+    };
+}
+
+reflection_test!(reflection_v1_lists_the_services, v1);
+reflection_test!(reflection_v1alpha_lists_the_services, v1alpha);
+
+#[tokio::test]
+async fn shutdown_lets_a_call_end_and_takes_no_new_connection() {
+    let mut server = start(open()).await;
+    let address = server.address;
+    let mut raw = server.raw().await;
+    let (rest, body) = unfinished();
+    let request = raw.streaming(INTROSPECT, body);
+    let first = raw.send(request);
+    // Answered after the first was accepted, for it came later on the same connection.
+    raw.call("/grpc.health.v1.Health/Check", b"").await;
+    server.shutdown.cancel();
+    let closed = async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap();
+    rest.send(framed(&introspect())).await.unwrap();
+    drop(rest);
+    first.await;
+    drop(raw);
+    let ended = async { while server.tasks.join_next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_longer_than_the_drain() {
+    let mut server = start(Settings { drain: Duration::from_millis(20), ..open() }).await;
+    let mut raw = server.raw().await;
+    let (_open, body) = unfinished();
+    let request = raw.streaming(INTROSPECT, body);
+    let _first = raw.send(request);
+    raw.call("/grpc.health.v1.Health/Check", b"").await;
+    server.shutdown.cancel();
+    let ended = server.tasks.join_next();
+    tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_and_refusals_are_counted() {
+    use jeton::telemetry::metrics::{REFUSALS, REQUESTS};
+    let mut server = start(open()).await;
+    let count = || (REQUESTS.count(["RotateKey", "INVALID_ARGUMENT"]), REFUSALS.count(["INVALID_FIELD"]));
+    let before = count();
+    refused(&mut server, "/jeton.v1.KeyService/RotateKey", b"").await;
+    // Other tests count in the same process.
+    let after = count();
+    assert!(after.0 > before.0 && after.1 > before.1, "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn http_refuses_in_json() {
+    use http::Request;
+    use jeton::transport::http::{JWKS_PATH, router};
+    use tower::ServiceExt as _;
+    let asked = [
+        (Request::get("/nowhere"), StatusCode::NOT_FOUND, "NOT_FOUND"),
+        (Request::get("/.well-known/"), StatusCode::NOT_FOUND, "NOT_FOUND"),
+        (Request::post(JWKS_PATH), StatusCode::METHOD_NOT_ALLOWED, "METHOD_UNKNOWN"),
+    ];
+    for (request, status, reason) in asked {
+        let answer = router(service().await).oneshot(request.body(String::new()).unwrap()).await.unwrap();
+        assert_eq!((answer.status(), &answer.headers()["content-type"]), (status, &HeaderValue::from_static("application/json")));
+        let body: serde_json::Value = serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!((&body["error"], &body["reason"]), (&"invalid_request".into(), &reason.into()));
+    }
+}
