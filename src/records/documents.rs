@@ -112,7 +112,7 @@ impl Records {
             )
             .await?;
         let salt = decided.answer.try_into().map_err(|_garbled| Error::RecordUnreadable("the salt has another length".into()))?;
-        Ok(Secret::new(salt))
+        Ok(Salt::new(&Secret::new(salt)))
     }
 
     /// Raises the ceilings to at least these, and answers what they are.

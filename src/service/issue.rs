@@ -18,7 +18,7 @@ use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::{Secret, SecretText};
-use jeton_domain::target::{Target, TargetKind, slot};
+use jeton_domain::target::{TargetKind, slot};
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -98,7 +98,7 @@ impl Service {
         let (caught, made_room) = tokio::try_join!(self.alive.caught_up(), self.make_room(&grant, client, listed))?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
-        self.refuse_dead(&grant).await?;
+        self.refuse_dead(&grant, asked.session.is_some()).await?;
         self.end_evicted(made_room, now).await?;
         let durability = if plan.needs_record() { Some(self.write(&grant).await?) } else { None };
         let generation = grant.lineage.newest;
@@ -209,7 +209,7 @@ impl Service {
 
     /// The grant's place in its subject's list; none for client credentials, whose grants no user withdraws.
     fn listed(&self, grant: &Grant) -> Option<Listed> {
-        let client = Target::Client(grant.client.clone()).id(self.alive.salt());
+        let client = self.alive.salt().client(&grant.client);
         grant.sign_in.method.has_user().then(|| Listed {
             client_tag: client_tag(client),
             id: grant.id,
@@ -220,17 +220,19 @@ impl Service {
     /// Writes the list before the grant it names; what had to make room.
     async fn make_room(&self, grant: &Grant, client: &Client, listed: Option<Listed>) -> Result<Vec<Listed>> {
         let Some(listed) = listed else { return Ok(Vec::new()) };
-        let subject = Target::Subject(grant.subject.clone()).id(self.alive.salt());
+        let subject = self.alive.salt().subject(&grant.subject);
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
         self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await
     }
 
-    /// A grant of a revoked session would be dead when handed out.
-    async fn refuse_dead(&self, grant: &Grant) -> Result<()> {
+    /// A grant of a revoked session would be dead when handed out. A session that was just made by its random name cannot
+    /// have been revoked: only of one that the caller named may the store know more than the view.
+    async fn refuse_dead(&self, grant: &Grant, session_was_named: bool) -> Result<()> {
         let targets = self.targets(grant);
         let killing = match self.alive.killing(&targets, grant.born) {
             Some(raised) => Some(raised),
-            None => self.records.read_killing_floor(&self.session_target(grant), grant.born).await?,
+            None if session_was_named => self.records.read_killing_floor(&self.session_target(grant), grant.born).await?,
+            None => None,
         };
         match (killing, &grant.session) {
             (None, _) => Ok(()),
@@ -242,7 +244,7 @@ impl Service {
     }
 
     fn session_target(&self, grant: &Grant) -> Vec<TargetId> {
-        grant.session.iter().map(|session| Target::Session(session.clone()).id(self.alive.salt())).collect()
+        grant.session.iter().map(|session| self.alive.salt().session(session)).collect()
     }
 
     async fn end_evicted(&self, evicted: Vec<Listed>, now: Timestamp) -> Result<()> {

@@ -4,8 +4,8 @@
 
 use super::super::failure::Failure;
 use super::progress::Progress;
+use crate::coalescing::Coalescing;
 use crate::transport::fault::code_word;
-use crate::transport::grpc::listener::Coalescing;
 use hdrhistogram::Histogram;
 use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
@@ -178,7 +178,7 @@ impl Links {
     }
 }
 
-/// A connection like the server's own: without vectored writes small requests leave together.
+/// A connection like the server's own, on which small requests leave together.
 async fn connect(uri: Uri) -> io::Result<TokioIo<Coalescing>> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
