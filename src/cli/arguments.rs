@@ -339,9 +339,6 @@ pub struct BenchArguments {
     /// The server's process on this machine, whose CPU time is counted
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub server_pid: Option<u32>,
-    /// Count the server's instructions too, by `perf stat`
-    #[arg(long, requires = "server_pid")]
-    pub perf: bool,
     /// Compare with the no-op that the server offers at this address (`serve --noop-listen`), in alternating rounds
     #[cfg(feature = "bench")]
     #[arg(long, value_name = "URL")]

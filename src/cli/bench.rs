@@ -17,7 +17,7 @@ use jeton_domain::error::Error;
 use load::{Links, Ran, Work};
 use progress::Progress;
 use report::{Report, Series};
-use server::{Server, Spent};
+use server::Server;
 use std::sync::Arc;
 use std::time::Duration;
 use work::{Format, Introspect, Issue, Issued, Operation, Refresh, Revoke};
@@ -68,7 +68,7 @@ impl<'a> Bench<'a> {
         let BenchArguments { connections, concurrency, .. } = *arguments;
         Ok(Self {
             arguments,
-            server: arguments.server_pid.map(|pid| Server::new(pid, arguments.perf)).transpose()?,
+            server: arguments.server_pid.map(Server::new).transpose()?,
             links: Links::connect(&arguments.server, connections, concurrency).await?,
             #[cfg(feature = "bench")]
             noop: match &arguments.noop {
@@ -147,8 +147,8 @@ impl<'a> Bench<'a> {
             let work = work().await?;
             self.rest(name, work.rest()).await;
             self.noop_round(&mut report, round).await?;
-            let (ran, spent) = self.round(&self.links, &work, name, round).await?;
-            report.series.add(ran, spent);
+            let (ran, cpu) = self.round(&self.links, &work, name, round).await?;
+            report.series.add(ran, cpu);
         }
         Ok(report)
     }
@@ -165,8 +165,8 @@ impl<'a> Bench<'a> {
         if round == 1 {
             links.run_well(&noop, WARM_UP, &self.progress).await?;
         }
-        let (ran, spent) = self.round(links, &noop, "no-op", round).await?;
-        report.noop.get_or_insert_with(Series::new).add(ran, spent);
+        let (ran, cpu) = self.round(links, &noop, "no-op", round).await?;
+        report.noop.get_or_insert_with(Series::new).add(ran, cpu);
         Ok(())
     }
 
@@ -182,19 +182,13 @@ impl<'a> Bench<'a> {
         work: &Arc<W>,
         name: &str,
         round: u32,
-    ) -> Result<(Ran, Option<Spent>), Failure> {
+    ) -> Result<(Ran, Option<Duration>), Failure> {
         let span = Duration::from_secs(self.arguments.seconds.into());
         self.progress.begin(format!("{name}: round {round} of {}", self.arguments.rounds), span);
-        let counting = match self.server {
-            Some(server) => Some(server.count().await?),
-            None => None,
-        };
+        let counting = self.server.map(Server::count).transpose()?;
         let ran = links.run(work, span, &self.progress).await?;
-        let spent = match counting {
-            Some(counting) => Some(counting.stop().await?),
-            None => None,
-        };
-        Ok((ran, spent))
+        let cpu = counting.map(|counting| counting.stop()).transpose()?;
+        Ok((ran, cpu))
     }
 
     fn table(&self, reports: &[Report]) -> String {

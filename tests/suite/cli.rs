@@ -104,10 +104,7 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
         ("introspect", "--resource"),
         ("revoke", "--grant --session --subject --client --reason --dry-run --client-secret-file"),
         ("explain", "--resource"),
-        (
-            "bench",
-            "--operation --concurrency --connections --seconds --rounds --grants --overlap --server-pid --perf --server --output",
-        ),
+        ("bench", "--operation --concurrency --connections --seconds --rounds --grants --overlap --server-pid --server --output"),
     ] {
         let text = stdout(&run(&[command, "--help"]));
         let mut options: Vec<&str> = options.split(' ').collect();

@@ -1,11 +1,11 @@
 //! What was measured, summed up and shown. Pure: numbers in, text out.
 
 use super::load::{Errors, Ran};
-use super::server::Spent;
 use super::work::Sizes;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// The rounds of one thing that was measured.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Series {
 struct Round {
     requests: u64,
     seconds: f64,
-    spent: Option<Spent>,
+    cpu: Option<Duration>,
 }
 
 /// Of the rounds: the least, the one in the middle, the most.
@@ -64,16 +64,12 @@ impl Round {
 
     /// Microseconds of the server's CPU a request.
     fn cpu_micros(&self) -> Option<f64> {
-        self.per_request(self.spent?.cpu.as_secs_f64() * 1e6)
-    }
-
-    fn instructions(&self) -> Option<f64> {
-        self.per_request(count(self.spent?.instructions?))
+        self.per_request(self.cpu?.as_secs_f64() * 1e6)
     }
 
     /// How many cores the server kept busy.
     fn cores(&self) -> Option<f64> {
-        let cpu = self.spent?.cpu.as_secs_f64();
+        let cpu = self.cpu?.as_secs_f64();
         (self.seconds > 0.0).then_some(cpu / self.seconds)
     }
 
@@ -94,8 +90,8 @@ impl Series {
     }
 
     /// Takes one round in.
-    pub(super) fn add(&mut self, ran: Ran, spent: Option<Spent>) {
-        self.rounds.push(Round { requests: ran.requests, seconds: ran.took.as_secs_f64(), spent });
+    pub(super) fn add(&mut self, ran: Ran, cpu: Option<Duration>) {
+        self.rounds.push(Round { requests: ran.requests, seconds: ran.took.as_secs_f64(), cpu });
         match &mut self.latencies {
             // Of the same bounds, so that adding cannot fail.
             Some(sum) => drop(sum.add(&ran.latencies)),
@@ -143,7 +139,6 @@ impl Series {
             micros(0.99),
             micros(0.999),
             spread(Round::cpu_micros, 2),
-            spread(|round| round.instructions().map(|number| number / 1e3), 1),
             spread(Round::cores, 2),
         ]
     }
@@ -157,7 +152,6 @@ impl Series {
             "requests_per_second": spread(Round::rate),
             "latency_micros": { "p50": self.percentile(0.5), "p99": self.percentile(0.99), "p99.9": self.percentile(0.999) },
             "server_cpu_micros_per_request": spread(Round::cpu_micros),
-            "server_instructions_per_request": spread(Round::instructions),
             "server_cores": spread(Round::cores),
             "errors": errors,
         })
@@ -173,9 +167,8 @@ pub(super) struct Report {
     pub(super) noop: Option<Series>,
 }
 
-const COLUMNS: usize = 9;
-const HEADS: [&str; COLUMNS] =
-    ["", "requests", "requests/s", "p50 us", "p99 us", "p99.9 us", "server CPU us/request", "k instructions/request", "cores"];
+const COLUMNS: usize = 8;
+const HEADS: [&str; COLUMNS] = ["", "requests", "requests/s", "p50 us", "p99 us", "p99.9 us", "server CPU us/request", "cores"];
 
 impl Report {
     pub(super) fn is_right(&self) -> bool {
@@ -192,10 +185,9 @@ impl Report {
         if let Some(noop) = &self.noop {
             let mut ratios: [String; COLUMNS] = Default::default();
             let ratio = |of| self.series.against(noop, of).map_or_else(|| "-".into(), |spread| spread.shown(2));
-            let [name, .., cpu, instructions, _] = &mut ratios;
+            let [name, .., cpu, _] = &mut ratios;
             *name = "ratio".into();
             *cpu = ratio(Round::cpu_micros);
-            *instructions = ratio(Round::instructions);
             rows.push(ratios);
         }
         let mut text = aligned(&rows);
@@ -223,10 +215,7 @@ impl Report {
             if let Some(noop) = &self.noop {
                 let ratio = |of| self.series.against(noop, of).map(Spread::json);
                 members.insert("noop".into(), noop.json());
-                members.insert(
-                    "ratio".into(),
-                    json!({ "server_cpu": ratio(Round::cpu_micros), "server_instructions": ratio(Round::instructions) }),
-                );
+                members.insert("ratio".into(), json!({ "server_cpu": ratio(Round::cpu_micros) }));
             }
         }
         report
@@ -261,7 +250,6 @@ fn aligned(rows: &[[String; COLUMNS]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn ran(micros: &[u64], took: Duration) -> Ran {
         let mut latencies = Histogram::new_with_bounds(1_000, 60_000_000_000, 3).unwrap();
@@ -269,8 +257,8 @@ mod tests {
         Ran { requests: latencies.len(), took, latencies, errors: Errors::new(), refused: None }
     }
 
-    fn spent(micros: u64, instructions: u64) -> Option<Spent> {
-        Some(Spent { cpu: Duration::from_micros(micros), instructions: Some(instructions) })
+    fn cpu(micros: u64) -> Option<Duration> {
+        Some(Duration::from_micros(micros))
     }
 
     fn near(found: Option<f64>, expected: f64) {
@@ -302,27 +290,26 @@ mod tests {
         let (mut noop, mut issue) = (Series::new(), Series::new());
         // The machine slows down by half for the second pair: the ratio stays.
         for slow in [1, 2, 1] {
-            noop.add(ran(&[10; 4], Duration::from_millis(slow)), spent(4 * 5 * slow, 4_000));
-            issue.add(ran(&[30; 2], Duration::from_millis(slow)), spent(2 * 20 * slow, 6_000));
+            noop.add(ran(&[10; 4], Duration::from_millis(slow)), cpu(4 * 5 * slow));
+            issue.add(ran(&[30; 2], Duration::from_millis(slow)), cpu(2 * 20 * slow));
         }
         let report = Report { operation: "issue", sizes: None, series: issue, noop: Some(noop) };
         let noop = report.noop.as_ref().unwrap();
         assert_eq!(report.series.spread(Round::cpu_micros), Some(Spread { min: 20.0, median: 20.0, max: 40.0 }));
         near(report.series.against(noop, Round::cpu_micros).map(|ratio| ratio.max), 4.0);
         near(report.series.against(noop, Round::cpu_micros).map(|ratio| ratio.min), 4.0);
-        near(report.series.against(noop, Round::instructions).map(|ratio| ratio.median), 3.0);
         near(noop.spread(Round::rate).map(|rate| rate.median), 4_000.0);
         assert_eq!(report.json()["ratio"]["server_cpu"]["median"], json!(4.0));
         let table = report.table();
         let ratio = table.lines().find(|line| line.starts_with("ratio")).unwrap();
-        assert_eq!(ratio.split_whitespace().collect::<Vec<_>>(), ["ratio", "4.00", "3.00"]);
+        assert_eq!(ratio.split_whitespace().collect::<Vec<_>>(), ["ratio", "4.00"]);
     }
 
     #[test]
     fn without_a_process_no_cost_is_told() {
         let mut series = Series::new();
         series.add(ran(&[10], Duration::from_millis(1)), None);
-        assert_eq!((series.spread(Round::cpu_micros), series.spread(Round::instructions)), (None, None));
+        assert_eq!(series.spread(Round::cpu_micros), None);
         assert_eq!(series.json()["server_cpu_micros_per_request"], Value::Null);
     }
 
