@@ -116,7 +116,7 @@ impl Records {
             )
             .await?;
         let salt = decided.answer.try_into().map_err(|_garbled| Error::RecordUnreadable("the salt has another length".into()))?;
-        Ok(Secret::new(salt))
+        Ok(Salt::new(&Secret::new(salt)))
     }
 
     /// Gives the store its salt back where it was emptied under a running replica. False where it has another by now:

@@ -20,7 +20,7 @@ use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::{Secret, SecretText};
-use jeton_domain::target::{Target, slot};
+use jeton_domain::target::slot;
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -242,7 +242,7 @@ impl Service {
     }
 
     fn session_target(&self, grant: &Grant) -> Vec<TargetId> {
-        grant.session.iter().map(|session| Target::Session(session.clone()).id(self.alive.salt())).collect()
+        grant.session.iter().map(|session| self.alive.salt().session(session)).collect()
     }
 
     async fn write(&self, grant: &Grant, session: &[TargetId]) -> Result<Durability> {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod attack;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;
