@@ -83,7 +83,6 @@ fn record_key(root: &Root, name: &str) -> Result<LessSafeKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jeton_domain::ring::RingOrder;
     use jeton_domain::secret::Secret;
 
     const NAME: &str = "jeton:{ab12}:g:grant";
@@ -130,7 +129,7 @@ mod tests {
         let sealed = old.seal(NAME, b"alice").unwrap();
         assert_eq!(both.open(NAME, &sealed).unwrap().as_slice(), b"alice");
         assert!(matches!(new.open(NAME, &sealed), Err(Error::RecordUnreadable(_))));
-        new.set_order(RingOrder::new(new.active(), vec![(old.active(), 1), (new.active(), 2)]), vec![]);
+        new.learn(vec![(old.active(), 1), (new.active(), 2)], vec![]);
         assert_eq!(new.open(NAME, &sealed), Err(Error::RootKeyMissing(old.active().to_string())));
         assert_eq!(new.open(NAME, &new.seal(NAME, b"bob").unwrap()).unwrap().as_slice(), b"bob");
     }
@@ -140,7 +139,7 @@ mod tests {
         let ring = roots(&[2, 1]);
         let sealed = ring.seal(NAME, b"alice").unwrap();
         let burnt = ring.active();
-        ring.set_order(RingOrder::new(burnt, vec![(burnt, 2)]), vec![burnt]);
+        ring.learn(vec![(burnt, 2)], vec![burnt]);
         assert_eq!(ring.open(NAME, &sealed).unwrap().as_slice(), b"alice");
         assert_ne!(ring.seal(NAME, b"alice").unwrap()[1..5], burnt.0);
     }
