@@ -12,6 +12,7 @@ use crate::transport::{admin, grpc, http};
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,7 +98,8 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     listeners.spawn(ended("HTTP", stop.clone(), http));
     // The admin port answers to the end, so that the platform sees that readiness is off.
     let last = CancellationToken::new();
-    let admin = http::serve(admin_listener, admin::router(readiness.clone()), DRAIN, last.clone());
+    let told = readiness.clone();
+    let admin = http::serve(admin_listener, admin::router(Arc::new(move || told.wrong())), DRAIN, last.clone());
     let mut to_the_end = JoinSet::new();
     to_the_end.spawn(ended("admin", stop.clone(), admin));
 

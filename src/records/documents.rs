@@ -7,7 +7,6 @@ use crate::store::{STAMP_BYTES, Swap, Swapped};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::id::KeyId;
-use jeton_domain::ring::RingOrder;
 use jeton_domain::secret::Secret;
 use jeton_domain::target::Salt;
 use jeton_domain::time::Millis;
@@ -91,8 +90,7 @@ impl Records {
     fn learn_order(&self, ring: &RingRecord) -> Result<()> {
         let seqs = ring.keys.iter().map(|key| Ok((key_id(key)?, key.seq))).collect::<Result<_>>()?;
         let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(key_id).collect::<Result<Vec<KeyId>>>()?;
-        let active = self.roots.ids().find(|id| !burnt.contains(id)).unwrap_or_else(|| self.roots.active());
-        self.roots.set_order(RingOrder::new(active, seqs), burnt);
+        self.roots.learn(seqs, burnt);
         Ok(())
     }
 

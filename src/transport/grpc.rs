@@ -40,6 +40,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -224,6 +225,11 @@ impl Api {
     fn allow(&self, permission: Permission) -> Result<(), Fault> {
         Ok(caller::may(self.admission.caller(), permission)?)
     }
+}
+
+/// What an operation refused with, as its caller sees it.
+fn refused(error: Error) -> Status {
+    status::of(logged(error))
 }
 
 /// What `Fields` let pass is there; anything else is a defect, and must not become a default.

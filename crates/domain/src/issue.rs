@@ -2,6 +2,7 @@
 //!
 //! Lives here: what a client may have. Must not live here: ids, randomness and writing (`service::issue`).
 
+use crate::audience::policies_met;
 use crate::claims::check_extra;
 use crate::client::{Algorithm, Client, GrantType};
 use crate::error::{Error, Result};
@@ -132,11 +133,7 @@ pub fn plan(
     check_details(asked.authorization_details)?;
     check_scopes(asked.scopes, client, known, has_user)?;
     let resources = resources(asked, client, known)?;
-    for id in &resources {
-        if let Some(resource) = known.find(id) {
-            resource.policy.check(id, &sign_in, now)?;
-        }
-    }
+    policies_met(now, &resources, known, &sign_in)?;
     let access = AccessForm::of(&resources, known)?;
     let may_refresh = has_user && client.may(GrantType::RefreshToken);
     let scopes = asked.scopes.filtered(|scope| match scope {
