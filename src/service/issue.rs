@@ -169,13 +169,13 @@ impl Service {
             Some(subject) => subject.clone(),
             None => Subject::parse("client_id", client.id.as_str())?,
         };
+        let [mut id, new_session, nonce] = random::several::<16, 3>()?;
         let session = match &asked.session {
             Some(session) => Some(session.clone()),
-            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(random::bytes::<16>()?))?),
+            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(new_session))?),
             None => None,
         };
         let [a, b] = slot(&subject, self.alive.salt());
-        let mut id = random::bytes::<16>()?;
         id.iter_mut().zip([a, b]).for_each(|(to, from)| *to = from);
         let (idle, absolute) = if plan.refreshable {
             (client.idle_lifetime, client.absolute_lifetime)
@@ -195,7 +195,7 @@ impl Service {
             created_at: now,
             idle,
             absolute_end: now.plus(absolute),
-            nonce: Secret::new(random::bytes()?),
+            nonce: Secret::new(nonce),
             lineage: Lineage {
                 refreshable: plan.refreshable,
                 newest: u32::from(plan.refreshable),
