@@ -2,12 +2,14 @@
 
 use crate::floors::{Alive, PAGE, entry};
 use crate::records::documents::Ceilings;
+use crate::records::grants::{Listed, client_tag};
 use crate::records::{GRACE, unavailable};
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
+use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
 use jeton_domain::revision::Revision;
-use jeton_domain::target::TargetKind;
+use jeton_domain::target::{Target, TargetKind};
 use std::sync::PoisonError;
 
 impl Alive {
@@ -55,13 +57,24 @@ impl Alive {
             TargetKind::Grant => {
                 let id = GrantId(raised.target.0);
                 let keep_until = now.plus(self.horizon(ceilings)).plus(GRACE);
-                self.records.end_grant(id, raised.ended(), keep_until).await.map(|_was| ())
+                match self.records.end_grant(id, raised.ended(), keep_until).await? {
+                    Some(living) => self.unlist(&living).await,
+                    None => Ok(()),
+                }
             }
             TargetKind::Session | TargetKind::Subject | TargetKind::Client | TargetKind::Consent => {
                 let keep_until = now.plus(ceilings.grant.max(self.horizon(ceilings))).plus(GRACE);
                 self.records.raise_floor(raised, keep_until).await
             }
         }
+    }
+
+    /// What is over holds no place among the living grants of its subject.
+    async fn unlist(&self, grant: &Grant) -> Result<()> {
+        let subject = Target::Subject(grant.subject.clone()).id(&self.salt);
+        let client = Target::Client(grant.client.clone()).id(&self.salt);
+        let listed = Listed { client_tag: client_tag(client), id: grant.id, expires_at: grant.absolute_end };
+        self.records.unlist_grant(subject, &listed).await
     }
 
     async fn forget(&self, ceilings: Ceilings) -> Result<()> {

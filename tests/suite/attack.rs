@@ -450,3 +450,17 @@ async fn a_revocation_that_failed_counts_nothing() {
     revoke(&app, of_token()).await.unwrap();
     refresh(&app, &tokens).await.unwrap();
 }
+
+#[tokio::test]
+async fn signing_in_and_out_on_one_device_signs_no_other_out() {
+    let (store, clock) = memory();
+    let app = app(&store, &clock, &[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 2")]).await;
+    let phone = issue(&app, "orders:read offline_access").await.unwrap();
+    for _ in 0..5 {
+        clock.advance(HOUR);
+        let elsewhere = issue(&app, "orders:read offline_access").await.unwrap();
+        revoke(&app, What::Grant(elsewhere.grant.unwrap())).await.unwrap();
+        app.alive.settle().await.unwrap();
+    }
+    refresh(&app, &phone).await.unwrap();
+}
