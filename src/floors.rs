@@ -41,6 +41,7 @@ pub struct Alive {
     salt: Salt,
     ceilings: Ceilings,
     request_deadline: Millis,
+    store_timeout: Millis,
     view: RwLock<View>,
     turns: Turns,
 }
@@ -71,7 +72,7 @@ pub struct Caught {
 impl Alive {
     /// Follows the log of `store`. Nothing is read before the first catch-up.
     #[must_use]
-    pub fn new(records: Records, salt: Salt, ceilings: Ceilings, request_deadline: Millis) -> Self {
+    pub fn new(records: Records, salt: Salt, ceilings: Ceilings, request_deadline: Millis, store_timeout: Millis) -> Self {
         Self {
             store: Arc::clone(records.store()),
             clock: records.clock().clone(),
@@ -79,6 +80,7 @@ impl Alive {
             salt,
             ceilings,
             request_deadline,
+            store_timeout,
             view: RwLock::default(),
             turns: Turns::default(),
         }
@@ -96,11 +98,21 @@ impl Alive {
         self.ceilings
     }
 
-    /// Catches up with the log; the catch-up starts after this call, and is shared with all that wait for one.
+    /// Catches up with the log; the catch-up starts after this call, and is shared with all that wait for one. Waiting for the
+    /// one before it counts as waiting for the store, so that a store that hangs is told as that before the deadline.
     ///
     /// # Errors
     /// The store.
     pub async fn caught_up(&self) -> Result<Caught> {
+        let late = |_elapsed| Error::StoreUnavailable("the log was not read in time".into());
+        tokio::time::timeout(self.store_timeout.into(), self.load()).await.map_err(late)?
+    }
+
+    /// Catches up however long it takes: for start and background.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn load(&self) -> Result<Caught> {
         self.turns.join(|| self.follow().instrument(telemetry::child("log.follow"))).await
     }
 

@@ -2,14 +2,13 @@
 
 use crate::floors::{Alive, PAGE, entry};
 use crate::records::documents::Ceilings;
-use crate::records::grants::{Listed, client_tag};
+use crate::records::grants::listed;
 use crate::records::{GRACE, unavailable};
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
-use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
 use jeton_domain::revision::Revision;
-use jeton_domain::target::{Target, TargetKind};
+use jeton_domain::target::TargetKind;
 use std::sync::PoisonError;
 
 impl Alive {
@@ -19,7 +18,7 @@ impl Alive {
     /// # Errors
     /// The store; what was settled until then stays so.
     pub async fn settle(&self) -> Result<u64> {
-        let caught = self.caught_up().await?;
+        let caught = self.load().await?;
         // Another replica may hand out longer-lived tokens than this one was told of.
         let ceilings = self.records.raise_ceilings(self.ceilings).await?;
         if caught.head == self.read().settled {
@@ -57,8 +56,9 @@ impl Alive {
             TargetKind::Grant => {
                 let id = GrantId(raised.target.0);
                 let keep_until = now.plus(self.horizon(ceilings)).plus(GRACE);
-                match self.records.end_grant(id, raised.ended(), keep_until).await? {
-                    Some(living) => self.unlist(&living).await,
+                let was = self.records.end_grant(id, raised.ended(), keep_until).await?;
+                match was.and_then(|was| listed(&was, &self.salt)) {
+                    Some((subject, listed)) => self.records.unlist_grants(subject, &[listed]).await,
                     None => Ok(()),
                 }
             }
@@ -67,14 +67,6 @@ impl Alive {
                 self.records.raise_floor(raised, keep_until).await
             }
         }
-    }
-
-    /// What is over holds no place among the living grants of its subject.
-    async fn unlist(&self, grant: &Grant) -> Result<()> {
-        let subject = Target::Subject(grant.subject.clone()).id(&self.salt);
-        let client = Target::Client(grant.client.clone()).id(&self.salt);
-        let listed = Listed { client_tag: client_tag(client), id: grant.id, expires_at: grant.absolute_end };
-        self.records.unlist_grant(subject, &listed).await
     }
 
     async fn forget(&self, ceilings: Ceilings) -> Result<()> {

@@ -73,8 +73,9 @@ impl Service {
         if !client.may(GrantType::RefreshToken) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `refresh_token`", client.id)));
         }
-        self.know_root_key(presented.key).await?;
+        self.know_root_keys([presented.key]).await?;
         let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(presented.grant))?;
+        self.know_burnt_keys().await?;
         let now = self.clock.now();
         let ring = self.records.roots().order();
         let decided = self

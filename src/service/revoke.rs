@@ -3,7 +3,6 @@
 use crate::records::grants::Known;
 use crate::service::{Credentials, Durability, Service};
 use jeton_domain::error::{Error, Result};
-use jeton_domain::floors::Raised;
 use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
 use jeton_domain::name::{ClientId, SessionId, Subject};
@@ -110,26 +109,24 @@ impl Service {
             None if credentials.is_empty() => None,
             None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
         };
-        // Caught up, so that a token that another replica revoked is not counted once more.
         let (_, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
-        let Some(found) = looked.revocable(self.clock.now()) else {
+        let Some(found) = looked.revocable(self.clock.now(), self.alive.ceilings().access_token) else {
             return Ok(if dry_run { Revoked::Counted(Some(Vec::new())) } else { Revoked::Nothing });
         };
         if client.is_some_and(|client| *client != found.client) {
             return Err(Error::UnauthorizedClient("the token was issued to another client".into()));
         }
-        if dry_run {
-            let ended = if matches!(found.target, Target::Grant(_)) { vec![(found.client, 1)] } else { Vec::new() };
-            return Ok(Revoked::Counted(Some(ended)));
-        }
-        let is_new = self.ended_for_ever(&found.target).is_none();
-        let revoked = self.raise(&found.target, reason).await?;
-        // Counted after it is dead: one that fails and is repeated counts once at most.
-        match (found.target, found.record) {
-            (Target::Token { .. }, Some(grant)) if is_new && self.count_token(grant).await? => {
-                self.raise(&Target::Grant(grant), reason).await
+        match (dry_run, found.target, found.record) {
+            (true, Target::Grant(id), _) => self.count(&What::Grant(id)).await.map(Revoked::Counted),
+            (true, _, _) => Ok(Revoked::Counted(Some(Vec::new()))),
+            (false, target @ Target::Token { .. }, Some(grant)) => {
+                if let Some(done) = self.done(&target) {
+                    return Ok(done);
+                }
+                let revoked = self.raise(&target, reason).await?;
+                if self.count_token(grant).await? { self.raise(&Target::Grant(grant), reason).await } else { Ok(revoked) }
             }
-            _ => Ok(revoked),
+            (false, target, _) => self.raise(&target, reason).await,
         }
     }
 
@@ -155,17 +152,19 @@ impl Service {
 
     /// One entry in the log; none where this replica already knows the target to be ended for ever.
     async fn raise(&self, target: &Target, reason: Reason) -> Result<Revoked> {
-        if let Some(raised) = self.ended_for_ever(target) {
-            return Ok(Revoked::Done { revision: raised.revision, durability: self.records.store().durability() });
+        if let Some(done) = self.done(target) {
+            // A store that is gone acknowledges nothing.
+            self.alive.caught_up().await?;
+            return Ok(done);
         }
         let (revision, durability) = self.alive.raise(target, reason).await?;
         Ok(Revoked::Done { revision, durability })
     }
 
-    /// What ended the target for ever, as this replica knows.
-    fn ended_for_ever(&self, target: &Target) -> Option<Raised> {
-        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied());
-        known.filter(|raised| raised.floor == Floor::INFINITE)
+    fn done(&self, target: &Target) -> Option<Revoked> {
+        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied())?;
+        let durability = self.records.store().durability();
+        (known.floor == Floor::INFINITE).then_some(Revoked::Done { revision: known.revision, durability })
     }
 
     /// The living grants that would end, by client; none where they are not counted.

@@ -9,6 +9,7 @@
 
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
+use jeton_domain::secret::shown;
 use jeton_domain::time::{Millis, Timestamp};
 
 /// How keys rotate.
@@ -161,7 +162,7 @@ impl Schedule {
     /// `Error::KeyUnknown`, and what `make` refuses with.
     pub fn burn(&mut self, kid: &str, now: Timestamp, settings: &Settings, make: &mut Make<'_>) -> Result<bool> {
         let Some(entry) = self.find(kid, now).cloned() else {
-            return Err(Error::KeyUnknown(format!("no signing key `{kid}` is known")));
+            return Err(Error::KeyUnknown(format!("no signing key `{}` is known", shown(kid))));
         };
         if entry.burnt_at.is_some() {
             return Ok(false);

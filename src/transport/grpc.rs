@@ -24,6 +24,7 @@ pub mod api {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
 }
 
+use crate::coalescing::Coalescing;
 use crate::service::Service;
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Permission};
@@ -33,7 +34,6 @@ use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVIC
 use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
 use jeton_domain::error::Error;
-use listener::Coalescing;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -69,9 +69,10 @@ pub struct Lineage {
     pub arrived: u32,
     /// The newest generation whose access token was seen; 0 none.
     pub reported: Generation,
-    /// When n was handed out. Issue sets `NEVER`, so that the first refresh rotates.
+    /// When n was handed out, or its overlap last began anew. Issue sets `NEVER`, so that the first refresh rotates.
+    /// INVARIANT: within the overlap it equals `used_at` until the overlap begins anew, and never after; so keep the milliseconds.
     pub handed_at: Timestamp,
-    /// When it was last used, to within a hundredth of the idle lifetime.
+    /// When it was last used, to within the overlap or a hundredth of the idle lifetime, whichever is longer.
     pub used_at: Timestamp,
     /// The root key that minted n.
     pub key: KeyId,

@@ -202,6 +202,9 @@ fn hand_out(
     let mut event = None;
     match verdict {
         Verdict::Again => {
+            if !grant.is_held(env.client) {
+                lineage.answer_again(presented.generation, now, env.overlap);
+            }
             if now.since(lineage.used_at) >= env.overlap.max(grant.idle.percent(1)) {
                 lineage.used_at = now;
             }

@@ -80,6 +80,11 @@ fn nine_arrived(age: u64) -> Grant {
     grant
 }
 
+/// n = 9 was handed out `age + 8` seconds ago; that its parent was answered `age` seconds ago began its overlap anew.
+fn anew(age: u64) -> Grant {
+    with(nine(age + 8), |grant| grant.lineage.handed_at = NOW.minus(secs(age)))
+}
+
 fn coded(newest: Generation, arrived: u32, age: u64) -> Grant {
     let mut grant = grant();
     grant.lineage.code = Some(Code { until: NOW.plus(secs(1)), challenge: None, redirect_uri: None });
@@ -117,6 +122,8 @@ fn every_row_of_the_verdict_table() {
         ("n as Issue made it: next", grant(), 1, none, Gives(Next, 2)),
         ("the parent within the overlap: again", nine(9), 8, none, Gives(Again, 9)),
         ("the parent within the overlap, n arrived: again", nine_arrived(9), 8, none, Gives(Again, 9)),
+        ("the parent within the overlap begun anew: again", anew(9), 8, none, Gives(Again, 9)),
+        ("the parent after the overlap begun anew: retry", anew(10), 8, none, Gives(Retry, 10)),
         ("the same request within the overlap: again", nine(9), 8, mine, Gives(Again, 9)),
         ("the same request, n not arrived: retry", nine(61), 8, mine, Gives(Retry, 10)),
         ("the same request, n arrived: retry at any time", nine_arrived(3_000), 8, mine, Gives(Retry, 10)),
@@ -393,7 +400,7 @@ fn a_key_rolls_over_and_the_old_one_proves_only_what_it_minted() {
     let (_, out) = written(decide(&held, old(9), &world));
     assert_eq!(out.key, OLD_KEY, "appended but not active: nothing changes");
     world.ring = RingOrder::new(KEY, vec![(OLD_KEY, 1), (KEY, 2)]);
-    let fresh = with(held.clone(), |grant| grant.lineage.handed_at = NOW);
+    let fresh = with(held.clone(), |grant| (grant.lineage.handed_at, grant.lineage.used_at) = (NOW, NOW));
     let (changed, out) = written(decide(&fresh, old(9), &world));
     assert_eq!((changed, out.verdict, out.key), (None, Again, KEY), "the same number under the newer key, no write");
 
@@ -474,18 +481,103 @@ fn a_clock_that_steps_back_makes_the_overlap_longer_and_nothing_else() {
     assert_eq!(told(&ask(back, &held, 7, &world.env())), Ends(Cause::Reuse));
 }
 
+/// What `again` keeps, where it keeps anything: n handed out now, or n arrived.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kept {
+    Nothing,
+    Anew,
+    Arrived,
+}
+
 #[test]
-fn sixty_four_at_once_are_one_new_generation_and_one_write() {
+fn an_answered_parent_starts_the_overlap_anew() {
+    use Kept::{Anew, Arrived, Nothing};
+    let held = |grant| with(grant, |grant: &mut Grant| grant.binding = Some(Binding::Jkt([5; 32])));
+    let apart = |grant| with(grant, |grant: &mut Grant| (grant.lineage.parent, grant.lineage.arrived) = (6, 0b1000));
+    let arrived = |grant| with(grant, |grant: &mut Grant| grant.lineage.arrived |= 1);
+    let mine: Option<&'static [u8]> = Some(b"mine");
+    let rows = [
+        ("the parent, in the first fifth", nine(1), 8, None, Nothing),
+        ("the parent, after a fifth", nine(2), 8, None, Anew),
+        ("the parent, at the end", nine(9), 8, None, Anew),
+        ("the same request, after a fifth", apart(nine(2)), 8, mine, Anew),
+        ("the same request, in the first fifth", apart(nine(1)), 8, mine, Nothing),
+        ("the parent, a second time, in the first fifth", anew(1), 8, None, Nothing),
+        ("the parent, a second time", anew(2), 8, None, Anew),
+        ("the parent, n arrived", nine_arrived(9), 8, None, Nothing),
+        ("the parent, n arrived in an overlap begun anew", arrived(anew(9)), 8, None, Nothing),
+        ("n", nine(9), 9, None, Nothing),
+        ("n, in an overlap begun anew", anew(1), 9, None, Arrived),
+        ("n, once more", arrived(anew(1)), 9, None, Nothing),
+        ("held: there is nothing to detect", held(nine(9)), 8, None, Nothing),
+        ("held, n", held(anew(9)), 9, None, Nothing),
+    ];
+    let world = with(World::new(), |world| world.proof.jkt = Some([5; 32]));
+    for (name, grant, generation, id, expected) in rows {
+        let request = Request { id, ..Request::default() };
+        let (changed, out) = written(refresh(NOW, &grant, presented(generation), &request, &world.env()));
+        assert_eq!((out.verdict, out.generation), (Again, 9), "{name}");
+        let mut lineage = grant.lineage.clone();
+        match expected {
+            Nothing => assert_eq!(changed, None, "{name}: no write"),
+            Anew => (lineage.used_at, lineage.handed_at) = (lineage.handed_at, NOW),
+            Arrived => lineage.arrived |= 1,
+        }
+        assert_eq!(changed.map_or(grant.lineage, |grant| grant.lineage), lineage, "{name}");
+    }
+}
+
+#[test]
+fn two_retries_about_the_end_of_the_overlap_get_one_number() {
+    let world = World::new();
+    let mut held = nine(30);
+    let at = |seconds| NOW.plus(secs(seconds));
+    assert_eq!(go(at(0), &mut held, 9, &world.env()).generation, 10, "this reply is lost");
+    assert_eq!(go(at(9), &mut held, 9, &world.env()).generation, 10);
+    assert_eq!(go(at(11), &mut held, 9, &world.env()).generation, 10, "sent before the reply to the one before was there");
+    assert_eq!(go(at(12), &mut held, 10, &world.env()).generation, 10);
+    assert_eq!(told(&ask(at(20), &held, 9, &world.env())), Gives(Again, 10));
+    assert_eq!(told(&ask(at(21), &held, 9, &world.env())), Ends(Cause::Reuse), "n was presented: nothing begins anew");
+    assert_eq!(told(&ask(at(21), &held, 10, &world.env())), Gives(Next, 11));
+}
+
+#[test]
+fn an_overlap_begun_anew_delays_near_expiry_by_no_more_and_ends_no_grant_earlier() {
+    let world = with(World::new(), |world| world.client.rotation = Rotation::NearExpiry);
+    let mut held = with(nine(0), |grant| grant.created_at = Timestamp::NEVER);
+    let before = held.expires_at();
+    go(NOW.plus(secs(9)), &mut held, 8, &world.env());
+    assert_eq!(held.expires_at(), before);
+    let due = NOW.plus(secs(9)).plus(DAY.percent(70));
+    assert_eq!(told(&ask(due.minus(Millis::new(1)), &held, 9, &world.env())), Gives(Again, 9));
+    assert_eq!(told(&ask(due, &held, 9, &world.env())), Gives(Next, 10));
+
+    let mut hammered = with(nine(0), |grant| grant.idle = secs(60));
+    for seconds in (9..=180).step_by(9) {
+        let out = go(NOW.plus(secs(seconds)), &mut hammered, 8, &world.env());
+        assert_eq!((out.verdict, out.generation), (Again, 9), "in use, so it does not expire: {seconds} s");
+    }
+}
+
+/// One token, 64 times, one every `apart` milliseconds: how often the record is written.
+fn writes_of_sixty_four(apart: u64) -> u32 {
     let world = World::new();
     let mut held = nine(30);
     let mut writes = 0;
     for at in 0..64 {
-        let (changed, out) = written(ask(NOW.plus(Millis::new(at * 156)), &held, 9, &world.env()));
+        let (changed, out) = written(ask(NOW.plus(Millis::new(at * apart)), &held, 9, &world.env()));
         assert_eq!(out.generation, 10);
         writes += u32::from(changed.is_some());
         held = changed.unwrap_or(held);
     }
-    assert_eq!(writes, 1);
+    writes
+}
+
+#[test]
+fn sixty_four_at_once_are_one_new_generation_and_one_write() {
+    assert_eq!(writes_of_sixty_four(0), 1);
+    assert_eq!(writes_of_sixty_four(31), 1, "within two seconds");
+    assert_eq!(writes_of_sixty_four(156), 1 + 4, "within ten: one more every two seconds, for n has not arrived");
 }
 
 #[test]

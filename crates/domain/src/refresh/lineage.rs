@@ -4,10 +4,13 @@ use crate::client::{Client, Rotation};
 use crate::grant::{Grant, Lineage};
 use crate::id::{Generation, Identity, KeyId};
 use crate::ring::RingOrder;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 /// What part of the idle lifetime `near-expiry` waits before it rotates, in hundredths.
 const NEAR_EXPIRY_PERCENT: u64 = 70;
+/// What part of the overlap passes before an answered parent starts it anew, in hundredths. A message travels at most two fifths
+/// each way, so whoever still holds the parent when this answer arrives is heard within four fifths of it.
+const ANEW_AFTER_PERCENT: u64 = 20;
 
 impl Lineage {
     /// Whether `generation` is known to have been presented, or an access token of it to have been seen.
@@ -15,6 +18,32 @@ impl Lineage {
     pub fn has_arrived(&self, generation: Generation) -> bool {
         generation == self.parent
             || self.newest.checked_sub(generation).is_some_and(|below| self.arrived.checked_shr(below).unwrap_or(0) & 1 == 1)
+    }
+
+    /// Whether the newest generation was handed out, or its overlap begun anew, less than `overlap` ago.
+    pub(crate) fn is_fresh(&self, now: Timestamp, overlap: Millis) -> bool {
+        self.handed_at > Timestamp::NEVER && now.since(self.handed_at) < overlap
+    }
+
+    /// Keeps what it tells that the newest generation was handed out once more, where a second holder would show.
+    ///
+    /// For one below it, while it has not arrived: its overlap begins anew, for this reply may be the one that arrives. For
+    /// itself, in an overlap begun anew: it arrived, so that whoever still holds the parent cannot begin it anew for ever.
+    pub(crate) fn answer_again(&mut self, presented: Generation, now: Timestamp, overlap: Millis) {
+        if self.has_arrived(self.newest) || !self.is_fresh(now, overlap) {
+            return;
+        }
+        if presented == self.newest {
+            self.arrived |= u32::from(self.began_anew());
+        } else if now.since(self.handed_at) >= overlap.percent(ANEW_AFTER_PERCENT) {
+            self.used_at = self.used_at.max(self.handed_at);
+            self.handed_at = now;
+        }
+    }
+
+    /// Whether the overlap that is not over yet began anew since the step.
+    fn began_anew(&self) -> bool {
+        self.handed_at != self.used_at
     }
 
     /// Makes `to` (above the newest) the newest generation, handed out now.

@@ -67,7 +67,7 @@ pub(super) fn judge(
     let lineage = &grant.lineage;
     let (n, generation) = (lineage.newest, presented.generation);
     let age = now.since(lineage.handed_at);
-    let fresh = lineage.handed_at > Timestamp::NEVER && age < env.overlap;
+    let fresh = lineage.is_fresh(now, env.overlap);
     let last = n == Generation::MAX;
     if generation > n {
         return Ok(Judged::HandOut(Verdict::Forward));

@@ -12,7 +12,7 @@ use jeton_domain::time::{Millis, Timestamp};
 /// Seconds a message travels at most, each way: less than half the overlap. One that would take longer is lost.
 const TRAVEL: u8 = 4;
 /// Seconds that may pass at once: within the overlap, beyond it, beyond the retry window.
-const PASSING: [u8; 3] = [TRAVEL, 12, 70];
+pub const PASSING: [u8; 3] = [TRAVEL, 12, 70];
 const NEVER: u8 = u8::MAX;
 const IDS: [&[u8]; 2] = [b"first", b"second"];
 
@@ -34,6 +34,7 @@ pub struct Bounds {
     pub thefts: u8,
     pub failovers: u8,
     pub depth: usize,
+    pub passing: [u8; 3],
     pub limits: Limits,
 }
 
@@ -52,9 +53,9 @@ pub struct Limits {
     pub no_late_reply: bool,
     /// All processes of the client share the storage of their token.
     pub shared_storage: bool,
-    /// No message of the client is under way when the overlap of a hand-out ends: after a lost reply, one request just
-    /// before that moment and another just after it get two numbers.
-    pub none_straddles: bool,
+    /// A failover that loses that an overlap began anew makes it end early: what was under way then can get two numbers.
+    /// Only that: no other overlap ends too early.
+    pub overlap_cut_by_failover: bool,
     /// A request or reply that was under way during a failover makes a token that the failover lost look like one from nowhere:
     /// an alarm, and nobody is harmed.
     pub alarm_after_failover: bool,
@@ -66,7 +67,7 @@ pub const ALL_LIMITS: Limits = Limits {
     failover_revives: true,
     no_late_reply: true,
     shared_storage: true,
-    none_straddles: true,
+    overlap_cut_by_failover: true,
     alarm_after_failover: true,
 };
 
@@ -83,6 +84,8 @@ pub enum Fault {
     SecondHolder,
     /// A hand-out outside the overlap that has no new number: a fork would not show.
     SameNumber,
+    /// An overlap begun anew after its generation was presented: whoever holds the parent could stay inside for ever.
+    EndlessOverlap,
     /// Counted only where the limit is not taken.
     InsideOverlap,
     /// Counted only where the limit is not taken.
@@ -112,6 +115,8 @@ struct Record {
     arrived: u32,
     reported: u8,
     age: u8,
+    /// Whether the overlap, not over yet, began anew since n was handed out, and n has not arrived: else it tells nothing.
+    anew: bool,
     /// Which request, and the generation it presented.
     request: Option<(u8, u8)>,
     /// Whether it was written under the primary of now.
@@ -143,6 +148,10 @@ pub struct State {
     thief: u16,
     /// A request or its reply was under way during a failover.
     crossed: bool,
+    /// The newest generation was presented in an overlap begun anew.
+    shown: bool,
+    /// A failover lost that the overlap of the newest generation began anew.
+    cut: bool,
 }
 
 /// What a move leads to.
@@ -177,6 +186,7 @@ impl State {
             arrived: 0,
             reported: 0,
             age: NEVER,
+            anew: false,
             request: None,
             current: true,
             ghost: Ghost::new(),
@@ -190,6 +200,8 @@ impl State {
         slots: [Slot::Idle; 2],
         thief: 0,
         crossed: false,
+        shown: false,
+        cut: false,
     };
 
     /// Every move worth trying.
@@ -197,7 +209,7 @@ impl State {
         let slots = 0..bounds.requests_at_once;
         let mut moves: Vec<Move> = slots
             .flat_map(|s| [Move::Send(s), Move::Serve(s), Move::Deliver(s), Move::Lose(s), Move::LoseToThief(s)])
-            .chain(PASSING.map(Move::Pass))
+            .chain(bounds.passing.map(Move::Pass))
             .chain([Move::Steal, Move::FailOver(1), Move::FailOver(2)])
             .chain(each(self.thief).map(Move::ThiefRefreshes))
             .collect();
@@ -211,20 +223,29 @@ impl State {
         if self.failovers < bounds.failovers {
             self.past = [Some(self.record), self.past[0]];
         }
+        let same = self.record.newest == record.newest;
+        self.shown &= same;
+        self.cut &= same && self.record.age == record.age;
         self.record = record;
     }
 
     /// Time passes; what travels too long is lost. None where more replies would be lost than the bounds allow.
     fn pass(&mut self, secs: u8, bounds: &Bounds) -> Option<()> {
         let ends = self.record.age < 10 && self.record.age + secs >= 10;
-        let travel = if ends && bounds.limits.none_straddles { 0 } else { TRAVEL };
+        let travel = if ends && self.cut && bounds.limits.overlap_cut_by_failover { 0 } else { TRAVEL };
         for record in [Some(&mut self.record)].into_iter().chain(self.past.iter_mut().map(Option::as_mut)).flatten() {
             record.age = older(record.age, secs);
+            record.anew &= record.age < 10;
         }
+        self.travel(secs, travel, bounds)
+    }
+
+    /// What is under way travels on for so many seconds, or is lost if that makes it more than `at_most`.
+    fn travel(&mut self, secs: u8, at_most: u8, bounds: &Bounds) -> Option<()> {
         for slot in &mut self.slots {
             match slot {
-                Slot::Sent { age, .. } if *age + secs <= travel => *age += secs,
-                Slot::Replied { age, .. } if *age + secs <= travel => *age += secs,
+                Slot::Sent { age, .. } if *age + secs <= at_most => *age += secs,
+                Slot::Replied { age, .. } if *age + secs <= at_most => *age += secs,
                 Slot::Replied { .. } if bounds.limits.no_late_reply => {
                     self.lost += 1;
                     *slot = Slot::Idle;
@@ -311,9 +332,15 @@ impl Model {
                 if !bounds.limits.failover_revives {
                     record.ghost = state.record.ghost;
                 }
+                let lost = state.record;
                 next.record = record;
+                next.shown = false;
+                next.cut = lost.newest == record.newest && (state.cut || lost.age < record.age);
                 next.failovers += 1;
                 next.crossed |= state.slots.iter().any(|slot| *slot != Slot::Idle);
+                if next.cut && record.age >= 10 && bounds.limits.overlap_cut_by_failover && next.travel(1, 0, bounds).is_none() {
+                    return After::Impossible;
+                }
                 next.past = if commits == 1 && next.failovers < bounds.failovers { [state.past[1], None] } else { [None; 2] };
             }
             Move::ThiefRefreshes(generation) => return self.present(state, generation, Who::Thief),
@@ -324,13 +351,14 @@ impl Model {
 
     fn grant(&self, record: &Record) -> Grant {
         let mut grant = self.template.clone();
+        let handed_at = if record.age == NEVER { Timestamp::NEVER } else { NOW.minus(Millis::from_secs(record.age.into())) };
         grant.lineage = Lineage {
             newest: record.newest.into(),
             parent: record.parent.into(),
             arrived: record.arrived,
             reported: record.reported.into(),
-            handed_at: if record.age == NEVER { Timestamp::NEVER } else { NOW.minus(Millis::from_secs(record.age.into())) },
-            used_at: NOW,
+            handed_at,
+            used_at: if record.age == NEVER { NOW } else { handed_at.minus(Millis::new(record.anew.into())) },
             request: record.request.map(|(slot, presented)| request_hash(IDS[usize::from(slot)], presented.into())),
             identity: if record.current { primary(1) } else { primary(0) },
             ..grant.lineage
@@ -357,6 +385,7 @@ impl Model {
             arrived: lineage.arrived,
             reported: small(lineage.reported),
             age,
+            anew: age < 10 && lineage.handed_at != lineage.used_at && !lineage.has_arrived(lineage.newest),
             request: lineage.request.map(named),
             current: lineage.identity == primary(1) && (before.current || lineage.handed_at == NOW),
             ghost,
@@ -422,8 +451,12 @@ impl Model {
         }
         let mut next = *state;
         if let Some(changed) = changed {
+            if state.shown && out.verdict == Verdict::Again && changed.lineage.handed_at == NOW {
+                return After::Fault(Fault::EndlessOverlap);
+            }
             next.commit(self.record(&changed.lineage, before, ghost), &self.bounds);
         }
+        next.shown |= out.verdict == Verdict::Again && before.anew && generation == before.newest;
         match who {
             Who::Client(slot) => next.slots[usize::from(slot)] = Slot::Replied { brings: gets, age: 0 },
             Who::Thief => next.thief |= 1 << gets,
