@@ -222,15 +222,14 @@ impl Service {
     async fn make_room(&self, grant: &Grant, client: &Client, now: Timestamp) -> Result<()> {
         let Some((subject, listed)) = listed(grant, self.alive.salt()) else { return Ok(()) };
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
-        let add =
-            |listed| async move { self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await };
-        let mut fell_out = add(listed).await?;
+        let subject_cap = self.terms.grants_per_subject;
+        let mut fell_out = self.records.list_grant(subject, &listed, client_cap, subject_cap).await?;
         if !fell_out.is_empty() && self.unlist_dead(subject).await? {
-            let mut again = Vec::new();
+            // Back without a cap: one that comes back must push out neither the new one nor one that ends later.
             for one in self.living_of(fell_out).await? {
-                again.extend(add(one).await?);
+                self.records.list_grant(subject, &one, usize::MAX, usize::MAX).await?;
             }
-            fell_out = again;
+            fell_out = self.records.list_grant(subject, &listed, client_cap, subject_cap).await?;
         }
         for evicted in fell_out {
             let ended = Ended { at: now, cause: Cause::Evicted };

@@ -450,3 +450,32 @@ async fn a_revocation_that_failed_counts_nothing() {
     revoke(&app, of_token()).await.unwrap();
     refresh(&app, &tokens).await.unwrap();
 }
+
+#[tokio::test]
+async fn signing_in_and_out_on_one_device_signs_no_other_out() {
+    let (store, clock) = memory();
+    let app = app(&store, &clock, &[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 2")]).await;
+    let phone = issue(&app, "orders:read offline_access").await.unwrap();
+    for _ in 0..5 {
+        clock.advance(HOUR);
+        let elsewhere = issue(&app, "orders:read offline_access").await.unwrap();
+        revoke(&app, What::Grant(elsewhere.grant.unwrap())).await.unwrap();
+        app.alive.settle().await.unwrap();
+    }
+    refresh(&app, &phone).await.unwrap();
+}
+
+#[tokio::test]
+async fn room_made_by_the_dead_of_one_client_costs_a_new_grant_of_another_nothing() {
+    let (store, clock) = memory();
+    let app = app(&store, &clock, &[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 2")]).await;
+    let web = ClientId::parse("client_id", "web-app").unwrap();
+    let dead = Issue { client: web, ..of_session("over", "orders:read offline_access") };
+    app.service.issue(dead).await.unwrap();
+    revoke(&app, What::Session(SessionId::parse("sid", "over").unwrap(), None)).await.unwrap();
+    issue(&app, "orders:read offline_access").await.unwrap();
+    clock.advance(HOUR);
+    let second = issue(&app, "orders:read offline_access").await.unwrap();
+    let short = issue(&app, "payments:read").await.unwrap();
+    assert_eq!(living(&app).await, [short.grant.unwrap(), second.grant.unwrap()]);
+}
