@@ -78,6 +78,8 @@ impl App {
     /// # Errors
     /// `StartError`, in words for the operator.
     pub async fn start(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
+        // Before the data is made, so that there never is data without its key.
+        root_key::ring(settings)?;
         let store = open_store(settings, &clock).await?;
         Self::on(store, settings, clock).await
     }

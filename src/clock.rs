@@ -57,7 +57,8 @@ impl Clock {
         if ahead > TOLERANCE {
             epoch_at_start.fetch_add(ahead.get(), Ordering::Relaxed);
         } else if behind > TOLERANCE {
-            epoch_at_start.fetch_sub(behind.get(), Ordering::Relaxed);
+            let back = |epoch: u64| Some(epoch.saturating_sub(behind.get()));
+            let _never_refused = epoch_at_start.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
         }
     }
 
@@ -66,5 +67,19 @@ impl Clock {
         if let Inner::Fixed(now) = &*self.0 {
             now.fetch_add(by.get(), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_whose_clock_was_never_set_is_followed_without_wrapping() {
+        let clock = Clock::system();
+        clock.follow(Timestamp::from_millis(5));
+        assert!(clock.now() < Timestamp::from_secs(60));
+        clock.follow(Timestamp::from_secs(1_700_000_000));
+        assert!(clock.now().since(Timestamp::from_secs(1_700_000_000)) < Millis::from_secs(60));
     }
 }

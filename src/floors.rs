@@ -39,7 +39,7 @@ pub struct Alive {
     records: Records,
     clock: Clock,
     salt: Salt,
-    ceilings: Ceilings,
+    ceilings: RwLock<Ceilings>,
     request_deadline: Millis,
     store_timeout: Millis,
     view: RwLock<View>,
@@ -78,7 +78,7 @@ impl Alive {
             clock: records.clock().clone(),
             records,
             salt,
-            ceilings,
+            ceilings: RwLock::new(ceilings),
             request_deadline,
             store_timeout,
             view: RwLock::default(),
@@ -94,8 +94,8 @@ impl Alive {
 
     /// The longest lifetimes that were ever handed out.
     #[must_use]
-    pub const fn ceilings(&self) -> Ceilings {
-        self.ceilings
+    pub fn ceilings(&self) -> Ceilings {
+        *self.ceilings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Catches up with the log; the catch-up starts after this call, and is shared with all that wait for one. Waiting for the
@@ -199,8 +199,8 @@ impl Alive {
     }
 
     /// How long an entry must stay where every replica sees it: no token that it could kill lives longer.
-    fn horizon(&self, ceilings: Ceilings) -> Millis {
-        ceilings.access_token.plus(LEEWAY).plus(self.request_deadline).max(LEAST_HORIZON)
+    fn horizon(&self) -> Millis {
+        self.ceilings().access_token.plus(LEEWAY).plus(self.request_deadline).max(LEAST_HORIZON)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, View> {

@@ -41,7 +41,7 @@ pub struct Service {
     signing: Arc<Signing>,
     registry: Registry,
     terms: Terms,
-    reload: keys::Reload,
+    reloaded: keys::Reloaded,
 }
 
 /// What the operations hold to beside clients and resources.
@@ -74,7 +74,16 @@ impl Service {
         registry: Registry,
         terms: Terms,
     ) -> Self {
-        Self { clock: records.clock().clone(), records, alive, tokens, signing, registry, terms, reload: keys::Reload::default() }
+        Self {
+            clock: records.clock().clone(),
+            records,
+            alive,
+            tokens,
+            signing,
+            registry,
+            terms,
+            reloaded: keys::Reloaded::default(),
+        }
     }
 
     /// Before tokens are called not genuine because of their root keys: another replica may have put keys into the ring

@@ -88,12 +88,13 @@ impl Service {
         let ids: Vec<GrantId> = presented.iter().filter_map(needs_grant).collect();
         self.know_root_keys(presented.iter().filter_map(root_key)).await?;
         let mut known = if ids.is_empty() { Vec::new() } else { self.records.grants(&ids).await? }.into_iter();
+        let mut learnt = false;
         let mut looked = Vec::with_capacity(tokens.len());
         for presented in presented {
             looked.push(match presented {
                 Presented::Numbered(numbered) => self.look_up_numbered(numbered, known.next().flatten())?,
                 Presented::Opaque(opaque) => self.look_up_opaque(&opaque, known.next().flatten())?,
-                Presented::Jws(jws) => self.look_up_jws(jws).await?,
+                Presented::Jws(jws) => self.look_up_jws(jws, &mut learnt).await?,
                 Presented::Device | Presented::Unknown => Looked::No(TokenKind::Unknown, 0, WhyNot::Malformed, None),
             });
         }
@@ -175,13 +176,13 @@ impl Service {
         })))
     }
 
-    async fn look_up_jws(&self, jws: &str) -> Result<Looked> {
+    /// `learnt`: whether this request has read the signing keys again already, because a token named one that is not known here.
+    async fn look_up_jws(&self, jws: &str, learnt: &mut bool) -> Result<Looked> {
         let mut verified = self.tokens.verify(jws, self.clock.now())?;
-        if matches!(verified, Verified::No(NotGenuine::UnknownKey)) {
-            self.alive.caught_up().await?;
-            if self.know_burnt_keys().await? || self.learn_keys().await? {
-                verified = self.tokens.verify(jws, self.clock.now())?;
-            }
+        if matches!(verified, Verified::No(NotGenuine::UnknownKey)) && !*learnt {
+            self.refresh_keys().await?;
+            *learnt = true;
+            verified = self.tokens.verify(jws, self.clock.now())?;
         }
         Ok(match verified {
             Verified::Access { kid, claims, .. } => self

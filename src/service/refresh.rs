@@ -42,8 +42,8 @@ pub struct Refresh {
 
 /// What the decision came to.
 enum Outcome {
-    /// Hand out, of the grant as it is now.
-    HandOut(Box<Grant>, HandOut, AccessForm),
+    /// Hand out.
+    HandOut(HandOut, AccessForm),
     /// Revoke the grant, then refuse.
     End(Cause),
 }
@@ -107,25 +107,22 @@ impl Service {
                             // Refused here nothing is consumed: the configuration may have changed since the grant was made.
                             let form = self.form(grant, &out)?;
                             let grant = changed.clone().unwrap_or_else(|| Box::new(grant.clone()));
-                            Ok((changed.map(|changed| *changed), Outcome::HandOut(grant, out, form)))
+                            Ok((changed.map(|changed| *changed), (grant, Outcome::HandOut(out, form))))
                         }
-                        Decision::End { cause, .. } => Ok((None, Outcome::End(cause))),
+                        Decision::End { cause, .. } => Ok((None, (Box::new(grant.clone()), Outcome::End(cause)))),
                         Decision::Refuse(error) => Err(error),
                     }
                 },
-                |outcome| match outcome {
-                    Outcome::HandOut(grant, ..) => floors::names(&self.floor_targets(grant)),
-                    Outcome::End(_) => Vec::new(),
-                },
+                |(grant, _)| floors::names(&self.floor_targets(grant)),
             )
             .await?;
-        match decided.answer {
+        let (grant, outcome) = decided.answer;
+        if let Some(raised) = self.records.killing_floor(&self.floor_targets(&grant), decided.also, grant.born)? {
+            return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
+        }
+        match outcome {
             Outcome::End(cause) => self.end(presented.grant, cause).await,
-            Outcome::HandOut(grant, out, form) => {
-                let targets = self.floor_targets(&grant);
-                if let Some(raised) = self.records.killing_floor(&targets, decided.also, grant.born)? {
-                    return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
-                }
+            Outcome::HandOut(out, form) => {
                 if out.event == Some(Event::FutureToken) {
                     tracing::error!(grant_id = %grant.id, "a refresh token newer than its grant was presented although the store lost nothing: its root key and its record may both have leaked");
                 }

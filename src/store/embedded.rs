@@ -10,6 +10,8 @@ mod log;
 mod members;
 mod writer;
 
+pub use self::file::{FILE_NAME, make_directory};
+
 use crate::clock::Clock;
 use crate::store::{Add, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
 use async_trait::async_trait;

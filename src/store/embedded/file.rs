@@ -45,7 +45,7 @@ const IDENTITY: &str = "identity";
 const THIS_FORMAT: (u64, u64) = (1, 0);
 
 /// The file's name in its directory.
-const FILE_NAME: &str = "jeton.redb";
+pub const FILE_NAME: &str = "jeton.redb";
 
 /// How much of the file is kept in memory at most, in bytes.
 const CACHE: usize = 256 << 20;
@@ -66,7 +66,7 @@ pub(super) fn open(directory: &Path) -> Result<File, StoreError> {
             directory.display()
         ))
     };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
+    make_directory(directory).map_err(unusable)?;
     let path = directory.join(FILE_NAME);
     let file =
         fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(unusable)?;
@@ -74,6 +74,14 @@ pub(super) fn open(directory: &Path) -> Result<File, StoreError> {
     fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)?;
     let backend = FileBackend::new(file).map_err(|error| refused(&path, error))?;
     prepare(&path, backend)
+}
+
+/// Makes the directory of a store, for this user only, where there is none.
+///
+/// # Errors
+/// The system's.
+pub fn make_directory(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 pub(super) fn in_memory() -> Result<File, StoreError> {
