@@ -28,5 +28,6 @@ lint: ## Check format, lints and docs; no warnings
 soak: test-tools ## Run the long tests, too
 	$(TEST) -- --include-ignored
 
-bench: ## Measure a server that runs on the default address (start one: cargo run --profile measured --features bench)
-	$(CARGO) run --profile measured --features bench --locked -- bench
+bench: ## Measure the operations on both stores against a no-op; docs/performance.md explains the tables
+	@./.ci/require redis-server redis-server
+	@./.ci/bench

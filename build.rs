@@ -7,6 +7,8 @@ use std::{env, error, fs};
 const API: [&str; 4] =
     ["jeton/v1/common.proto", "jeton/v1/token_service.proto", "jeton/v1/grant_service.proto", "jeton/v1/key_service.proto"];
 const RECORDS: [&str; 1] = ["jeton/records/v1/records.proto"];
+/// Only with the feature `bench`.
+const NOOP: [&str; 1] = ["jeton/bench/v1/noop.proto"];
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write through the environment")]
 fn main() -> Result<(), Box<dyn error::Error>> {
@@ -24,5 +26,9 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         .build_client(false)
         .build_server(false)
         .compile_fds(protox::compile(RECORDS, ["proto"])?)?;
+    if env::var_os("CARGO_FEATURE_BENCH").is_some() {
+        // A stock server and a stock client: no settings.
+        tonic_prost_build::configure().compile_fds(protox::compile(NOOP, ["proto"])?)?;
+    }
     Ok(())
 }

@@ -98,6 +98,10 @@ pub struct ServeArguments {
     /// Listen beyond this machine without TLS and without authenticated callers
     #[arg(long)]
     pub insecure: bool,
+    /// Where the no-op listens that `jeton bench` compares with
+    #[cfg(feature = "bench")]
+    #[arg(long, value_name = "ADDRESS")]
+    pub noop_listen: Option<std::net::SocketAddr>,
 }
 
 impl fmt::Debug for ServeArguments {

@@ -5,6 +5,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod coalescing;
 pub mod config;
 pub mod floors;
 pub mod random;

@@ -62,6 +62,15 @@ async fn start(arguments: ServeArguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(mistakes) => return failed(&mistakes),
     };
+    #[cfg(feature = "bench")]
+    let _noop = match arguments.noop_listen.map(jeton::transport::noop::start).transpose() {
+        Ok(None) => None,
+        Ok(Some(noop)) => {
+            print(&format!("no-op for `jeton bench` on {}\n", noop.address()));
+            Some(noop)
+        }
+        Err(problem) => return failed(&format!("cannot listen for the no-op: {problem}")),
+    };
     match serve(loaded.settings, &loaded.warnings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => failed(&problem),

@@ -14,6 +14,17 @@ pub fn bytes<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Several values in one draw: a draw costs the same whatever it gives.
+///
+/// # Errors
+/// As `bytes`.
+pub fn several<const N: usize, const M: usize>() -> Result<[[u8; N]; M]> {
+    let mut values = [[0; N]; M];
+    aws_lc_rs::rand::fill(values.as_flattened_mut())
+        .map_err(|Unspecified| Error::Internal("the system gives no randomness".into()))?;
+    Ok(values)
+}
+
 /// Some time up to `most`. Half of it where the system has no randomness.
 #[must_use]
 pub fn up_to(most: Duration) -> Duration {

@@ -8,6 +8,8 @@ pub mod caller;
 pub mod fault;
 pub mod grpc;
 pub mod http;
+#[cfg(feature = "bench")]
+pub mod noop;
 
 use crate::telemetry::log::Throttle;
 use fault::{Fault, Reason};

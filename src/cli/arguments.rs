@@ -318,32 +318,53 @@ pub struct BenchArguments {
     /// What to measure
     #[arg(long, value_enum, default_value_t = BenchOperation::All)]
     pub operation: BenchOperation,
-    /// Requests under way at once
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub concurrency: u32,
-    /// Connections they share
+    /// Connections
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub connections: u32,
-    /// Seconds each operation is measured for
+    /// Requests under way at once on each connection
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub concurrency: u32,
+    /// Seconds a round takes at most
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub seconds: u32,
+    /// Rounds of each operation
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// Grants issued beforehand, whose tokens are refreshed, introspected or revoked; a round ends when they are used up
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub grants: u32,
+    /// The server's `tokens.overlap` in seconds: no grant is refreshed twice within it, for that would rotate nothing
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub overlap: u32,
+    /// The server's process on this machine, whose CPU time is counted
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub server_pid: Option<u32>,
+    /// Compare with the no-op that the server offers at this address (`serve --noop-listen`), in alternating rounds
+    #[cfg(feature = "bench")]
+    #[arg(long, value_name = "URL")]
+    pub noop: Option<String>,
     /// The server's gRPC address
     #[arg(long, env = "JETON_SERVER", default_value = "http://127.0.0.1:50051", value_name = "URL")]
     pub server: String,
+    /// A table for people, or JSON for scripts
+    #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM")]
+    pub output: Output,
 }
 
 /// What `bench` measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BenchOperation {
-    /// Issue
+    /// Issue: a JWT signed with EdDSA, and a refresh token
     Issue,
-    /// Refresh
+    /// Refresh: every grant in turn with its newest token, so that each rotates
     Refresh,
-    /// Introspect
-    Introspect,
-    /// Revoke
+    /// Introspect JWTs
+    IntrospectJwt,
+    /// Introspect opaque access tokens
+    IntrospectOpaque,
+    /// Revoke refresh tokens, each once
     Revoke,
-    /// The four, one after another
+    /// All of them, one after another
     All,
 }
 

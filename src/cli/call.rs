@@ -63,7 +63,7 @@ async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &C
         ClientCommand::Keys(KeysCommand::List(arguments)) => (list_keys(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::Rotate(arguments)) => (rotate_key(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::GenerateRoot) => return print(&generate_root()?),
-        ClientCommand::Bench(arguments) => return bench::run(&arguments).await.map(|()| Exit::Ok),
+        ClientCommand::Bench(arguments) => return bench::run(&arguments).await,
     };
     show(&answer, &remote, clock)?;
     let inactive = asks_whether_active && answer.get("active") == Some(&Value::Flag(false));
@@ -324,7 +324,7 @@ fn show(answer: &Answer, remote: &Remote, clock: &Clock) -> Result<Exit, Failure
 }
 
 /// Writes to standard output. A reader that went away early (`| head -1`) has what it wanted.
-fn print(text: &str) -> Result<Exit, Failure> {
+pub(super) fn print(text: &str) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(Exit::Ok),

@@ -3,7 +3,7 @@
 use crate::random;
 use crate::records::GRACE;
 use crate::records::floors;
-use crate::records::grants::{Listed, client_tag, keep_until};
+use crate::records::grants::{keep_until, listed};
 use crate::service::hand_out::Access;
 use crate::service::{Credentials, Durability, Service};
 use crate::telemetry;
@@ -20,7 +20,7 @@ use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::{Secret, SecretText};
-use jeton_domain::target::{Target, TargetKind, slot};
+use jeton_domain::target::slot;
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -96,16 +96,17 @@ impl Service {
         let now = self.clock.now();
         let plan = self.plan(now, &asked, client)?;
         let mut grant = self.new_grant(now, &asked, client, &plan)?;
-        let listed = plan.needs_record().then(|| self.listed(&grant)).flatten();
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
-        let session = self.session_target(&grant);
+        // A session that was only just made cannot have been revoked.
+        let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
         let (caught, floor) =
             tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
+        self.know_burnt_keys().await?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
-        refuse_dead(&grant, self.alive.killing(&self.targets(&grant), grant.born).or(floor))?;
+        refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
         let durability = if plan.needs_record() {
-            self.make_room(&grant, client, listed, now).await?;
+            self.make_room(&grant, client, now).await?;
             Some(self.write(&grant, &session).await?)
         } else {
             refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
@@ -168,13 +169,13 @@ impl Service {
             Some(subject) => subject.clone(),
             None => Subject::parse("client_id", client.id.as_str())?,
         };
+        let [mut id, new_session, nonce] = random::several::<16, 3>()?;
         let session = match &asked.session {
             Some(session) => Some(session.clone()),
-            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(random::bytes::<16>()?))?),
+            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(new_session))?),
             None => None,
         };
         let [a, b] = slot(&subject, self.alive.salt());
-        let mut id = random::bytes::<16>()?;
         id.iter_mut().zip([a, b]).for_each(|(to, from)| *to = from);
         let (idle, absolute) = if plan.refreshable {
             (client.idle_lifetime, client.absolute_lifetime)
@@ -194,7 +195,7 @@ impl Service {
             created_at: now,
             idle,
             absolute_end: now.plus(absolute),
-            nonce: Secret::new(random::bytes()?),
+            nonce: Secret::new(nonce),
             lineage: Lineage {
                 refreshable: plan.refreshable,
                 newest: u32::from(plan.refreshable),
@@ -217,31 +218,31 @@ impl Service {
         })
     }
 
-    /// The grant's place in its subject's list; none for client credentials, whose grants no user withdraws.
-    fn listed(&self, grant: &Grant) -> Option<Listed> {
-        let client = Target::Client(grant.client.clone()).id(self.alive.salt());
-        grant.sign_in.method.has_user().then(|| Listed {
-            client_tag: client_tag(client),
-            id: grant.id,
-            expires_at: grant.absolute_end,
-        })
-    }
-
     /// Writes the list before the grant it names, and ends what had to make room.
-    async fn make_room(&self, grant: &Grant, client: &Client, listed: Option<Listed>, now: Timestamp) -> Result<()> {
-        let Some(listed) = listed else { return Ok(()) };
-        let subject = Target::Subject(grant.subject.clone()).id(self.alive.salt());
+    async fn make_room(&self, grant: &Grant, client: &Client, now: Timestamp) -> Result<()> {
+        let Some((subject, listed)) = listed(grant, self.alive.salt()) else { return Ok(()) };
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
-        let fell_out = self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await?;
+        let add =
+            |listed| async move { self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await };
+        let mut fell_out = add(listed).await?;
+        if !fell_out.is_empty() && self.unlist_dead(subject).await? {
+            let mut again = Vec::new();
+            for one in self.living_of(fell_out).await? {
+                again.extend(add(one).await?);
+            }
+            fell_out = again;
+        }
         for evicted in fell_out {
             let ended = Ended { at: now, cause: Cause::Evicted };
-            self.records.end_grant(evicted.id, ended, evicted.expires_at.plus(GRACE)).await?;
+            // Its opaque tokens run out by themselves, and point into its record until then.
+            let keep_until = evicted.expires_at.plus(self.alive.ceilings().access_token).plus(GRACE);
+            self.records.end_grant(evicted.id, ended, keep_until).await?;
         }
         Ok(())
     }
 
     fn session_target(&self, grant: &Grant) -> Vec<TargetId> {
-        grant.session.iter().map(|session| Target::Session(session.clone()).id(self.alive.salt())).collect()
+        grant.session.iter().map(|session| self.alive.salt().session(session)).collect()
     }
 
     async fn write(&self, grant: &Grant, session: &[TargetId]) -> Result<Durability> {
@@ -257,11 +258,11 @@ impl Service {
     }
 }
 
-/// A grant of a revoked session would be dead when handed out.
-fn refuse_dead(grant: &Grant, killing: Option<Raised>) -> Result<()> {
-    match (killing, &grant.session) {
-        (None, _) => Ok(()),
-        (Some(raised), Some(session)) if raised.kind == TargetKind::Session => Err(Error::SessionRevoked(session.to_string())),
-        (Some(_), _) => Err(Error::StoreUnavailable("the log is behind a floor that it raised".into())),
+/// A grant of a revoked session would be dead when handed out. One whose subject or client is revoked at this very moment was
+/// born before, and is dead too; but who signs in again lives.
+fn refuse_dead(grant: &Grant, ended: Option<Raised>) -> Result<()> {
+    match (ended, &grant.session) {
+        (Some(_), Some(session)) => Err(Error::SessionRevoked(session.to_string())),
+        _ => Ok(()),
     }
 }

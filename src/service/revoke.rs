@@ -153,6 +153,8 @@ impl Service {
     /// One entry in the log; none where this replica already knows the target to be ended for ever.
     async fn raise(&self, target: &Target, reason: Reason) -> Result<Revoked> {
         if let Some(done) = self.done(target) {
+            // A store that is gone acknowledges nothing.
+            self.alive.caught_up().await?;
             return Ok(done);
         }
         let (revision, durability) = self.alive.raise(target, reason).await?;

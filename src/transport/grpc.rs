@@ -24,6 +24,7 @@ pub mod api {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
 }
 
+use crate::coalescing::Coalescing;
 use crate::service::Service;
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Permission};
@@ -33,7 +34,6 @@ use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVIC
 use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
 use jeton_domain::error::Error;
-use listener::Coalescing;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,9 @@ const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// A peer that is gone is noticed within the sum of both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long no connection is accepted after one could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Streams that the peer opens and resets at once (CVE-2023-44487) or that we had to reset end its connection.
 const MAX_RESET_STREAMS: usize = 20;
@@ -127,7 +130,13 @@ pub async fn serve(
     let health = HealthReporter::new();
     report(&health, false).await;
     let front = front(&service, &settings, &health)?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|accepted| accepted.map(Coalescing::new));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(|accepted| async {
+        if accepted.is_err() {
+            // Out of file descriptors, say: tonic asks again at once, which would take a whole core and cure nothing.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        accepted.map(Coalescing::new)
+    });
     let serving = Server::builder()
         .max_concurrent_streams(settings.max_concurrent_streams)
         .http2_max_header_list_size(MAX_HEADER_BYTES)

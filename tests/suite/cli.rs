@@ -104,7 +104,7 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
         ("introspect", "--resource"),
         ("revoke", "--grant --session --subject --client --reason --dry-run --client-secret-file"),
         ("explain", "--resource"),
-        ("bench", "--operation --concurrency --connections --seconds --server"),
+        ("bench", "--operation --concurrency --connections --seconds --rounds --grants --overlap --server-pid --server --output"),
     ] {
         let text = stdout(&run(&[command, "--help"]));
         let mut options: Vec<&str> = options.split(' ').collect();
@@ -180,6 +180,7 @@ fn a_server_that_is_not_there_is_3_with_what_to_do() {
         &["keys", "list"],
         &["keys", "rotate"],
         &["explain", "jrt_x"],
+        &["bench", "--seconds", "1"],
     ] {
         let output = jeton(arguments).env("JETON_SERVER", &server).output().unwrap();
         assert_eq!(code(&output), 3, "{arguments:?}: {}", stderr(&output));

@@ -14,3 +14,4 @@ mod races;
 mod refresh;
 mod reuse;
 mod revoke;
+mod sealed;

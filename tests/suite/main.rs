@@ -2,6 +2,10 @@
 
 // `cfg(test)` tells clippy that helpers beside the tests are tests too.
 #[cfg(test)]
+mod attack;
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;

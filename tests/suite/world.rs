@@ -132,12 +132,18 @@ impl World {
 
     /// A replica with settings of its own.
     pub async fn start_with(&self, settings: &Settings) -> Replica {
-        let app = App::on(self.store().await, settings, self.clock.clone()).await.unwrap();
+        let mut settings = settings.clone();
+        settings.tokens.store_timeout = Millis::new(u64::try_from(self.patience.as_millis()).unwrap());
+        settings.limits.request_deadline = settings.tokens.store_timeout.percent(200);
+        let app = App::on(self.store().await, &settings, self.clock.clone()).await.unwrap();
         let listener = grpc::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let grpc_settings =
-            grpc::Settings { admission: Admission::Open, request_deadline: self.patience * 2, ..grpc::Settings::default() };
+        let grpc_settings = grpc::Settings {
+            admission: Admission::Open,
+            request_deadline: settings.limits.request_deadline.into(),
+            ..grpc::Settings::default()
+        };
         let mut serving = JoinSet::new();
         let (ready, told) = watch::channel(true);
         let served = grpc::serve(listener, Arc::clone(&app.service), grpc_settings, told, shutdown.clone());

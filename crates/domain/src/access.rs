@@ -5,7 +5,7 @@ use crate::floors::Floors;
 use crate::id::{GrantId, TargetId};
 use crate::name::{ClientId, SessionId, Subject};
 use crate::revision::Born;
-use crate::target::{Salt, Target, token_id};
+use crate::target::{Salt, token_id};
 use crate::time::Timestamp;
 
 /// What a genuine access token says of itself, as far as its life depends on it.
@@ -86,13 +86,13 @@ impl Belongs<'_> {
         let mut targets = Vec::with_capacity(7);
         targets.extend(self.jti.map(token_id));
         targets.extend(self.grant.map(|grant| TargetId(grant.0)));
-        targets.extend(self.session.map(|session| Target::Session(session.clone()).id(salt)));
-        targets.extend(self.subject.map(|subject| Target::Subject(subject.clone()).id(salt)));
-        targets.extend(self.client.map(|client| Target::Client(client.clone()).id(salt)));
+        targets.extend(self.session.map(|session| salt.session(session)));
+        targets.extend(self.subject.map(|subject| salt.subject(subject)));
+        targets.extend(self.client.map(|client| salt.client(client)));
         if let (Some(subject), Some(client)) = (self.subject, self.client) {
-            targets.push(Target::Consent(subject.clone(), client.clone()).id(salt));
+            targets.push(salt.consent(subject, client));
         }
-        targets.extend(self.kid.map(|kid| Target::SigningKey { kid: kid.to_owned() }.id(salt)));
+        targets.extend(self.kid.map(|kid| salt.signing_key(kid)));
         targets
     }
 }

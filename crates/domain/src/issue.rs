@@ -10,6 +10,7 @@ use crate::grant::{Grant, SignIn};
 use crate::name::{ResourceId, Subject};
 use crate::resource::{Resource, Resources, TokenFormat};
 use crate::scope::{OFFLINE_ACCESS, OPENID, Scopes};
+use crate::secret::shown;
 use crate::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -203,7 +204,7 @@ fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl F
 fn check_scopes(asked: &Scopes, client: &Client, known: &Resources, has_user: bool) -> Result<()> {
     let refuse = |problem: String| Err(Error::InvalidScope { field: "scope".into(), problem });
     if let Some(outside) = asked.first_outside(&client.scopes) {
-        return refuse(format!("has `{outside}`, which client `{}` may not be given", client.id));
+        return refuse(format!("has `{}`, which client `{}` may not be given", shown(outside), client.id));
     }
     for scope in asked.iter() {
         if Scopes::is_oidc(scope) {
@@ -224,7 +225,7 @@ fn resources(asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Ve
     let wanted: Vec<_> = if asked.resources.is_empty() { owners.collect() } else { named.collect() };
     for (id, found) in wanted {
         if found.is_none() {
-            return Err(target(format!("`{id}` is not a configured resource")));
+            return Err(target(format!("`{}` is not a configured resource", shown(id.as_str()))));
         }
         if !client.resources.contains(id) {
             return Err(target(format!("`{id}` is not among the resources of client `{}`", client.id)));

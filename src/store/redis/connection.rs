@@ -3,6 +3,7 @@
 
 use super::library;
 use super::reply::{self, Refusal, refusal};
+use crate::coalescing::Coalescing;
 use crate::store::StoreError;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
@@ -62,6 +63,7 @@ impl Target {
         let unreachable = |_refused| Refusal::Lost("Redis cannot be reached");
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = Coalescing::new(stream);
         match &self.tls {
             None => self.log_in(stream).await,
             Some(connector) => {

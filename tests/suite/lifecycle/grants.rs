@@ -50,7 +50,7 @@ async fn a_grant_says_what_was_allowed_and_how_it_stands(world: World) {
         ..Default::default()
     };
     assert_eq!(server.grant(&issued.grant_id).await, expected);
-    assert_eq!(server.list(of("alice")).await.grants, [expected.clone()]);
+    assert_eq!(server.list(of("alice")).await.grants.as_slice(), std::slice::from_ref(&expected));
     world.pass(60);
     server.refresh(mobile(&issued.refresh_token)).await;
     let used = Grant { generation: 2, last_used_at: created + 60, idle_expires_at: created + 60 + 14 * 86_400, ..expected };

@@ -14,6 +14,7 @@ on_every_store! {
     a_standby_key_is_always_published,
     a_rotation_refuses_no_valid_token,
     keys_rotate_by_schedule_and_replicas_agree,
+    a_retired_key_stays_as_long_as_a_token_for_the_issuer_itself,
     a_burnt_key_ends_what_it_signed_and_nothing_else,
     keys_burnt_one_after_another_leave_every_replica_signing,
     an_unknown_key_cannot_be_burnt_or_rotated,
@@ -127,6 +128,21 @@ async fn keys_rotate_by_schedule_and_replicas_agree(world: World) {
     assert!(!states.contains_key(&signers[0]), "long retired keys go");
 }
 
+async fn a_retired_key_stays_as_long_as_a_token_for_the_issuer_itself(world: World) {
+    let minute = jeton_domain::time::Millis::from_secs(60);
+    let mut settings = world.with_resource(ORDERS, |resource| resource.access_token_lifetime = minute);
+    settings.clients.iter_mut().for_each(|client| client.id_token_lifetime = minute);
+    settings.tokens.access_token_ceiling = minute;
+    let server = world.start_with(&settings).await;
+    world.pass(known_after(&world));
+    let issued = server.issue(alice("mobile-app", "openid profile")).await;
+    rotate(&server).await;
+    world.pass(u64::try_from(issued.expires_in).unwrap() - 1);
+    server.app.service.refresh_keys().await.unwrap();
+    assert!(server.active(&issued.access_token).await, "its key is still published");
+    verified(&server, &issued.access_token).await;
+}
+
 async fn a_burnt_key_ends_what_it_signed_and_nothing_else(world: World) {
     let (server, other) = (world.start().await, world.start().await);
     let jwt = server.issue(alice("mobile-app", SCOPES)).await;
@@ -162,16 +178,20 @@ async fn a_burnt_key_ends_what_it_signed_and_nothing_else(world: World) {
 }
 
 async fn keys_burnt_one_after_another_leave_every_replica_signing(world: World) {
-    let (server, other) = (world.start().await, world.start().await);
+    let (server, other, reader) = (world.start().await, world.start().await, world.start().await);
     let mut dead = Vec::new();
     for round in 0..4 {
         let issued = other.issue(alice("mobile-app", "orders:read")).await;
-        assert!(server.active(&issued.access_token).await, "round {round}: a key that this replica has not read about yet");
+        assert!(server.active(&issued.access_token).await, "round {round}");
+        assert!(!reader.active("e30.e30.e30").await);
+        assert!(reader.active(&issued.access_token).await, "round {round}: signed with a key that this replica has not seen yet");
         assert!(other.active(&issued.access_token).await, "round {round}");
         server.revoke(Target::Kid(kid(&other, &issued.access_token).await)).await;
         dead.push(issued.access_token);
         for token in &dead {
-            assert!(!server.active(token).await && !other.active(token).await, "round {round}");
+            for replica in [&server, &other, &reader] {
+                assert!(!replica.active(token).await, "round {round}");
+            }
         }
     }
     // A standby can be burnt too: another takes its place.

@@ -103,13 +103,15 @@ async fn rfc9700_4_14_2_a_public_client_gets_a_new_token_each_time(world: World)
         let refreshed = server.refresh(mobile(&token)).await;
         assert_ne!(refreshed.refresh_token, token);
         assert_eq!(server.grant(&issued.grant_id).await.generation, generation);
-        // Within ten seconds nothing new is handed out, and nothing is written.
+        // Within ten seconds nothing new is handed out, and nothing is written for the newest.
         let record = server.grant(&issued.grant_id).await;
         world.pass(9);
-        for same in [&token, &refreshed.refresh_token] {
-            assert_eq!(server.refresh(mobile(same)).await.refresh_token, refreshed.refresh_token);
-        }
+        assert_eq!(server.refresh(mobile(&refreshed.refresh_token)).await.refresh_token, refreshed.refresh_token);
         assert_eq!(server.grant(&issued.grant_id).await, record);
+        // Its parent is answered with it too, for ten seconds from then on: this reply may be the one that arrives.
+        assert_eq!(server.refresh(mobile(&token)).await.refresh_token, refreshed.refresh_token);
+        world.pass(9);
+        assert_eq!(server.refresh(mobile(&refreshed.refresh_token)).await.refresh_token, refreshed.refresh_token);
         world.pass(1);
         token = refreshed.refresh_token;
     }

@@ -73,8 +73,11 @@ async fn holdings(server: &Replica) -> [Holding; 4] {
     ]
 }
 
+/// What is revoked, which of the holdings live on, and the cause that the others are told to have ended for.
+type Row = (&'static str, fn(&[Holding; 4]) -> Target, [bool; 4], Cause);
+
 async fn each_target_ends_what_it_names_everywhere_at_once_and_nothing_else(world: World) {
-    let targets: [(&str, fn(&[Holding; 4]) -> Target, [bool; 4], Cause); 8] = [
+    let targets: [Row; 8] = [
         ("refresh token", |h| Target::Token(h[0].issued.refresh_token.clone()), [false, true, true, true], Cause::GrantRevoked),
         (
             "refresh token, opaque",

@@ -1,0 +1,141 @@
+//! `jeton bench` against the real server: every operation really happens, and is told in numbers.
+
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// For a second and few grants, on a machine that is busy with other tests.
+const SMALL: [&str; 6] = ["--connections", "2", "--concurrency", "4", "--seconds", "1"];
+const GRANTS: [&str; 2] = ["--grants", "300"];
+
+/// `jeton serve` in memory of its own directory; killed when dropped.
+struct Server {
+    process: Child,
+    grpc: String,
+    #[cfg_attr(not(feature = "bench"), expect(dead_code, reason = "only that build offers one"))]
+    noop: Option<String>,
+    _home: tempfile::TempDir,
+    // Kept open, so that the server can go on printing.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(overlap: &str, options: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_jeton"))
+            .args(["serve", "--config", &format!("{ROOT}/jeton.toml")])
+            .args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(options)
+            .env("JETON_TOKENS_OVERLAP", overlap)
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let mut noop = None;
+        let grpc = loop {
+            let mut line = String::new();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "serve ended before it listened");
+            if let Some(address) = line.strip_prefix("no-op for `jeton bench` on ") {
+                noop = Some(format!("http://{}", address.trim()));
+            }
+            if let Some((address, _)) = line.strip_prefix("jeton serves gRPC on ").and_then(|rest| rest.split_once(',')) {
+                break format!("http://{address}");
+            }
+        };
+        Self { process, grpc, noop, _home: home, _stdout: lines }
+    }
+
+    fn bench(&self, options: &[&str]) -> Output {
+        let server_pid = self.process.id().to_string();
+        Command::new(env!("CARGO_BIN_EXE_jeton"))
+            .args(["bench", "--server", &self.grpc, "--server-pid", &server_pid, "--output", "json"])
+            .args(SMALL)
+            .args(options)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn operations(output: &Output) -> Vec<Value> {
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}\n{told}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    let json: Value = serde_json::from_str(&told).unwrap();
+    json["operations"].as_array().unwrap().clone()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("a number is missing: {value}"))
+}
+
+fn is_measured(told: &Value) {
+    assert!(number(&told["requests"]) > 0.0, "{told}");
+    assert!(number(&told["requests_per_second"]["median"]) > 0.0, "{told}");
+    let latency = &told["latency_micros"];
+    let [p50, p99, p999] = ["p50", "p99", "p99.9"].map(|name| number(&latency[name]));
+    assert!(0.0 < p50 && p50 <= p99 && p99 <= p999, "{told}");
+    assert!(number(&told["server_cpu_micros_per_request"]["median"]) > 0.0, "{told}");
+    assert_eq!(told["errors"], serde_json::json!({}), "{told}");
+}
+
+#[test]
+fn every_operation_is_measured_and_really_happens() {
+    let server = Server::start("1s", &[]);
+    let told = operations(&server.bench(&[GRANTS.as_slice(), &["--overlap", "1"]].concat()));
+    let names: Vec<&str> = told.iter().map(|one| one["operation"].as_str().unwrap()).collect();
+    assert_eq!(names, ["issue", "refresh", "introspect-jwt", "introspect-opaque", "revoke"]);
+    told.iter().for_each(is_measured);
+    let revoked = number(&told[4]["requests"]);
+    assert!(revoked <= 300.0, "a token was revoked twice: {revoked}");
+}
+
+#[test]
+fn a_benchmark_of_errors_is_a_failure() {
+    let server = Server::start("10s", &[]);
+    let refused = server.bench(&["--operation", "refresh", "--overlap", "1", "--grants", "8"]);
+    // The warm-up refreshed all eight grants. After a second they come again, within the server's ten seconds, and nothing rotates.
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let json: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert!(number(&json["operations"][0]["errors"]["WRONG_ANSWER"]["count"]) > 0.0, "{json}");
+}
+
+#[test]
+fn a_process_that_is_not_there_is_no_server() {
+    let output = Command::new(env!("CARGO_BIN_EXE_jeton")).args(["bench", "--server-pid", "4294967295"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[cfg(feature = "bench")]
+#[test]
+fn the_no_op_takes_turns_with_the_operation() {
+    let server = Server::start("10s", &["--noop-listen", "127.0.0.1:0"]);
+    let noop = server.noop.clone().expect("serve tells where the no-op listens");
+    let told =
+        operations(&server.bench(&["--operation", "introspect-opaque", "--noop", &noop, "--rounds", "2", "--grants", "300"]));
+    let [told] = told.as_slice() else { panic!("one operation: {told:?}") };
+    is_measured(told);
+    is_measured(&told["noop"]);
+    let ratio = &told["ratio"]["server_cpu"];
+    assert!(number(&ratio["min"]) > 0.0 && number(&ratio["min"]) <= number(&ratio["max"]), "{ratio}");
+}
+
+#[cfg(not(feature = "bench"))]
+#[test]
+fn a_build_that_serves_has_no_no_op() {
+    for arguments in [&["serve", "--noop-listen", "127.0.0.1:0"][..], &["bench", "--noop", "http://127.0.0.1:1"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_jeton")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("unexpected argument"), "{output:?}");
+    }
+}
