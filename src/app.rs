@@ -23,6 +23,7 @@ use crate::store::traced::Traced;
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
 use jeton_domain::error::Error;
+use jeton_domain::issue::AccessForm;
 use jeton_domain::name::ResourceId;
 use jeton_domain::time::Millis;
 use std::fmt;
@@ -91,7 +92,8 @@ impl App {
         records.register_ring().await?;
         let salt = records.salt().await?;
         let ceilings = records.raise_ceilings(ceilings(settings)).await?;
-        let alive = Arc::new(Alive::new(records.clone(), salt, ceilings, settings.limits.request_deadline));
+        let waits = (settings.limits.request_deadline, settings.tokens.store_timeout);
+        let alive = Arc::new(Alive::new(records.clone(), salt, ceilings, waits.0, waits.1));
         let signing = Arc::new(Signing::new(signing::Settings {
             rotation_period: settings.signing.rotation_period,
             publish_ahead: settings.signing.publish_ahead,
@@ -109,7 +111,7 @@ impl App {
         };
         let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms));
         service.refresh_keys().await?;
-        alive.caught_up().await?;
+        alive.load().await?;
         Ok(Self { service, alive, records, store })
     }
 }
@@ -125,14 +127,12 @@ async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>
     })
 }
 
-/// The longest lifetimes that this configuration can hand out.
+/// The longest lifetimes that this configuration can hand out; a token for the issuer itself has no resource that shortens it.
 fn ceilings(settings: &Settings) -> Ceilings {
+    let access_tokens = settings.tokens.access_token_ceiling.max(AccessForm::ISSUER.lifetime);
     let id_tokens = settings.clients.iter().map(|client| client.id_token_lifetime);
     let grants = settings.clients.iter().map(|client| client.absolute_lifetime);
-    Ceilings {
-        access_token: id_tokens.fold(settings.tokens.access_token_ceiling, Millis::max),
-        grant: grants.fold(settings.tokens.access_token_ceiling, Millis::max),
-    }
+    Ceilings { access_token: id_tokens.fold(access_tokens, Millis::max), grant: grants.fold(access_tokens, Millis::max) }
 }
 
 fn redis(settings: &Settings) -> redis::Settings {

@@ -25,7 +25,7 @@ pub use client_secret::{PREFIX as CLIENT_SECRET_PREFIX, generate_secret, hash_se
 pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};
-pub use roots::{RingMistake, RootKeys};
+pub use roots::{RingMistake, RootKeys, written_key};
 pub use settings::{Limits, Listen, LogFormat, LogLevel, Settings, Signing, Telemetry, Tokens};
 pub use store_url::StoreUrl;
 

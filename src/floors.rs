@@ -30,6 +30,9 @@ const LEAST_HORIZON: Millis = Millis::from_secs(2 * 3_600);
 /// How many entries are fetched at once.
 const PAGE: usize = 1_000;
 
+/// Why a replica that was there before its store was emptied and made anew cannot go on.
+pub const FOREIGN_SALT: &str = "the store was emptied and has another salt by now: restart this replica";
+
 /// The followed log: answers from memory once it has caught up, and appends.
 pub struct Alive {
     store: Arc<dyn Store>,
@@ -38,6 +41,7 @@ pub struct Alive {
     salt: Salt,
     ceilings: Ceilings,
     request_deadline: Millis,
+    store_timeout: Millis,
     view: RwLock<View>,
     turns: Turns,
 }
@@ -68,7 +72,7 @@ pub struct Caught {
 impl Alive {
     /// Follows the log of `store`. Nothing is read before the first catch-up.
     #[must_use]
-    pub fn new(records: Records, salt: Salt, ceilings: Ceilings, request_deadline: Millis) -> Self {
+    pub fn new(records: Records, salt: Salt, ceilings: Ceilings, request_deadline: Millis, store_timeout: Millis) -> Self {
         Self {
             store: Arc::clone(records.store()),
             clock: records.clock().clone(),
@@ -76,6 +80,7 @@ impl Alive {
             salt,
             ceilings,
             request_deadline,
+            store_timeout,
             view: RwLock::default(),
             turns: Turns::default(),
         }
@@ -93,11 +98,21 @@ impl Alive {
         self.ceilings
     }
 
-    /// Catches up with the log; the catch-up starts after this call, and is shared with all that wait for one.
+    /// Catches up with the log; the catch-up starts after this call, and is shared with all that wait for one. Waiting for the
+    /// one before it counts as waiting for the store, so that a store that hangs is told as that before the deadline.
     ///
     /// # Errors
     /// The store.
     pub async fn caught_up(&self) -> Result<Caught> {
+        let late = |_elapsed| Error::StoreUnavailable("the log was not read in time".into());
+        tokio::time::timeout(self.store_timeout.into(), self.load()).await.map_err(late)?
+    }
+
+    /// Catches up however long it takes: for start and background.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn load(&self) -> Result<Caught> {
         self.turns.join(|| self.follow().instrument(telemetry::child("log.follow"))).await
     }
 
@@ -106,6 +121,7 @@ impl Alive {
             let cursor = self.read().cursor;
             let followed = self.store.follow(cursor, PAGE).await.map_err(crate::records::unavailable)?;
             self.clock.follow(followed.now);
+            self.understand(cursor, &followed).await?;
             let caught = Caught { head: followed.head, identity: followed.identity };
             let more = followed.more;
             self.join(followed)?;
@@ -113,6 +129,15 @@ impl Alive {
                 return Ok(caught);
             }
         }
+    }
+
+    /// Entries that follow on none that is known here may come from a log made anew, by replicas of another salt.
+    async fn understand(&self, cursor: Revision, followed: &Followed) -> Result<()> {
+        let chained = !followed.gap && (cursor != Revision::START || followed.entries.is_empty());
+        if chained || self.records.keep_salt(&self.salt).await? {
+            return Ok(());
+        }
+        Err(Error::RecordUnreadable(FOREIGN_SALT.into()))
     }
 
     /// Takes in what a store answered: the only way into the view.
@@ -148,6 +173,7 @@ impl Alive {
         let span = telemetry::child("log.append");
         let followed =
             self.store.append(&entry, cursor, not_below).instrument(span).await.map_err(crate::records::unavailable)?;
+        self.understand(cursor, &followed).await?;
         let own = followed.entries.last().map(|own| own.revision);
         self.join(followed)?;
         metrics::REVOCATIONS.add(target.kind().word());

@@ -28,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument as _;
+use zeroize::Zeroizing;
 
 /// What is kept longer than the decision needs, so that a clock that differs a little finds no gap.
 pub const GRACE: Millis = Millis::from_secs(3_600);
@@ -150,7 +151,7 @@ impl Records {
             let Step::Write(value, expires_at) = step else {
                 return Ok(Decided { answer, also: self.read_raw(&names).await? });
             };
-            let sealed = self.roots.seal(name.as_str(), &value.encode_to_vec())?;
+            let sealed = self.roots.seal(name.as_str(), &Zeroizing::new(value.encode_to_vec()))?;
             let swap = Swap {
                 name: name.clone(),
                 expected: held.as_ref().map(|held| held.stamp),

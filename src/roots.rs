@@ -43,7 +43,6 @@ pub struct Roots {
 struct Document {
     order: Arc<RingOrder>,
     burnt: Vec<KeyId>,
-    active: KeyId,
 }
 
 /// What was derived from one root key.
@@ -58,7 +57,7 @@ struct Root {
 }
 
 impl Roots {
-    /// Derives everything. The active key comes first; until `set_order` the ring document is taken to be empty.
+    /// Derives everything. The active key comes first; until `learn` the ring document is taken to be empty.
     ///
     /// # Errors
     /// `Error::Invalid` naming `root_key`: none, one given twice, or two that derive the same 4-byte id.
@@ -74,15 +73,14 @@ impl Roots {
         let Some(first) = roots.first() else {
             return Err(Error::invalid("root_key", "must name at least one key: `jeton keys generate-root` makes one"));
         };
-        let active = first.id;
-        let order = Arc::new(RingOrder::new(active, Vec::new()));
-        Ok(Self { document: RwLock::new(Arc::new(Document { order, burnt: Vec::new(), active })), keys: roots })
+        let order = Arc::new(RingOrder::new(first.id, Vec::new()));
+        Ok(Self { document: RwLock::new(Arc::new(Document { order, burnt: Vec::new() })), keys: roots })
     }
 
     /// The key that this replica was told to hand out and seal under: the first that is not burnt.
     #[must_use]
     pub fn active(&self) -> KeyId {
-        self.document().active
+        self.document().order.active()
     }
 
     /// The ids of the keys that are here, the active one first.
@@ -102,12 +100,12 @@ impl Roots {
         Arc::clone(&self.document().order)
     }
 
-    /// Takes over what the ring document says: the age of its keys, and those that prove nothing any more.
-    pub fn set_order(&self, order: RingOrder, burnt: Vec<KeyId>) {
-        let active = self.ids().find(|id| !burnt.contains(id)).or_else(|| self.ids().next());
+    /// Takes over what the ring document says: the age of its keys (a higher number is a newer key), and those that prove
+    /// nothing any more. Where all keys that are here are burnt the active one stays, and nothing can be made under it.
+    pub fn learn(&self, seqs: Vec<(KeyId, u32)>, burnt: Vec<KeyId>) {
         let mut document = self.document.write().unwrap_or_else(PoisonError::into_inner);
-        let active = active.unwrap_or(document.active);
-        *document = Arc::new(Document { order: Arc::new(order), burnt, active });
+        let active = self.ids().find(|id| !burnt.contains(id)).unwrap_or_else(|| document.order.active());
+        *document = Arc::new(Document { order: Arc::new(RingOrder::new(active, seqs)), burnt });
     }
 
     /// Whether the key is here.
@@ -262,7 +260,7 @@ mod tests {
     fn a_key_registered_but_missing_is_told_apart_from_an_unknown_one() {
         let (roots, missing) = (ring(), stranger());
         assert_eq!(roots.mac(missing, Use::Jti, &[]), Ok(None));
-        roots.set_order(RingOrder::new(roots.active(), vec![(roots.active(), 1), (missing, 2)]), vec![]);
+        roots.learn(vec![(roots.active(), 1), (missing, 2)], vec![]);
         assert_eq!(roots.mac(missing, Use::Jti, &[]), Err(Error::RootKeyMissing(missing.to_string())));
         assert!(roots.registered(missing) && !roots.knows(missing));
     }
@@ -271,7 +269,7 @@ mod tests {
     fn a_burnt_key_proves_nothing_and_is_not_active() {
         let roots = ring();
         let ids = roots.ids().collect::<Vec<_>>();
-        roots.set_order(RingOrder::new(ids[0], vec![(ids[0], 2), (ids[1], 1)]), vec![ids[0]]);
+        roots.learn(vec![(ids[0], 2), (ids[1], 1)], vec![ids[0]]);
         assert_eq!(roots.mac(ids[0], Use::RefreshToken, &[]), Ok(None));
         assert_eq!(roots.active(), ids[1]);
     }

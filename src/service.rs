@@ -77,10 +77,11 @@ impl Service {
         Self { clock: records.clock().clone(), records, alive, tokens, signing, registry, terms, reload: keys::Reload::default() }
     }
 
-    /// Before a token is called not genuine because of its root key: another replica may have put the key into the ring since
-    /// this one looked.
-    async fn know_root_key(&self, key: KeyId) -> Result<()> {
-        if self.records.roots().registered(key) { Ok(()) } else { self.records.register_ring().await }
+    /// Before tokens are called not genuine because of their root keys: another replica may have put keys into the ring
+    /// since this one looked.
+    async fn know_root_keys(&self, keys: impl IntoIterator<Item = KeyId>) -> Result<()> {
+        let roots = self.records.roots();
+        if keys.into_iter().all(|key| roots.registered(key)) { Ok(()) } else { self.records.register_ring().await }
     }
 
     /// The client, having proved who it is, and what else the holder proved.

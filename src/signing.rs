@@ -181,9 +181,12 @@ impl Signing {
 impl KeySet {
     fn parse(record: &SigningRecord, before: &Self) -> Result<Self> {
         let mut set = Self { schedule: schedule_of(record), ..Self::default() };
+        // A record that was read before a key was burnt may be taken over after one that says so.
+        set.schedule.remember_burnt(&before.schedule);
         for key in &record.keys {
-            let Some(algorithm) = keys::algorithm(key.algorithm).filter(|_| key.burnt_at == 0) else { continue };
             let kid = key.kid.as_str();
+            let is_burnt = set.schedule.is_burnt(kid);
+            let Some(algorithm) = keys::algorithm(key.algorithm).filter(|_| !is_burnt) else { continue };
             let signing = match before.signing.get(kid) {
                 Some(known) => Arc::clone(known),
                 None => Arc::new(SigningKey::parse(algorithm, key)?),
@@ -351,6 +354,21 @@ mod tests {
         assert!(signing.status(NOW).iter().any(|key| key.kid == kid && key.state == KeyState::Burnt));
         assert_eq!(signing.burn(Some(burnt), &kid, NOW).unwrap(), None);
         assert!(matches!(signing.burn(None, "unknown", NOW), Err(Error::KeyUnknown(_))));
+    }
+
+    #[test]
+    fn what_is_burnt_stays_so_whatever_an_older_record_says() {
+        let signing = signing();
+        let older = signing.advance(None, NOW).unwrap().unwrap();
+        signing.install(&older).unwrap();
+        let burnt = signing.signer(Algorithm::EdDsa, NOW).unwrap();
+        signing.install(&signing.burn(Some(older.clone()), burnt.kid(), NOW).unwrap().unwrap()).unwrap();
+        // Read before the key was burnt, taken over after.
+        signing.install(&older).unwrap();
+        assert_eq!(signing.state(burnt.kid(), NOW), Some(KeyState::Burnt));
+        assert!(signing.verifier(burnt.kid(), NOW).is_none());
+        assert!(signing.verifier_by_header(burnt.header(Typ::AtJwt), NOW).is_none());
+        assert_ne!(signing.signer(Algorithm::EdDsa, NOW).unwrap().kid(), burnt.kid());
     }
 
     #[test]

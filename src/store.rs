@@ -89,9 +89,9 @@ pub struct Add {
     pub member: Member,
     /// How many bytes at its front are the group.
     pub group_bytes: usize,
-    /// The most members of its group, itself included; those that expire first fall out.
+    /// The most members of its group, itself included; those that expire first fall out, never itself. At least 1.
     pub group_cap: usize,
-    /// The most members of the list, itself included; those that expire first fall out.
+    /// The most members of the list, itself included; those that expire first fall out, never itself. At least 1.
     pub list_cap: usize,
 }
 

@@ -1,6 +1,7 @@
 //! What runs beside the requests: settling revocations, keeping the signing keys on schedule. Each can fail and goes on.
 
 use crate::app::App;
+use crate::floors::FOREIGN_SALT;
 use crate::random;
 use std::future::Future;
 use std::time::Duration;
@@ -18,6 +19,17 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
     every(SETTLE_EVERY, "settle revocations", tracker, stop, move || {
         let alive = alive.clone();
         async move { alive.settle().await.map(|_settled| ()).map_err(|error| error.to_string()) }
+    });
+    let (alive, records, end) = (app.alive.clone(), app.records.clone(), stop.clone());
+    every(KEYS_EVERY, "keep the salt", tracker, stop, move || {
+        let (alive, records, end) = (alive.clone(), records.clone(), end.clone());
+        async move {
+            if !records.keep_salt(alive.salt()).await.map_err(|error| error.to_string())? {
+                tracing::error!("ending: {FOREIGN_SALT}");
+                end.cancel();
+            }
+            Ok(())
+        }
     });
     let records = app.records.clone();
     every(KEYS_EVERY, "keep the order of the root keys", tracker, stop, move || {

@@ -1,7 +1,6 @@
 //! Whether requests may be sent here, in words: what the store says of itself, asked in the background, answered from memory.
 
 use crate::store::Store;
-use crate::transport::admin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -43,6 +42,11 @@ impl Readiness {
         }
     }
 
+    /// What is wrong now, in words; nothing while ready.
+    pub fn wrong(&self) -> Vec<String> {
+        self.wrong.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn tell(&self, wrong: Vec<String>) {
         let ready = wrong.is_empty();
         let mut held = self.wrong.write().unwrap_or_else(PoisonError::into_inner);
@@ -55,12 +59,5 @@ impl Readiness {
         }
         drop(held);
         self.ready.send_replace(ready);
-    }
-}
-
-impl admin::Readiness for Readiness {
-    fn ready(&self) -> Result<(), Vec<String>> {
-        let wrong = self.wrong.read().unwrap_or_else(PoisonError::into_inner);
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.clone()) }
     }
 }

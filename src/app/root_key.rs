@@ -1,7 +1,7 @@
 //! The ring of root keys at start: as given; or, on a store of this machine, one key made beside the data.
 
 use crate::app::StartError;
-use crate::config::{RootKeys, Settings, StoreUrl};
+use crate::config::{RootKeys, Settings, StoreUrl, written_key};
 use crate::random;
 use jeton_domain::secret::Secret;
 use std::fs::{self, File, OpenOptions};
@@ -44,10 +44,9 @@ fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let key = fresh()?;
-            let hex: Zeroizing<String> = Zeroizing::new(key.expose().iter().map(|byte| format!("{byte:02x}")).collect());
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| failed("make", error))?;
-            writeln!(file, "{}", *hex).and_then(|()| file.sync_all()).map_err(|error| failed("write", error))?;
+            writeln!(file, "{}", *written_key(&key)).and_then(|()| file.sync_all()).map_err(|error| failed("write", error))?;
             path.parent()
                 .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
                 .map_err(|error| failed("write", error))?;

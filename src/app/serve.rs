@@ -12,9 +12,11 @@ use crate::transport::{admin, grpc, http};
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +41,14 @@ pub enum ServeError {
         what: &'static str,
         /// What is wrong.
         problem: io::Error,
+    },
+    /// A listener ended by itself.
+    #[error("the {what} listener ended: {problem}")]
+    Ended {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        problem: String,
     },
     /// The process cannot be told to stop.
     #[error("cannot wait for signals: {0}")]
@@ -82,15 +92,16 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         sampler: telemetry.sampler(),
     };
     let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
-    tracker.spawn(ended("gRPC", stop.clone(), grpc));
-    tracker.spawn(ended(
-        "HTTP",
-        stop.clone(),
-        http::serve(http_listener, http::router(app.service.clone()), DRAIN, stop.clone()),
-    ));
+    let http = http::serve(http_listener, http::router(app.service.clone()), DRAIN, stop.clone());
+    let mut listeners = JoinSet::new();
+    listeners.spawn(ended("gRPC", stop.clone(), grpc));
+    listeners.spawn(ended("HTTP", stop.clone(), http));
     // The admin port answers to the end, so that the platform sees that readiness is off.
     let last = CancellationToken::new();
-    let admin = http::serve(admin_listener, admin::router(readiness.clone()), DRAIN, last.clone());
+    let told = readiness.clone();
+    let admin = http::serve(admin_listener, admin::router(Arc::new(move || told.wrong())), DRAIN, last.clone());
+    let mut to_the_end = JoinSet::new();
+    to_the_end.spawn(ended("admin", stop.clone(), admin));
 
     jobs::start(&app, &tracker, &stop);
     tracker.spawn(readiness.watch(app.store.clone(), stop.clone()));
@@ -103,19 +114,29 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
             cli::tour(grpc)
         ));
     }
-    tokio::pin!(admin);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = stop.cancelled() => {}
-        ended = &mut admin => if let Err(problem) = ended { tracing::error!(%problem, "the admin listener ended") },
     }
     tracing::info!("stopping: calls at work may end");
     stop.cancel();
+    let served = all_ended(listeners).await;
     tracker.wait().await;
     last.cancel();
+    let told = all_ended(to_the_end).await;
     tracing::info!("stopped");
-    Ok(())
+    served.and(told)
+}
+
+/// Waits for all; the first failure of any is the answer.
+async fn all_ended(mut listeners: JoinSet<Result<(), ServeError>>) -> Result<(), ServeError> {
+    let mut served = Ok(());
+    while let Some(ended) = listeners.join_next().await {
+        // A listener that panicked ended too; the panic hook has told it.
+        served = served.and(ended.unwrap_or(Ok(())));
+    }
+    served
 }
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeError> {
@@ -123,11 +144,14 @@ fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeE
 }
 
 /// A listener that ends by itself ends the process.
-async fn ended<E: Display>(what: &'static str, stop: CancellationToken, serving: impl Future<Output = Result<(), E>>) {
-    if let Err(problem) = serving.await {
-        tracing::error!(%problem, what, "a listener ended");
-    }
+async fn ended<E: Display>(
+    what: &'static str,
+    stop: CancellationToken,
+    serving: impl Future<Output = Result<(), E>>,
+) -> Result<(), ServeError> {
+    let served = serving.await.map_err(|problem| ServeError::Ended { what, problem: problem.to_string() });
     stop.cancel();
+    served
 }
 
 /// To standard output; that nobody reads it is no reason not to serve.

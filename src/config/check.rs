@@ -35,13 +35,20 @@ fn http_authority(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (place, "0"),
-    };
-    let sound =
-        !host.is_empty() && port.parse::<u16>().is_ok() && text.len() <= 512 && text.chars().all(|c| c.is_ascii_graphic());
+    let (host, port) = host_and_port(place);
+    let sound = !host.is_empty()
+        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        && text.len() <= 512
+        && text.chars().all(|c| c.is_ascii_graphic());
     sound.then_some(authority)
+}
+
+/// Host and port of an authority without a user; an IPv6 address keeps its brackets (RFC 3986 section 3.2.2).
+pub(super) fn host_and_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
 }
 
 /// An address to listen on.
@@ -156,11 +163,7 @@ fn waits(tokens: &Tokens, limits: &Limits, sections: &Sections<'_>) {
 }
 
 fn is_local(url: &str) -> bool {
-    let place = http_authority(url).unwrap_or_default();
-    let host = match place.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => place,
-    };
+    let (host, _) = host_and_port(http_authority(url).unwrap_or_default());
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

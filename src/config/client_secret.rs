@@ -34,11 +34,7 @@ pub fn hash_secret(secret: &SecretText) -> [u8; 32] {
 /// A hash as `secret_hashes` takes it: `sha256:` and 64 hexadecimal digits.
 #[must_use]
 pub fn written_hash(hash: &[u8; 32]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in hash {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    format!("sha256:{}", hex::encode_32(hash).as_str())
 }
 
 /// Reads an entry of `secret_hashes`. The entry is never repeated in an error: it may be the secret itself.

@@ -1,5 +1,18 @@
 //! Hexadecimal text of 32 bytes: root keys and hashes.
 
+use zeroize::Zeroizing;
+
+/// 64 hexadecimal digits, in lower case. Wiped when dropped, for they may be a key.
+pub(super) fn encode_32(bytes: &[u8; 32]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(nibble.into(), 16));
+        }
+    }
+    text
+}
+
 /// The bytes of exactly 64 hexadecimal digits, of either case.
 pub(super) fn decode_32(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 {

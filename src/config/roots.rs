@@ -70,6 +70,12 @@ impl From<Vec<Secret<32>>> for RootKeys {
     }
 }
 
+/// A root key as [`RootKeys::parse`] reads it.
+#[must_use]
+pub fn written_key(key: &Secret<32>) -> Zeroizing<String> {
+    super::hex::encode_32(key.expose())
+}
+
 fn key(word: &str) -> Result<Secret<32>, String> {
     const NEXT: &str = "`jeton keys generate-root` makes one";
     if !word.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -150,6 +156,12 @@ mod tests {
         let mistakes = RootKeys::parse(&text).unwrap_err();
         assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [2, 3, 4, 5]);
         assert!(!format!("{mistakes:?}").contains("f00f"));
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let key = Secret::new(std::array::from_fn(|at| u8::try_from(at * 8).unwrap()));
+        assert_eq!(RootKeys::parse(&written_key(&key)).unwrap().keys(), [key]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where the store is. A Redis URL may hold a password, which nothing here ever shows.
 
+use super::check::host_and_port;
 use jeton_domain::secret::SecretText;
 use std::fmt;
 use std::path::PathBuf;
@@ -38,10 +39,7 @@ impl StoreUrl {
         }
         let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
         let authority = place.split(['/', '?', '#']).next().unwrap_or_default();
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
+        let (host, port) = host_and_port(authority);
         if host.is_empty() {
             return Err("names no host: write redis://HOST:PORT, such as redis://127.0.0.1:6379".into());
         }

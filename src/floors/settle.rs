@@ -2,6 +2,7 @@
 
 use crate::floors::{Alive, PAGE, entry};
 use crate::records::documents::Ceilings;
+use crate::records::grants::listed;
 use crate::records::{GRACE, unavailable};
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
@@ -17,7 +18,7 @@ impl Alive {
     /// # Errors
     /// The store; what was settled until then stays so.
     pub async fn settle(&self) -> Result<u64> {
-        let caught = self.caught_up().await?;
+        let caught = self.load().await?;
         // Another replica may hand out longer-lived tokens than this one was told of.
         let ceilings = self.records.raise_ceilings(self.ceilings).await?;
         if caught.head == self.read().settled {
@@ -55,7 +56,11 @@ impl Alive {
             TargetKind::Grant => {
                 let id = GrantId(raised.target.0);
                 let keep_until = now.plus(self.horizon(ceilings)).plus(GRACE);
-                self.records.end_grant(id, raised.ended(), keep_until).await.map(|_was| ())
+                let was = self.records.end_grant(id, raised.ended(), keep_until).await?;
+                match was.and_then(|was| listed(&was, &self.salt)) {
+                    Some((subject, listed)) => self.records.unlist_grants(subject, &[listed]).await,
+                    None => Ok(()),
+                }
             }
             TargetKind::Session | TargetKind::Subject | TargetKind::Client | TargetKind::Consent => {
                 let keep_until = now.plus(ceilings.grant.max(self.horizon(ceilings))).plus(GRACE);

@@ -7,7 +7,6 @@ use crate::store::{STAMP_BYTES, Swap, Swapped};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::id::KeyId;
-use jeton_domain::ring::RingOrder;
 use jeton_domain::secret::Secret;
 use jeton_domain::target::Salt;
 use jeton_domain::time::Millis;
@@ -31,6 +30,7 @@ impl Records {
     /// Registers this replica's root keys and learns the order of all. Not sealed: who lacks a key must be able to see that.
     ///
     /// # Errors
+    /// `RootKeyMissing` where none of its keys is one that the store knows: it would be given power over what it cannot read.
     /// `RecordUnreadable` where a key of the same id is another key; the store.
     pub async fn register_ring(&self) -> Result<()> {
         let name = name::ring();
@@ -63,6 +63,11 @@ impl Records {
     fn join_ring(&self, ring: &mut RingRecord) -> Result<bool> {
         let mut added = false;
         let ids: Vec<KeyId> = self.roots.ids().collect();
+        if let Some(newest) = ring.keys.iter().max_by_key(|key| key.seq)
+            && !ring.keys.iter().any(|key| ids.iter().any(|id| id.0 == *key.id))
+        {
+            return Err(Error::RootKeyMissing(key_id(newest)?.to_string()));
+        }
         for id in ids.into_iter().rev() {
             let check = self.roots.check(id).ok_or_else(|| Error::Internal("a root key has no check value".into()))?;
             match ring.keys.iter().find(|key| key.id == id.0) {
@@ -83,12 +88,9 @@ impl Records {
     }
 
     fn learn_order(&self, ring: &RingRecord) -> Result<()> {
-        let id = |key: &RootKey| {
-            KeyId::from_slice(&key.id).ok_or_else(|| Error::RecordUnreadable("a root key's id is garbled".into()))
-        };
-        let seqs = ring.keys.iter().map(|key| Ok((id(key)?, key.seq))).collect::<Result<_>>()?;
-        let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(id).collect::<Result<_>>()?;
-        self.roots.set_order(RingOrder::new(self.roots.active(), seqs), burnt);
+        let seqs = ring.keys.iter().map(|key| Ok((key_id(key)?, key.seq))).collect::<Result<_>>()?;
+        let burnt = ring.keys.iter().filter(|key| key.state == BURNT).map(key_id).collect::<Result<Vec<KeyId>>>()?;
+        self.roots.learn(seqs, burnt);
         Ok(())
     }
 
@@ -113,6 +115,28 @@ impl Records {
             .await?;
         let salt = decided.answer.try_into().map_err(|_garbled| Error::RecordUnreadable("the salt has another length".into()))?;
         Ok(Salt::new(&Secret::new(salt)))
+    }
+
+    /// Gives the store its salt back where it was emptied under a running replica. False where it has another by now:
+    /// replicas of two salts do not understand each other's revocations.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn keep_salt(&self, salt: &Salt) -> Result<bool> {
+        let name = name::salt();
+        let loaded = self.read_one::<SaltRecord>(&name).await?;
+        let decided = self
+            .decide(
+                &name,
+                loaded,
+                |held, _| match held {
+                    Some(held) => Ok((Step::Keep, held.salt == salt.expose())),
+                    None => Ok((Step::Write(SaltRecord { salt: salt.expose().to_vec() }, None), true)),
+                },
+                |_| Vec::new(),
+            )
+            .await?;
+        Ok(decided.answer)
     }
 
     /// Raises the ceilings to at least these, and answers what they are.
@@ -172,6 +196,10 @@ impl Records {
             .await?;
         Ok(decided.answer)
     }
+}
+
+fn key_id(key: &RootKey) -> Result<KeyId> {
+    KeyId::from_slice(&key.id).ok_or_else(|| Error::RecordUnreadable("a root key's id is garbled".into()))
 }
 
 /// The front of a value that is not sealed: no root key, a random stamp.

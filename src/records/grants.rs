@@ -12,6 +12,7 @@ use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::revision::Born;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::Secret;
+use jeton_domain::target::{Salt, Target};
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -87,8 +88,16 @@ impl Records {
         let name = name::grant(grant.id);
         let sealed = self.roots.seal(name.as_str(), &prost::Message::encode_to_vec(&encode(grant)))?;
         let swap = Swap { name, expected: None, value: Some(sealed.clone()), expires_at: Some(keep_until) };
-        let (swapped, read) = self.store.swap(&swap, also).await.map_err(unavailable)?;
-        Ok((matches!(swapped, Swapped::Done), read.values))
+        match self.store.swap(&swap, also).await {
+            Ok((swapped, read)) => Ok((matches!(swapped, Swapped::Done), read.values)),
+            Err(lost) => {
+                // What is there now tells whether it happened: nothing else has this stamp.
+                let names: Vec<Name> = std::iter::once(&swap.name).chain(also).cloned().collect();
+                let mut now = self.read_raw(&names).await.map_err(|_still_lost| unavailable(lost.clone()))?.into_iter();
+                let is_own = now.next().flatten().is_some_and(|held| held == sealed);
+                if is_own { Ok((true, now.collect())) } else { Err(unavailable(lost)) }
+            }
+        }
     }
 
     /// Decides over a grant that was loaded, swaps, and reads `also` after it; on a lost race decides again.
@@ -171,12 +180,13 @@ impl Records {
         fell_out.iter().map(read_member).collect()
     }
 
-    /// Takes a grant out of its subject's list.
+    /// Takes grants out of their subject's list.
     ///
     /// # Errors
     /// The store.
-    pub async fn unlist_grant(&self, subject: TargetId, listed: &Listed) -> Result<()> {
-        self.store.list_remove(&name::grants_of(subject), &[member(listed).bytes]).await.map_err(unavailable)
+    pub async fn unlist_grants(&self, subject: TargetId, listed: &[Listed]) -> Result<()> {
+        let members: Vec<Bytes> = listed.iter().map(|listed| member(listed).bytes).collect();
+        self.store.list_remove(&name::grants_of(subject), &members).await.map_err(unavailable)
     }
 
     /// A page of a subject's list, those that end first first.
@@ -196,9 +206,17 @@ pub fn keep_until(grant: &Grant, access_token_ceiling: Millis) -> Timestamp {
     grant.expires_at().plus(access_token_ceiling).plus(GRACE)
 }
 
-/// How a client's grants are told apart in a subject's list.
+/// A grant's place in its subject's list, and the subject; none for client credentials, whose grants no user withdraws.
 #[must_use]
-pub const fn client_tag(client: TargetId) -> [u8; CLIENT_TAG_BYTES] {
+pub fn listed(grant: &Grant, salt: &Salt) -> Option<(TargetId, Listed)> {
+    let subject = Target::Subject(grant.subject.clone()).id(salt);
+    let client = Target::Client(grant.client.clone()).id(salt);
+    let listed = Listed { client_tag: client_tag(client), id: grant.id, expires_at: grant.absolute_end };
+    grant.sign_in.method.has_user().then_some((subject, listed))
+}
+
+/// How a client's grants are told apart in a subject's list.
+const fn client_tag(client: TargetId) -> [u8; CLIENT_TAG_BYTES] {
     let TargetId([a, b, c, d, e, f, g, h, ..]) = client;
     [a, b, c, d, e, f, g, h]
 }

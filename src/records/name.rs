@@ -16,13 +16,13 @@ pub fn grant(id: GrantId) -> Name {
 /// The list of a subject's grants.
 #[must_use]
 pub fn grants_of(subject: TargetId) -> Name {
-    placed(slot(subject), 'l', &subject.0)
+    placed(subject.slot(), 'l', &subject.0)
 }
 
 /// A target's floor record.
 #[must_use]
 pub fn floor(target: TargetId) -> Name {
-    placed(slot(target), 'f', &target.0)
+    placed(target.slot(), 'f', &target.0)
 }
 
 /// The ring document.
@@ -47,11 +47,6 @@ pub fn signing() -> Name {
 #[must_use]
 pub fn ceilings() -> Name {
     Name::new("jeton:{ceilings}")
-}
-
-const fn slot(target: TargetId) -> [u8; 2] {
-    let TargetId([a, b, ..]) = target;
-    [a, b]
 }
 
 fn placed([a, b]: [u8; 2], kind: char, id: &[u8; 16]) -> Name {

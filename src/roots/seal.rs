@@ -43,13 +43,13 @@ impl Roots {
         Ok(value.into())
     }
 
-    /// Opens what was sealed for this name. The plain bytes are the caller's to wipe.
+    /// Opens what was sealed for this name. The plain bytes are wiped when dropped.
     /// A burnt key still opens, so that what it sealed can be replaced.
     ///
     /// # Errors
     /// `Error::RootKeyMissing` where the ring document has the key and this replica does not.
     /// `Error::RecordUnreadable` for everything else: another version, too short, tampered with, sealed for another name.
-    pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+    pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let unreadable = |why: &str| Error::RecordUnreadable(why.into());
         let (version, rest) = sealed.split_first().ok_or_else(|| unreadable("it is empty"))?;
         if *version != VERSION {
@@ -65,7 +65,7 @@ impl Roots {
             None if self.registered(id) => return Err(Error::RootKeyMissing(id.to_string())),
             None => return Err(unreadable("it is sealed under a root key that no ring has")),
         };
-        let mut plain = ciphertext.to_vec();
+        let mut plain = Zeroizing::new(ciphertext.to_vec());
         record_key(root, name)?
             .open_in_place_separate_tag(Nonce::assume_unique_for_key(*stamp), Aad::from(name.as_bytes()), tag, &mut plain)
             .map_err(|Unspecified| unreadable("its seal is broken"))?;
@@ -83,7 +83,6 @@ fn record_key(root: &Root, name: &str) -> Result<LessSafeKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jeton_domain::ring::RingOrder;
     use jeton_domain::secret::Secret;
 
     const NAME: &str = "jeton:{ab12}:g:grant";
@@ -97,7 +96,7 @@ mod tests {
         let roots = roots(&[1]);
         for plain in [&b""[..], b"alice", &[7; 64 * 1024]] {
             let sealed = roots.seal(NAME, plain).unwrap();
-            assert_eq!(roots.open(NAME, &sealed).unwrap(), plain);
+            assert_eq!(roots.open(NAME, &sealed).unwrap().as_slice(), plain);
             assert!(matches!(roots.open("jeton:{ab12}:g:other", &sealed), Err(Error::RecordUnreadable(_))));
         }
     }
@@ -128,11 +127,11 @@ mod tests {
     fn an_older_key_still_opens_and_a_missing_one_is_named() {
         let (old, both, new) = (roots(&[1]), roots(&[2, 1]), roots(&[2]));
         let sealed = old.seal(NAME, b"alice").unwrap();
-        assert_eq!(both.open(NAME, &sealed).unwrap(), b"alice");
+        assert_eq!(both.open(NAME, &sealed).unwrap().as_slice(), b"alice");
         assert!(matches!(new.open(NAME, &sealed), Err(Error::RecordUnreadable(_))));
-        new.set_order(RingOrder::new(new.active(), vec![(old.active(), 1), (new.active(), 2)]), vec![]);
+        new.learn(vec![(old.active(), 1), (new.active(), 2)], vec![]);
         assert_eq!(new.open(NAME, &sealed), Err(Error::RootKeyMissing(old.active().to_string())));
-        assert_eq!(new.open(NAME, &new.seal(NAME, b"bob").unwrap()).unwrap(), b"bob");
+        assert_eq!(new.open(NAME, &new.seal(NAME, b"bob").unwrap()).unwrap().as_slice(), b"bob");
     }
 
     #[test]
@@ -140,8 +139,8 @@ mod tests {
         let ring = roots(&[2, 1]);
         let sealed = ring.seal(NAME, b"alice").unwrap();
         let burnt = ring.active();
-        ring.set_order(RingOrder::new(burnt, vec![(burnt, 2)]), vec![burnt]);
-        assert_eq!(ring.open(NAME, &sealed).unwrap(), b"alice");
+        ring.learn(vec![(burnt, 2)], vec![burnt]);
+        assert_eq!(ring.open(NAME, &sealed).unwrap().as_slice(), b"alice");
         assert_ne!(ring.seal(NAME, b"alice").unwrap()[1..5], burnt.0);
     }
 }

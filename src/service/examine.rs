@@ -17,7 +17,7 @@ use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
 use jeton_domain::revision::Born;
 use jeton_domain::target::Target;
-use jeton_domain::time::Timestamp;
+use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
 use serde_json::{Map, Value};
 
@@ -57,15 +57,18 @@ pub(super) struct Revocable {
 }
 
 impl Looked {
-    /// What revoking it ends; none where it is over already or never was ours.
-    pub(super) fn revocable(self, now: Timestamp) -> Option<Revocable> {
+    /// What revoking it ends; none where it is over already or never was ours. A grant that expired or was evicted less than
+    /// `longest` ago may have access tokens that live.
+    pub(super) fn revocable(self, now: Timestamp, longest: Millis) -> Option<Revocable> {
         match self {
             Self::Access(token) if now.secs() < token.says.exp => Some(Revocable {
                 target: Target::Token { jti: token.says.jti.clone() },
                 client: token.client,
                 record: token.grant.map(|grant| grant.id).or(token.says.grant),
             }),
-            Self::Numbered(_, grant) if grant.ended.is_none() && now < grant.expires_at() => {
+            Self::Numbered(_, grant)
+                if grant.ended.is_none_or(|ended| ended.cause == Cause::Evicted) && now < grant.expires_at().plus(longest) =>
+            {
                 Some(Revocable { target: Target::Grant(grant.id), client: grant.client, record: None })
             }
             Self::Access(_) | Self::Numbered(..) | Self::No(..) => None,
@@ -83,9 +86,7 @@ impl Service {
     pub(super) async fn look_up_all(&self, tokens: &[&str]) -> Result<Vec<Looked>> {
         let presented: Vec<Presented<'_>> = tokens.iter().map(|token| parse(token)).collect();
         let ids: Vec<GrantId> = presented.iter().filter_map(needs_grant).collect();
-        for key in presented.iter().filter_map(root_key) {
-            self.know_root_key(key).await?;
-        }
+        self.know_root_keys(presented.iter().filter_map(root_key)).await?;
         let mut known = if ids.is_empty() { Vec::new() } else { self.records.grants(&ids).await? }.into_iter();
         let mut looked = Vec::with_capacity(tokens.len());
         for presented in presented {
@@ -176,8 +177,11 @@ impl Service {
 
     async fn look_up_jws(&self, jws: &str) -> Result<Looked> {
         let mut verified = self.tokens.verify(jws, self.clock.now())?;
-        if matches!(verified, Verified::No(NotGenuine::UnknownKey)) && self.learn_keys().await? {
-            verified = self.tokens.verify(jws, self.clock.now())?;
+        if matches!(verified, Verified::No(NotGenuine::UnknownKey)) {
+            self.alive.caught_up().await?;
+            if self.know_burnt_keys().await? || self.learn_keys().await? {
+                verified = self.tokens.verify(jws, self.clock.now())?;
+            }
         }
         Ok(match verified {
             Verified::Access { kid, claims, .. } => self

@@ -102,6 +102,32 @@ impl Service {
         self.living(grants.iter().flatten().filter_map(Known::grant).cloned().collect()).await
     }
 
+    /// Takes what is dead out of a subject's list: it holds nobody's place. Whether there was any. Catch up before.
+    ///
+    /// One without a record stays: it is being issued.
+    pub(super) async fn unlist_dead(&self, subject: TargetId) -> Result<bool> {
+        let listed = self.records.listed_grants(subject, None, self.terms.grants_per_subject).await?;
+        let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
+        let known = self.records.grants(&ids).await?;
+        let recorded: Vec<Listed> =
+            listed.into_iter().zip(&known).filter_map(|(listed, known)| known.as_ref().map(|_| listed)).collect();
+        let living = self.living(known.iter().flatten().filter_map(Known::grant).cloned().collect()).await?;
+        let dead: Vec<Listed> =
+            recorded.into_iter().filter(|listed| living.iter().all(|living| living.id != listed.id)).collect();
+        if !dead.is_empty() {
+            self.records.unlist_grants(subject, &dead).await?;
+        }
+        Ok(!dead.is_empty())
+    }
+
+    /// Those of a list's members whose grants live. Catch up before.
+    pub(super) async fn living_of(&self, listed: Vec<Listed>) -> Result<Vec<Listed>> {
+        let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
+        let grants = self.records.grants(&ids).await?;
+        let living = self.living(grants.iter().flatten().filter_map(Known::grant).cloned().collect()).await?;
+        Ok(listed.into_iter().filter(|listed| living.iter().any(|living| living.id == listed.id)).collect())
+    }
+
     /// Those of `grants` that live, as the view and the floor records know.
     pub(super) async fn living(&self, grants: Vec<Grant>) -> Result<Vec<Grant>> {
         let states = self.states(grants).await?;

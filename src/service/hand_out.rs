@@ -7,13 +7,14 @@ use crate::telemetry;
 use jeton_domain::audience::Audience;
 use jeton_domain::claims::{AccessClaims, IdClaims};
 use jeton_domain::client::Client;
-use jeton_domain::error::Result;
+use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::id::{Generation, GrantId, KeyId};
 use jeton_domain::issue::AccessForm;
 use jeton_domain::resource::TokenFormat;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
+use jeton_domain::token;
 
 /// What an access token is to be.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,12 @@ impl Service {
             authorization_details: &grant.authorization_details,
             extra: &grant.access_claims,
         };
-        self.tokens.sign(Typ::AtJwt, form.algorithm, &claims, now)
+        let token = self.tokens.sign(Typ::AtJwt, form.algorithm, &claims, now)?;
+        if token.expose().len() > token::MAX_BYTES {
+            let problem = "makes, with the resources, claims and details, an access token longer than 16 KiB: ask for less";
+            return Err(Error::InvalidScope { field: "scope".into(), problem: problem.into() });
+        }
+        Ok(token)
     }
 
     /// Mints an ID token of `grant` at `now`, beside `access_token`. `nonce` at Issue only (OIDC Core section 12.2).

@@ -2,7 +2,8 @@
 
 use crate::random;
 use crate::records::GRACE;
-use crate::records::grants::{Listed, client_tag, keep_until};
+use crate::records::floors;
+use crate::records::grants::{keep_until, listed};
 use crate::service::hand_out::Access;
 use crate::service::{Credentials, Durability, Service};
 use crate::telemetry;
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
 use jeton_domain::error::{Cause, Ended, Error, Result};
+use jeton_domain::floors::Raised;
 use jeton_domain::grant::{Binding, Grant, Lineage};
 use jeton_domain::id::{GrantId, Identity, TargetId};
 use jeton_domain::issue::{self, Plan};
@@ -18,7 +20,7 @@ use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::{Secret, SecretText};
-use jeton_domain::target::{TargetKind, slot};
+use jeton_domain::target::slot;
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -94,13 +96,22 @@ impl Service {
         let now = self.clock.now();
         let plan = self.plan(now, &asked, client)?;
         let mut grant = self.new_grant(now, &asked, client, &plan)?;
-        let listed = plan.needs_record().then(|| self.listed(&grant)).flatten();
-        let (caught, made_room) = tokio::try_join!(self.alive.caught_up(), self.make_room(&grant, client, listed))?;
+        // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
+        // A session that was only just made cannot have been revoked.
+        let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
+        let (caught, floor) =
+            tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
+        self.know_burnt_keys().await?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
-        self.refuse_dead(&grant, asked.session.is_some()).await?;
-        self.end_evicted(made_room, now).await?;
-        let durability = if plan.needs_record() { Some(self.write(&grant).await?) } else { None };
+        refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
+        let durability = if plan.needs_record() {
+            self.make_room(&grant, client, now).await?;
+            Some(self.write(&grant, &session).await?)
+        } else {
+            refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
+            None
+        };
         let generation = grant.lineage.newest;
         let has_id = plan.needs_record() || grant.sign_in.method.has_user();
         let audience = Audience { scopes: plan.scopes, resources: plan.resources };
@@ -207,60 +218,50 @@ impl Service {
         })
     }
 
-    /// The grant's place in its subject's list; none for client credentials, whose grants no user withdraws.
-    fn listed(&self, grant: &Grant) -> Option<Listed> {
-        let client = self.alive.salt().client(&grant.client);
-        grant.sign_in.method.has_user().then(|| Listed {
-            client_tag: client_tag(client),
-            id: grant.id,
-            expires_at: grant.absolute_end,
-        })
-    }
-
-    /// Writes the list before the grant it names; what had to make room.
-    async fn make_room(&self, grant: &Grant, client: &Client, listed: Option<Listed>) -> Result<Vec<Listed>> {
-        let Some(listed) = listed else { return Ok(Vec::new()) };
-        let subject = self.alive.salt().subject(&grant.subject);
+    /// Writes the list before the grant it names, and ends what had to make room.
+    async fn make_room(&self, grant: &Grant, client: &Client, now: Timestamp) -> Result<()> {
+        let Some((subject, listed)) = listed(grant, self.alive.salt()) else { return Ok(()) };
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
-        self.records.list_grant(subject, &listed, client_cap, self.terms.grants_per_subject).await
-    }
-
-    /// A grant of a revoked session would be dead when handed out. A session that was just made by its random name cannot
-    /// have been revoked: only of one that the caller named may the store know more than the view.
-    async fn refuse_dead(&self, grant: &Grant, session_was_named: bool) -> Result<()> {
-        let targets = self.targets(grant);
-        let killing = match self.alive.killing(&targets, grant.born) {
-            Some(raised) => Some(raised),
-            None if session_was_named => self.records.read_killing_floor(&self.session_target(grant), grant.born).await?,
-            None => None,
-        };
-        match (killing, &grant.session) {
-            (None, _) => Ok(()),
-            (Some(raised), Some(session)) if raised.kind == TargetKind::Session => {
-                Err(Error::SessionRevoked(session.to_string()))
+        let subject_cap = self.terms.grants_per_subject;
+        let mut fell_out = self.records.list_grant(subject, &listed, client_cap, subject_cap).await?;
+        if !fell_out.is_empty() && self.unlist_dead(subject).await? {
+            // Back without a cap: one that comes back must push out neither the new one nor one that ends later.
+            for one in self.living_of(fell_out).await? {
+                self.records.list_grant(subject, &one, usize::MAX, usize::MAX).await?;
             }
-            (Some(_), _) => Err(Error::StoreUnavailable("the log is behind a floor that it raised".into())),
+            fell_out = self.records.list_grant(subject, &listed, client_cap, subject_cap).await?;
         }
+        for evicted in fell_out {
+            let ended = Ended { at: now, cause: Cause::Evicted };
+            // Its opaque tokens run out by themselves, and point into its record until then.
+            let keep_until = evicted.expires_at.plus(self.alive.ceilings().access_token).plus(GRACE);
+            self.records.end_grant(evicted.id, ended, keep_until).await?;
+        }
+        Ok(())
     }
 
     fn session_target(&self, grant: &Grant) -> Vec<TargetId> {
         grant.session.iter().map(|session| self.alive.salt().session(session)).collect()
     }
 
-    async fn end_evicted(&self, evicted: Vec<Listed>, now: Timestamp) -> Result<()> {
-        for listed in evicted {
-            let ended = Ended { at: now, cause: Cause::Evicted };
-            self.records.end_grant(listed.id, ended, listed.expires_at.plus(GRACE)).await?;
-        }
-        Ok(())
-    }
-
-    async fn write(&self, grant: &Grant) -> Result<Durability> {
+    async fn write(&self, grant: &Grant, session: &[TargetId]) -> Result<Durability> {
         let until = keep_until(grant, self.alive.ceilings().access_token);
-        match self.records.create_grant(grant, until, &[]).await? {
-            (true, _) => Ok(self.records.store().durability()),
+        match self.records.create_grant(grant, until, &floors::names(session)).await? {
+            (true, read) => {
+                refuse_dead(grant, self.records.killing_floor(session, read, grant.born)?)?;
+                Ok(self.records.store().durability())
+            }
             // 112 random bits collided, or a revocation of this very id came first: either way nothing may be handed out.
             (false, _) => Err(Error::Contended),
         }
+    }
+}
+
+/// A grant of a revoked session would be dead when handed out. One whose subject or client is revoked at this very moment was
+/// born before, and is dead too; but who signs in again lives.
+fn refuse_dead(grant: &Grant, ended: Option<Raised>) -> Result<()> {
+    match (ended, &grant.session) {
+        (Some(_), Some(session)) => Err(Error::SessionRevoked(session.to_string())),
+        _ => Ok(()),
     }
 }

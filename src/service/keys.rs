@@ -4,15 +4,22 @@ use crate::service::Service;
 use crate::signing::Signing;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
+use jeton_domain::floors::Floors;
+use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
 use std::sync::{Mutex, PoisonError};
 
 pub use crate::signing::{KeyState, KeyStatus};
 
-/// When the signing keys were last read again because a token named one that is not known here.
+/// When and for what the signing keys were last read again beside the schedule.
 #[derive(Debug, Default)]
-pub(super) struct Reload(Mutex<Timestamp>);
+pub(super) struct Reload {
+    /// When a token named one that is not known here.
+    unknown: Mutex<Timestamp>,
+    /// For which burning of a key.
+    burnt: Mutex<Revision>,
+}
 
 /// An unknown `kid` leads to at most one read in this time, whoever sends them.
 const RELOAD_EVERY: Millis = Millis::from_secs(1);
@@ -66,13 +73,26 @@ impl Service {
     pub(super) async fn learn_keys(&self) -> Result<bool> {
         let now = self.clock.now();
         {
-            let mut last = self.reload.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.reload.unknown.lock().unwrap_or_else(PoisonError::into_inner);
             if now.since(*last) < RELOAD_EVERY {
                 return Ok(false);
             }
             *last = now;
         }
         self.refresh_keys().await.map(|()| true)
+    }
+
+    /// Reads the keys again where the view has a burnt key since they were last read: what a burnt key signs is dead at birth,
+    /// and its successor may be one that is not known here. True where they were read. Catch up before.
+    pub(super) async fn know_burnt_keys(&self) -> Result<bool> {
+        let burnt = self.alive.with_floors(Floors::key_burnt);
+        if *self.reload.burnt.lock().unwrap_or_else(PoisonError::into_inner) >= burnt {
+            return Ok(false);
+        }
+        self.refresh_keys().await?;
+        let mut known = self.reload.burnt.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = burnt.max(*known);
+        Ok(true)
     }
 
     /// Burns a key: its document says so for ever, its successor signs at once.

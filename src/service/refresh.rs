@@ -15,12 +15,13 @@ use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::issue::AccessForm;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::refresh::{self, Decision, Env, Event, HandOut, Request, Verdict};
+use jeton_domain::resource::TokenFormat;
 use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
 use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::Timestamp;
-use jeton_domain::token::{Numbered, NumberedKind, Presented, parse};
+use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
 
 /// What is presented.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ pub struct Refresh {
 /// What the decision came to.
 enum Outcome {
     /// Hand out, of the grant as it is now.
-    HandOut(Box<Grant>, HandOut),
+    HandOut(Box<Grant>, HandOut, AccessForm),
     /// Revoke the grant, then refuse.
     End(Cause),
 }
@@ -72,8 +73,9 @@ impl Service {
         if !client.may(GrantType::RefreshToken) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `refresh_token`", client.id)));
         }
-        self.know_root_key(presented.key).await?;
+        self.know_root_keys([presented.key]).await?;
         let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(presented.grant))?;
+        self.know_burnt_keys().await?;
         let now = self.clock.now();
         let ring = self.records.roots().order();
         let decided = self
@@ -102,22 +104,24 @@ impl Service {
                     let of = refresh::Presented { key: presented.key, generation: presented.generation };
                     match refresh::refresh(now, grant, of, &request, &env) {
                         Decision::HandOut { changed, out } => {
+                            // Refused here nothing is consumed: the configuration may have changed since the grant was made.
+                            let form = self.form(grant, &out)?;
                             let grant = changed.clone().unwrap_or_else(|| Box::new(grant.clone()));
-                            Ok((changed.map(|changed| *changed), Outcome::HandOut(grant, out)))
+                            Ok((changed.map(|changed| *changed), Outcome::HandOut(grant, out, form)))
                         }
                         Decision::End { cause, .. } => Ok((None, Outcome::End(cause))),
                         Decision::Refuse(error) => Err(error),
                     }
                 },
                 |outcome| match outcome {
-                    Outcome::HandOut(grant, _) => floors::names(&self.floor_targets(grant)),
+                    Outcome::HandOut(grant, ..) => floors::names(&self.floor_targets(grant)),
                     Outcome::End(_) => Vec::new(),
                 },
             )
             .await?;
         match decided.answer {
             Outcome::End(cause) => self.end(presented.grant, cause).await,
-            Outcome::HandOut(grant, out) => {
+            Outcome::HandOut(grant, out, form) => {
                 let targets = self.floor_targets(&grant);
                 if let Some(raised) = self.records.killing_floor(&targets, decided.also, grant.born)? {
                     return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
@@ -125,7 +129,7 @@ impl Service {
                 if out.event == Some(Event::FutureToken) {
                     tracing::error!(grant_id = %grant.id, "a refresh token newer than its grant was presented although the store lost nothing: its root key and its record may both have leaked");
                 }
-                Ok((out.verdict, self.refreshed(&grant, out, client, now, caught.head)?))
+                Ok((out.verdict, self.refreshed(&grant, out, form, client, now, caught.head)?))
             }
         }
     }
@@ -158,8 +162,30 @@ impl Service {
         Err(Error::RefreshRefused(refusal))
     }
 
-    fn refreshed(&self, grant: &Grant, out: HandOut, client: &Client, now: Timestamp, head: Revision) -> Result<Tokens> {
+    /// How the access token will look.
+    fn form(&self, grant: &Grant, out: &HandOut) -> Result<AccessForm> {
         let form = AccessForm::of(&out.resources, self.registry.resources())?;
+        let sayable = form.format != TokenFormat::Opaque
+            || (Opaque::bits_of_scopes(grant, &out.scopes).is_some()
+                && Opaque::bits_of_resources(grant, &out.resources).is_some());
+        if sayable {
+            return Ok(form);
+        }
+        Err(Error::InvalidTarget {
+            field: "resource".into(),
+            problem: "names what an opaque access token cannot say for a grant of so many scopes: ask for less".into(),
+        })
+    }
+
+    fn refreshed(
+        &self,
+        grant: &Grant,
+        out: HandOut,
+        form: AccessForm,
+        client: &Client,
+        now: Timestamp,
+        head: Revision,
+    ) -> Result<Tokens> {
         let audience = Audience { scopes: out.scopes, resources: out.resources };
         let access = Access { audience: &audience, form, generation: out.generation, key: out.key };
         let access = self.access_token(grant, &access, now)?;

@@ -109,23 +109,25 @@ impl Service {
             None if credentials.is_empty() => None,
             None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
         };
-        let Some(found) = self.look_up(token.expose()).await?.revocable(self.clock.now()) else {
+        let (_, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
+        let Some(found) = looked.revocable(self.clock.now(), self.alive.ceilings().access_token) else {
             return Ok(if dry_run { Revoked::Counted(Some(Vec::new())) } else { Revoked::Nothing });
         };
         if client.is_some_and(|client| *client != found.client) {
             return Err(Error::UnauthorizedClient("the token was issued to another client".into()));
         }
-        if dry_run {
-            let ended = if matches!(found.target, Target::Grant(_)) { vec![(found.client, 1)] } else { Vec::new() };
-            return Ok(Revoked::Counted(Some(ended)));
+        match (dry_run, found.target, found.record) {
+            (true, Target::Grant(id), _) => self.count(&What::Grant(id)).await.map(Revoked::Counted),
+            (true, _, _) => Ok(Revoked::Counted(Some(Vec::new()))),
+            (false, target @ Target::Token { .. }, Some(grant)) => {
+                if let Some(done) = self.done(&target) {
+                    return Ok(done);
+                }
+                let revoked = self.raise(&target, reason).await?;
+                if self.count_token(grant).await? { self.raise(&Target::Grant(grant), reason).await } else { Ok(revoked) }
+            }
+            (false, target, _) => self.raise(&target, reason).await,
         }
-        let mut target = found.target;
-        if let (Target::Token { .. }, Some(grant)) = (&target, found.record)
-            && self.count_token(grant).await?
-        {
-            target = Target::Grant(grant);
-        }
-        self.raise(&target, reason).await
     }
 
     /// Counts one more token of a grant revoked by itself; whether that is so many that the grant ends.
@@ -150,14 +152,19 @@ impl Service {
 
     /// One entry in the log; none where this replica already knows the target to be ended for ever.
     async fn raise(&self, target: &Target, reason: Reason) -> Result<Revoked> {
-        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied());
-        if let Some(raised) = known
-            && raised.floor == Floor::INFINITE
-        {
-            return Ok(Revoked::Done { revision: raised.revision, durability: self.records.store().durability() });
+        if let Some(done) = self.done(target) {
+            // A store that is gone acknowledges nothing.
+            self.alive.caught_up().await?;
+            return Ok(done);
         }
         let (revision, durability) = self.alive.raise(target, reason).await?;
         Ok(Revoked::Done { revision, durability })
+    }
+
+    fn done(&self, target: &Target) -> Option<Revoked> {
+        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied())?;
+        let durability = self.records.store().durability();
+        (known.floor == Floor::INFINITE).then_some(Revoked::Done { revision: known.revision, durability })
     }
 
     /// The living grants that would end, by client; none where they are not counted.

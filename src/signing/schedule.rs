@@ -9,6 +9,7 @@
 
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
+use jeton_domain::secret::shown;
 use jeton_domain::time::{Millis, Timestamp};
 
 /// How keys rotate.
@@ -99,6 +100,21 @@ impl Schedule {
         self.0.iter().find(|entry| entry.kid == kid && !entry.is_gone(now))
     }
 
+    /// Whether the key of that id was burnt.
+    #[must_use]
+    pub fn is_burnt(&self, kid: &str) -> bool {
+        self.0.iter().any(|entry| entry.kid == kid && entry.burnt_at.is_some())
+    }
+
+    /// Burnt is for ever: what was burnt in `before` is burnt here.
+    pub fn remember_burnt(&mut self, before: &Self) {
+        for burnt in before.0.iter().filter(|entry| entry.burnt_at.is_some()) {
+            for entry in self.0.iter_mut().filter(|entry| entry.kid == burnt.kid && entry.burnt_at.is_none()) {
+                *entry = burnt.clone();
+            }
+        }
+    }
+
     /// Brings everything up to date: removes what is due, makes the first key and every missing standby. Whether anything changed.
     ///
     /// # Errors
@@ -107,6 +123,14 @@ impl Schedule {
         let before = self.0.len();
         self.0.retain(|entry| !entry.is_gone(now));
         let mut changed = self.0.len() != before;
+        // Tokens may live longer now than when the end of a key was written down.
+        for entry in self.0.iter_mut().filter(|entry| entry.burnt_at.is_none()) {
+            let due = entry.retires_at.filter(|at| *at > now).map(|at| at.plus(settings.gone_after()));
+            if due > entry.removed_at {
+                entry.removed_at = due;
+                changed = true;
+            }
+        }
         for algorithm in Algorithm::ALL {
             changed |= self.fill(algorithm, now, settings, make)?;
         }
@@ -138,7 +162,7 @@ impl Schedule {
     /// `Error::KeyUnknown`, and what `make` refuses with.
     pub fn burn(&mut self, kid: &str, now: Timestamp, settings: &Settings, make: &mut Make<'_>) -> Result<bool> {
         let Some(entry) = self.find(kid, now).cloned() else {
-            return Err(Error::KeyUnknown(format!("no signing key `{kid}` is known")));
+            return Err(Error::KeyUnknown(format!("no signing key `{}` is known", shown(kid))));
         };
         if entry.burnt_at.is_some() {
             return Ok(false);

@@ -7,48 +7,27 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use std::fmt;
 use std::sync::Arc;
 
-/// Whether requests may be sent here.
-pub trait Readiness: Send + Sync + 'static {
-    /// Nothing, or everything that is wrong, in words for the operator. Must answer from memory: it is asked every second.
-    ///
-    /// # Errors
-    /// Not ready.
-    fn ready(&self) -> Result<(), Vec<String>>;
-}
-
-impl<F: Fn() -> Result<(), Vec<String>> + Send + Sync + 'static> Readiness for F {
-    fn ready(&self) -> Result<(), Vec<String>> {
-        self()
-    }
-}
-
-#[derive(Clone)]
-struct Admin(Arc<dyn Readiness>);
-
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Admin")
-    }
-}
+/// What keeps requests from being sent here: everything that is wrong, in words for the operator; nothing where it is ready.
+/// Must answer from memory: it is asked every second.
+pub type Wrong = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// The paths: `/livez`, `/readyz`, `/metrics`. To be served by `http::serve`.
-pub fn router(readiness: Arc<dyn Readiness>) -> Router {
+pub fn router(wrong: Wrong) -> Router {
     Router::new()
         // That this is answered says that the event loop turns. Nothing else, so that a store's outage restarts no process.
         .route("/livez", get(|| async { text(StatusCode::OK, "alive\n".into()) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(exposition))
         .fallback(|| async { text(StatusCode::NOT_FOUND, "there is /livez, /readyz and /metrics\n".into()) })
-        .with_state(Admin(readiness))
+        .with_state(wrong)
 }
 
-async fn readyz(State(Admin(readiness)): State<Admin>) -> Response {
-    match readiness.ready() {
-        Ok(()) => text(StatusCode::OK, "ready\n".into()),
-        Err(wrong) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", wrong.join("\n"))),
+async fn readyz(State(wrong): State<Wrong>) -> Response {
+    match wrong().as_slice() {
+        [] => text(StatusCode::OK, "ready\n".into()),
+        wrong => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", wrong.join("\n"))),
     }
 }
 
@@ -72,8 +51,8 @@ mod tests {
     use tower::ServiceExt as _;
 
     async fn asked(wrong: &'static [&'static str], path: &str) -> (StatusCode, String) {
-        let ready = move || if wrong.is_empty() { Ok(()) } else { Err(wrong.iter().map(ToString::to_string).collect()) };
-        let answer = router(Arc::new(ready)).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let wrong = move || wrong.iter().map(ToString::to_string).collect();
+        let answer = router(Arc::new(wrong)).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();
         (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
     }

@@ -40,6 +40,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -62,6 +63,9 @@ const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// A peer that is gone is noticed within the sum of both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long no connection is accepted after one could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Streams that the peer opens and resets at once (CVE-2023-44487) or that we had to reset end its connection.
 const MAX_RESET_STREAMS: usize = 20;
@@ -126,7 +130,13 @@ pub async fn serve(
     let health = HealthReporter::new();
     report(&health, false).await;
     let front = front(&service, &settings, &health)?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|accepted| accepted.map(Coalescing::new));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(|accepted| async {
+        if accepted.is_err() {
+            // Out of file descriptors, say: tonic asks again at once, which would take a whole core and cure nothing.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        accepted.map(Coalescing::new)
+    });
     let serving = Server::builder()
         .max_concurrent_streams(settings.max_concurrent_streams)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
@@ -215,6 +225,11 @@ impl Api {
     fn allow(&self, permission: Permission) -> Result<(), Fault> {
         Ok(caller::may(self.admission.caller(), permission)?)
     }
+}
+
+/// What an operation refused with, as its caller sees it.
+fn refused(error: Error) -> Status {
+    status::of(logged(error))
 }
 
 /// What `Fields` let pass is there; anything else is a defect, and must not become a default.

@@ -2,13 +2,19 @@
 
 // `cfg(test)` tells clippy that helpers beside the tests are tests too.
 #[cfg(test)]
+mod attack;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
@@ -33,3 +39,5 @@ mod tour;
 mod traces;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod world;

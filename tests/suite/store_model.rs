@@ -169,12 +169,15 @@ impl Model {
         let group = &add.member.bytes[..add.group_bytes];
         let mut evicted = BTreeSet::new();
         while members.iter().filter(|(_, bytes)| bytes.starts_with(group)).count() > add.group_cap {
-            let earliest = members.iter().find(|(_, bytes)| bytes.starts_with(group)).cloned().unwrap();
+            let others = |(_, bytes): &&(Timestamp, Bytes)| bytes.starts_with(group) && *bytes != add.member.bytes;
+            let earliest = members.iter().find(others).cloned().unwrap();
             members.remove(&earliest);
             evicted.insert(earliest);
         }
         while members.len() > add.list_cap {
-            evicted.extend(members.pop_first());
+            let earliest = members.iter().find(|(_, bytes)| *bytes != add.member.bytes).cloned().unwrap();
+            members.remove(&earliest);
+            evicted.insert(earliest);
         }
         evicted.into_iter().map(|(expires_at, bytes)| Member { bytes, expires_at }).collect()
     }

@@ -312,7 +312,7 @@ async fn lists_leave_an_hour_after_their_last_member() {
     assert_eq!(at, late.plus(Millis::from_secs(3_600)).millis());
 }
 
-/// DECISIONS 10: all keys of an ordinary grant, here the sealed record of 250 bytes and its place in a list of its own.
+/// All keys of an ordinary grant, here the sealed record of 250 bytes and its place in a list of its own.
 #[tokio::test]
 async fn an_ordinary_grant_takes_at_most_640_bytes() {
     const GRANTS: u64 = 10_000;

@@ -12,7 +12,6 @@ use jeton_domain::grant::{Grant, Lineage, SignIn};
 use jeton_domain::id::{GrantId, Identity, KeyId};
 use jeton_domain::name::{ClientId, ResourceId, Subject};
 use jeton_domain::revision::Born;
-use jeton_domain::ring::RingOrder;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::Secret;
 use jeton_domain::time::{Millis, Timestamp};
@@ -222,10 +221,10 @@ fn a_root_key_that_is_missing_here_is_an_error_and_an_unknown_or_burnt_one_prove
     let tokens = Tokens::new(Arc::clone(&new), Arc::new(signing()), ISSUER.into());
     assert_eq!(tokens.prove(&token, &grant.nonce), Ok(false));
     assert!(matches!(tokens.refresh_token(&grant, 1, old_key), Err(Error::Internal(_))));
-    new.set_order(RingOrder::new(new_key, vec![(old_key, 1), (new_key, 2)]), vec![]);
+    new.learn(vec![(old_key, 1), (new_key, 2)], vec![]);
     assert_eq!(tokens.prove(&token, &grant.nonce), Err(Error::RootKeyMissing(old_key.to_string())));
     assert_eq!(tokens.refresh_token(&grant, 1, old_key), Err(Error::RootKeyMissing(old_key.to_string())));
-    new.set_order(RingOrder::new(new_key, vec![(old_key, 1), (new_key, 2)]), vec![old_key]);
+    new.learn(vec![(old_key, 1), (new_key, 2)], vec![old_key]);
     assert_eq!(tokens.prove(&token, &grant.nonce), Ok(false));
 }
 

@@ -7,6 +7,7 @@ use crate::grant::{Grant, SignIn};
 use crate::name::ResourceId;
 use crate::resource::Resources;
 use crate::scope::Scopes;
+use crate::secret::shown;
 use crate::time::Timestamp;
 
 /// The scopes and resources of one access token, in the grant's order.
@@ -29,11 +30,11 @@ pub struct Audience {
 pub fn narrow(grant: &Grant, scopes: Option<&Scopes>, resources: &[ResourceId], known: &Resources) -> Result<Audience> {
     let asked = scopes.filter(|scopes| !scopes.is_empty()).unwrap_or(&grant.scopes);
     if let Some(outside) = asked.first_outside(&grant.scopes) {
-        let problem = format!("`{outside}` is not among the scopes of the grant");
+        let problem = format!("`{}` is not among the scopes of the grant", shown(outside));
         return Err(Error::InvalidScope { field: "scope".into(), problem });
     }
     if let Some(outside) = resources.iter().find(|resource| !grant.resources.contains(resource)) {
-        return Err(target(format!("`{outside}` is not among the resources of the grant")));
+        return Err(target(format!("`{}` is not among the resources of the grant", shown(outside.as_str()))));
     }
     let named = |resource: &&ResourceId| resources.is_empty() || resources.contains(resource);
     let resources: Vec<ResourceId> = grant.resources.iter().filter(named).cloned().collect();

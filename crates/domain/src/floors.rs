@@ -45,11 +45,15 @@ impl Raised {
 #[derive(Clone, Debug, Default)]
 pub struct Floors {
     raised: HashMap<TargetId, Raised>,
+    key_burnt: Revision,
 }
 
 impl Floors {
     /// Joins one entry: the highest floor wins, and of equal floors the latest.
     pub fn join(&mut self, raised: Raised) {
+        if raised.kind == TargetKind::SigningKey {
+            self.key_burnt = self.key_burnt.max(raised.revision);
+        }
         match self.raised.entry(raised.target) {
             Entry::Vacant(slot) => {
                 slot.insert(raised);
@@ -76,6 +80,12 @@ impl Floors {
     #[must_use]
     pub fn get(&self, target: TargetId) -> Option<&Raised> {
         self.raised.get(&target)
+    }
+
+    /// Where the last burning of a signing key is: who read the keys before it may hold one that proves nothing any more.
+    #[must_use]
+    pub const fn key_burnt(&self) -> Revision {
+        self.key_burnt
     }
 
     /// Forgets what is both settled and older than `horizon`: no token that it could kill is alive.
@@ -122,6 +132,17 @@ mod tests {
             assert!(floors.killing(&[TargetId([1; 16])], Born(20)).is_none());
             assert!(floors.killing(&[TargetId([2; 16])], Born(0)).is_none());
         }
+    }
+
+    #[test]
+    fn the_last_burning_of_a_key_is_remembered() {
+        let mut floors = Floors::default();
+        floors.join(raised(5, 5));
+        assert_eq!(floors.key_burnt(), Revision::START);
+        for micros in [30, 20] {
+            floors.join(Raised { kind: TargetKind::SigningKey, floor: Floor::INFINITE, ..raised(0, micros) });
+        }
+        assert_eq!(floors.key_burnt(), Revision { micros: 30, random: 7 });
     }
 
     #[test]

@@ -41,9 +41,8 @@ pub struct Grant {
     pub absolute_end: Timestamp,
     /// Random; with the root key it derives the refresh tokens. Lives only in the store.
     pub nonce: Secret<16>,
-    /// The state of its refresh tokens; none for a grant that has none (an opaque token's record).
+    /// The generations of its refresh tokens; `refreshable` says whether it has any.
     pub lineage: Lineage,
-    /// The generations of its refresh tokens.
     /// Set once it was ended.
     pub ended: Option<Ended>,
     /// Authorization details (RFC 9396), as the JSON array of the request; empty where there are none.

@@ -61,7 +61,16 @@ bytes_id!(
 );
 
 impl GrantId {
-    /// The two bytes that place a grant in the store.
+    /// The two bytes that place a grant in the store: its subject's.
+    #[must_use]
+    pub const fn slot(self) -> [u8; 2] {
+        let [a, b, ..] = self.0;
+        [a, b]
+    }
+}
+
+impl TargetId {
+    /// The two bytes that place a target's records in the store. Those of a subject place all that belongs to it.
     #[must_use]
     pub const fn slot(self) -> [u8; 2] {
         let [a, b, ..] = self.0;

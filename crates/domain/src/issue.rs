@@ -2,6 +2,7 @@
 //!
 //! Lives here: what a client may have. Must not live here: ids, randomness and writing (`service::issue`).
 
+use crate::audience::policies_met;
 use crate::claims::check_extra;
 use crate::client::{Algorithm, Client, GrantType};
 use crate::error::{Error, Result};
@@ -9,6 +10,7 @@ use crate::grant::{Grant, SignIn};
 use crate::name::{ResourceId, Subject};
 use crate::resource::{Resource, Resources, TokenFormat};
 use crate::scope::{OFFLINE_ACCESS, OPENID, Scopes};
+use crate::secret::shown;
 use crate::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
 
@@ -131,11 +133,7 @@ pub fn plan(
     check_details(asked.authorization_details)?;
     check_scopes(asked.scopes, client, known, has_user)?;
     let resources = resources(asked, client, known)?;
-    for id in &resources {
-        if let Some(resource) = known.find(id) {
-            resource.policy.check(id, &sign_in, now)?;
-        }
-    }
+    policies_met(now, &resources, known, &sign_in)?;
     let access = AccessForm::of(&resources, known)?;
     let may_refresh = has_user && client.may(GrantType::RefreshToken);
     let scopes = asked.scopes.filtered(|scope| match scope {
@@ -206,7 +204,7 @@ fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl F
 fn check_scopes(asked: &Scopes, client: &Client, known: &Resources, has_user: bool) -> Result<()> {
     let refuse = |problem: String| Err(Error::InvalidScope { field: "scope".into(), problem });
     if let Some(outside) = asked.first_outside(&client.scopes) {
-        return refuse(format!("has `{outside}`, which client `{}` may not be given", client.id));
+        return refuse(format!("has `{}`, which client `{}` may not be given", shown(outside), client.id));
     }
     for scope in asked.iter() {
         if Scopes::is_oidc(scope) {
@@ -227,7 +225,7 @@ fn resources(asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Ve
     let wanted: Vec<_> = if asked.resources.is_empty() { owners.collect() } else { named.collect() };
     for (id, found) in wanted {
         if found.is_none() {
-            return Err(target(format!("`{id}` is not a configured resource")));
+            return Err(target(format!("`{}` is not a configured resource", shown(id.as_str()))));
         }
         if !client.resources.contains(id) {
             return Err(target(format!("`{id}` is not among the resources of client `{}`", client.id)));

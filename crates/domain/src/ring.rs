@@ -3,17 +3,17 @@
 use crate::id::KeyId;
 
 /// The age of every root key known to the store's ring document, and which of them is active.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingOrder {
-    active: Option<KeyId>,
+    active: KeyId,
     seqs: Vec<(KeyId, u32)>,
 }
 
 impl RingOrder {
     /// `seqs` in any order; a higher number is a newer key.
     #[must_use]
-    pub fn new(active: KeyId, seqs: Vec<(KeyId, u32)>) -> Self {
-        Self { active: Some(active), seqs }
+    pub const fn new(active: KeyId, seqs: Vec<(KeyId, u32)>) -> Self {
+        Self { active, seqs }
     }
 
     /// Whether `a` came into the ring after `b`. A key that is not in the ring is older than all.
@@ -31,15 +31,12 @@ impl RingOrder {
     /// The newer of the active key and `held`.
     #[must_use]
     pub fn newest(&self, held: KeyId) -> KeyId {
-        match self.active {
-            Some(active) if self.newer(active, held) => active,
-            _ => held,
-        }
+        if self.newer(self.active, held) { self.active } else { held }
     }
 
     /// The key that this replica was told to hand out under.
     #[must_use]
-    pub const fn active(&self) -> Option<KeyId> {
+    pub const fn active(&self) -> KeyId {
         self.active
     }
 

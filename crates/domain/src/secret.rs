@@ -73,3 +73,24 @@ impl fmt::Debug for SecretText {
         f.write_str("SecretText(..)")
     }
 }
+
+/// A piece of a request as an error may repeat it: what looks like a token or a client secret was put into the wrong field,
+/// and is left out.
+#[must_use]
+pub fn shown(text: &str) -> &str {
+    const SECRET: [&str; 6] = ["jrt_", "jat_", "jac_", "jdc_", "jcs_", "eyJ"];
+    if SECRET.iter().any(|prefix| text.contains(prefix)) { "(a secret)" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_secret_is_not_repeated() {
+        for text in ["jrt_AbPw", "https://orders.internal/jat_AbPw", "jcs_x", "eyJhbGciOi.e30.AA"] {
+            assert_eq!(shown(text), "(a secret)");
+        }
+        assert_eq!(shown("orders:read"), "orders:read");
+    }
+}

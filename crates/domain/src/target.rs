@@ -82,6 +82,7 @@ pub enum Reason {
 /// The salt under which names become target ids. Made once, sealed in the store, never derived from the ring.
 #[derive(Clone)]
 pub struct Salt {
+    salt: Secret<32>,
     /// HMAC-SHA-256 with the salt taken in: half the work of an id, done once.
     keyed: Hmac<Sha256>,
 }
@@ -91,7 +92,13 @@ impl Salt {
     #[must_use]
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     pub fn new(salt: &Secret<32>) -> Self {
-        Self { keyed: Hmac::new_from_slice(salt.expose()).expect("HMAC takes a key of any length") }
+        Self { salt: salt.clone(), keyed: Hmac::new_from_slice(salt.expose()).expect("HMAC takes a key of any length") }
+    }
+
+    /// The salt itself, to be sealed.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        self.salt.expose()
     }
 
     /// The id of a session.

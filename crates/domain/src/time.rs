@@ -1,15 +1,13 @@
 //! Moments and durations of the decision: milliseconds since the Unix epoch, saturating, never read from a clock here.
 
-use serde::{Deserialize, Serialize};
-
 /// A moment, in milliseconds since the Unix epoch.
 ///
 /// Differences saturate at zero, so that a clock that steps back can make something look younger but never negative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 /// A length of time, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(u64);
 
 impl Timestamp {

@@ -1,5 +1,5 @@
 //! Walks the refresh and arrival decisions through every interleaving within small bounds: no false alarm, and no
-//! undetected second holder but within the limits that DESIGN 3.2 states; and shows that the walk finds each wrong rule.
+//! undetected second holder but within the limits that `docs/refresh.md` states; and shows that the walk finds each wrong rule.
 
 #![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "how many states were walked is what a person wants to know")]

@@ -76,8 +76,8 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 "max_staleness",
                 millis(100, 60_000),
                 Takes("2s"),
-                "Introspection trusts its view of the revocations while the view is provably younger than this; else it \
-                 catches up with the store first.",
+                "The answer of an introspection may be reused for this long at most (its cache advice): a revocation \
+                 reaches who reuses it no later. Introspection itself catches up with the store each time.",
             ),
         ],
     },

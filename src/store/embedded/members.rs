@@ -30,7 +30,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Member>> {
     Some(members)
 }
 
-/// The list with a member added, and what fell out because of a cap, earliest first. What expired is in neither.
+/// The list with a member added, and what fell out because of a cap, earliest first: never the one added. What expired is in neither.
 pub(super) fn add(mut members: Vec<Member>, add: &Add, now: Timestamp) -> (Vec<Member>, Vec<Member>) {
     members.retain(|member| member.expires_at > now && member.bytes != add.member.bytes);
     if add.member.expires_at > now {
@@ -38,16 +38,15 @@ pub(super) fn add(mut members: Vec<Member>, add: &Add, now: Timestamp) -> (Vec<M
         members.insert(place, add.member.clone());
     }
     let group = add.member.bytes.get(..add.group_bytes).unwrap_or(&add.member.bytes);
+    let in_all = members.len();
     let in_group = members.iter().filter(|member| member.bytes.starts_with(group)).count();
-    let mut too_many = in_group.saturating_sub(add.group_cap);
-    let mut evicted: Vec<Member> = members
-        .extract_if(.., |member| {
-            let falls = too_many > 0 && member.bytes.starts_with(group);
-            too_many -= usize::from(falls);
-            falls
-        })
-        .collect();
-    evicted.extend(members.drain(..members.len().saturating_sub(add.list_cap)));
+    let mut falling = |too_many: usize, of: &[u8]| -> Vec<Member> {
+        let falls = |member: &mut Member| member.bytes.starts_with(of) && member.bytes != add.member.bytes;
+        members.extract_if(.., falls).take(too_many).collect()
+    };
+    let mut evicted = falling(in_group.saturating_sub(add.group_cap), group);
+    let left = in_all.saturating_sub(evicted.len());
+    evicted.extend(falling(left.saturating_sub(add.list_cap), &[]));
     evicted.sort_by(|a, b| order(a).cmp(&order(b)));
     (members, evicted)
 }

@@ -62,21 +62,26 @@ end
 
 -- ---- lists -------------------------------------------------------------------------------------------------------------------------
 
--- Which of the members (member, expiry, member, expiry, ... earliest first) fall out: first of the group, then of the whole.
-local function surplus(members, group, group_cap, list_cap)
+-- Which of the members (member, expiry, member, expiry, ... earliest first) fall out: first of the group, then of the whole; never
+-- the one that was added.
+local function surplus(members, added, group, group_cap, list_cap)
   local of_group = {}
   for i = 1, #members, 2 do
     if string.sub(members[i], 1, #group) == group then of_group[#of_group + 1] = i end
   end
   local falls, gone = {}, 0
-  for i = 1, #of_group - group_cap do
-    falls[of_group[i]] = true
-    gone = gone + 1
+  local too_many = #of_group - group_cap
+  for _, i in ipairs(of_group) do
+    if gone >= too_many then break end
+    if members[i] ~= added then
+      falls[i] = true
+      gone = gone + 1
+    end
   end
-  local too_many = #members / 2 - gone - list_cap
+  too_many = #members / 2 - gone - list_cap
   for i = 1, #members, 2 do
     if too_many <= 0 then break end
-    if not falls[i] then
+    if not falls[i] and members[i] ~= added then
       falls[i] = true
       too_many = too_many - 1
     end
@@ -93,7 +98,7 @@ local function list_add(keys, args)
   local evicted = {}
   if redis.call('ZCARD', key) > math.min(group_cap, list_cap) then
     local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-    local falls = surplus(members, args[3], group_cap, list_cap)
+    local falls = surplus(members, args[1], args[3], group_cap, list_cap)
     for i = 1, #members, 2 do
       if falls[i] then
         redis.call('ZREM', key, members[i])

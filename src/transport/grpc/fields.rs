@@ -17,7 +17,7 @@ use jeton_domain::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// The longest token of any kind, and the longest assertion or proof.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+pub const MAX_TOKEN_BYTES: usize = jeton_domain::token::MAX_BYTES;
 /// The longest refresh token that is read.
 pub const MAX_REFRESH_TOKEN_BYTES: usize = 512;
 const MAX_SECRET_BYTES: usize = 512;
@@ -226,7 +226,7 @@ fn longer_than(max: usize) -> String {
 }
 
 /// A thumbprint as it is written.
-pub fn thumbprint(bytes: &[u8; 32]) -> String {
+fn thumbprint(bytes: &[u8; 32]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 

@@ -1,7 +1,7 @@
 //! `jeton.v1.GrantService`, and what Explain shares with it: a grant and its cause as messages.
 
 use super::fields::{self, Fields, signed};
-use super::{Api, api, claims, logged, parsed, status};
+use super::{Api, api, claims, parsed, refused, status};
 use crate::service::explain::{Explanation, TokenKind, WhyNot};
 use crate::service::grants::{GrantState, ListGrants};
 use crate::transport::caller::Permission;
@@ -26,14 +26,14 @@ impl GrantService for Api {
             fields.done().and_then(|()| parsed(id))
         });
         let id = read.map_err(status::of)?;
-        let state = self.service.grant(id).await.map_err(|error| status::of(logged(error)))?;
+        let state = self.service.grant(id).await.map_err(refused)?;
         Ok(Response::new(api::GetGrantResponse { grant: Some(grant(state)) }))
     }
 
     async fn list_grants(&self, request: Request<api::ListGrantsRequest>) -> Result<Response<api::ListGrantsResponse>, Status> {
         let read = self.allow(Permission::ReadGrants).and_then(|()| list(request.into_inner()));
         let asked = read.map_err(status::of)?;
-        let page = self.service.list_grants(asked).await.map_err(|error| status::of(logged(error)))?;
+        let page = self.service.list_grants(asked).await.map_err(refused)?;
         Ok(Response::new(api::ListGrantsResponse {
             grants: page.grants.into_iter().map(grant).collect(),
             next_page_token: page.next.unwrap_or_default(),

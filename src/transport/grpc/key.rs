@@ -1,7 +1,7 @@
 //! `jeton.v1.KeyService`: public keys and their schedule.
 
 use super::fields::{Fields, signed};
-use super::{Api, api, logged, parsed, status};
+use super::{Api, api, parsed, refused, status};
 use crate::service::keys::{KeyState, KeyStatus};
 use crate::transport::caller::Permission;
 use api::key_service_server::KeyService;
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 impl KeyService for Api {
     async fn get_jwks(&self, _request: Request<api::GetJwksRequest>) -> Result<Response<api::GetJwksResponse>, Status> {
         self.allow(Permission::ReadKeys).map_err(status::of)?;
-        let (jwks, max_age) = self.service.jwks().map_err(|error| status::of(logged(error)))?;
+        let (jwks, max_age) = self.service.jwks().map_err(refused)?;
         Ok(Response::new(api::GetJwksResponse {
             keys: jwks.keys.iter().filter_map(public).collect(),
             max_age: signed(max_age.secs()),
@@ -23,7 +23,7 @@ impl KeyService for Api {
 
     async fn list_keys(&self, _request: Request<api::ListKeysRequest>) -> Result<Response<api::ListKeysResponse>, Status> {
         self.allow(Permission::ReadKeys).map_err(status::of)?;
-        let keys = self.service.list_keys().await.map_err(|error| status::of(logged(error)))?;
+        let keys = self.service.list_keys().await.map_err(refused)?;
         Ok(Response::new(api::ListKeysResponse { keys: keys.into_iter().map(scheduled).collect() }))
     }
 
@@ -36,7 +36,7 @@ impl KeyService for Api {
             fields.done().and_then(|()| parsed(algorithm))
         });
         let algorithm = read.map_err(status::of)?;
-        let (active, standby) = self.service.rotate_key(algorithm).await.map_err(|error| status::of(logged(error)))?;
+        let (active, standby) = self.service.rotate_key(algorithm).await.map_err(refused)?;
         Ok(Response::new(api::RotateKeyResponse { active: Some(scheduled(active)), standby: standby.map(scheduled) }))
     }
 }

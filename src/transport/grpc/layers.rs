@@ -5,7 +5,7 @@
 use super::api::token_service_server::TokenServiceServer;
 use super::{Api, Settings, polish, status};
 use crate::telemetry::{Sampler, metrics, trace};
-use crate::transport::fault::{Edge, Fault, code_word};
+use crate::transport::fault::{Edge, Fault, Reason, code_word};
 use http::{HeaderMap, Method, Request, Response, header};
 use jeton_domain::error::Error;
 use std::convert::Infallible;
@@ -235,10 +235,11 @@ impl Drop for Place {
 }
 
 fn refusal(fault: Fault) -> Answer {
-    let http = (fault == Fault::at(Edge::NotGrpc)).then(|| fault.row().http);
+    let (reason, row) = (fault.reason, fault.row());
     let mut answer = status::of(fault).into_http();
-    if let Some(status) = http {
-        *answer.status_mut() = status;
+    // Who does not speak gRPC reads no trailers.
+    if reason == Reason::NotGrpc {
+        *answer.status_mut() = row.http;
     }
     answer
 }

@@ -1,7 +1,7 @@
 //! `jeton.v1.TokenService`: messages to operations, answers to messages.
 
 use super::fields::{self, Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
-use super::{Api, api, claims, grant, logged, parsed, status};
+use super::{Api, api, claims, grant, parsed, refused, status};
 use crate::service::Durability;
 use crate::service::introspect::{Introspect, Introspection};
 use crate::service::issue::{Issue, Tokens};
@@ -29,25 +29,25 @@ const MAX_BATCH: usize = 1_000;
 impl TokenService for Api {
     async fn issue(&self, request: Request<api::IssueRequest>) -> Result<Response<api::IssueResponse>, Status> {
         let asked = self.allow(Permission::Issue).and_then(|()| issue(request.into_inner())).map_err(status::of)?;
-        let tokens = self.service.issue(asked).await.map_err(|error| status::of(logged(error)))?;
+        let tokens = self.service.issue(asked).await.map_err(refused)?;
         Ok(Response::new(issued(tokens)))
     }
 
     async fn refresh(&self, request: Request<api::RefreshRequest>) -> Result<Response<api::RefreshResponse>, Status> {
         let asked = self.allow(Permission::Refresh).and_then(|()| refresh(request.into_inner())).map_err(status::of)?;
-        let tokens = self.service.refresh(asked).await.map_err(|error| status::of(logged(error)))?;
+        let tokens = self.service.refresh(asked).await.map_err(refused)?;
         Ok(Response::new(refreshed(tokens)))
     }
 
     async fn revoke(&self, request: Request<api::RevokeRequest>) -> Result<Response<api::RevokeResponse>, Status> {
         let asked = self.allow(Permission::Revoke).and_then(|()| revoke(request.into_inner())).map_err(status::of)?;
-        let revoked = self.service.revoke(asked).await.map_err(|error| status::of(logged(error)))?;
+        let revoked = self.service.revoke(asked).await.map_err(refused)?;
         Ok(Response::new(acknowledged(revoked)))
     }
 
     async fn introspect(&self, request: Request<api::IntrospectRequest>) -> Result<Response<api::IntrospectResponse>, Status> {
         let asked = self.allow(Permission::Introspect).and_then(|()| introspect(request.into_inner())).map_err(status::of)?;
-        let answer = self.service.introspect(asked).await.map_err(|error| status::of(logged(error)))?;
+        let answer = self.service.introspect(asked).await.map_err(refused)?;
         Ok(Response::new(introspected(answer)))
     }
 
@@ -69,8 +69,7 @@ impl TokenService for Api {
         // One that is too long is none of ours. It must not fail the others, so it is shown as what is none either.
         let fitting = |token: String| SecretText::new(if token.len() > MAX_TOKEN_BYTES { String::new() } else { token });
         let tokens = tokens.into_iter().map(fitting).collect();
-        let answers =
-            self.service.batch_introspect(tokens, resource, freshness).await.map_err(|error| status::of(logged(error)))?;
+        let answers = self.service.batch_introspect(tokens, resource, freshness).await.map_err(refused)?;
         Ok(Response::new(api::BatchIntrospectResponse { results: answers.into_iter().map(introspected).collect() }))
     }
 
@@ -83,7 +82,7 @@ impl TokenService for Api {
             fields.done().map(|()| (token, resource))
         });
         let (token, resource) = read.map_err(status::of)?;
-        let explanation = self.service.explain(token, resource).await.map_err(|error| status::of(logged(error)))?;
+        let explanation = self.service.explain(token, resource).await.map_err(refused)?;
         Ok(Response::new(grant::explained(explanation)))
     }
 }

@@ -1,0 +1,17 @@
+//! The lifecycle of tokens through gRPC, on each kind of store: what is issued, refreshed, revoked and introspected, and
+//! what is refused. One file an operation; names say the rule, those of an RFC with its section.
+
+mod canary;
+mod claims;
+mod explain;
+mod footprint;
+mod grants;
+mod introspect;
+mod issue;
+mod keys;
+mod outage;
+mod races;
+mod refresh;
+mod reuse;
+mod revoke;
+mod sealed;

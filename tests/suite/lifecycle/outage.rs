@@ -1,0 +1,144 @@
+//! A Redis that fails: `UNAVAILABLE` and when to come back, never inactive, never refused, never revoked; and it heals by itself.
+
+use crate::world::{Replica, SCOPES, World, alice, mobile, refusal};
+use jeton::api::revoke_request::Target;
+use jeton::api::{BatchIntrospectRequest, ExplainRequest, GetGrantRequest, IssueResponse, ListGrantsRequest, RevokeRequest};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// How long a replica waits for Redis. Its requests may take twice as long.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// What a busy machine may add.
+const BUSY: Duration = Duration::from_secs(5);
+
+struct Held {
+    orders: IssueResponse,
+    payments: IssueResponse,
+    revoked: IssueResponse,
+    /// Revoked while nobody answers: that may still happen.
+    uncertain: IssueResponse,
+}
+
+impl Held {
+    async fn new(server: &Replica) -> Self {
+        let held = Self {
+            orders: server.issue(alice("mobile-app", SCOPES)).await,
+            payments: server.issue(alice("mobile-app", "offline_access payments:read")).await,
+            revoked: server.issue(alice("mobile-app", SCOPES)).await,
+            uncertain: server.issue(alice("mobile-app", SCOPES)).await,
+        };
+        server.revoke(Target::GrantId(held.revoked.grant_id.clone())).await;
+        held
+    }
+
+    /// Every operation, each on tokens of every kind.
+    async fn calls(&self, server: &Replica) -> Vec<(&'static str, Result<(), Status>)> {
+        let revoke = |target| RevokeRequest { target: Some(target), ..Default::default() };
+        let batch = BatchIntrospectRequest { tokens: vec![self.orders.access_token.clone()], ..Default::default() };
+        let explain = ExplainRequest { token: self.orders.refresh_token.clone(), ..Default::default() };
+        let grant = GetGrantRequest { grant_id: self.orders.grant_id.clone() };
+        let list = ListGrantsRequest { sub: "alice".into(), ..Default::default() };
+        let (mut tokens, mut other, mut grants, mut lists) =
+            (server.tokens.clone(), server.tokens.clone(), server.grants.clone(), server.grants.clone());
+        let done = tokio::join!(
+            server.try_issue(alice("mobile-app", SCOPES)),
+            server.try_issue(alice("mobile-app", "orders:read")),
+            server.try_refresh(mobile(&self.orders.refresh_token)),
+            server.try_refresh(mobile(&self.payments.refresh_token)),
+            server.try_introspect(&self.orders.access_token, ""),
+            server.try_introspect(&self.payments.access_token, ""),
+            server.try_introspect(&self.orders.refresh_token, ""),
+            server.try_introspect(&self.revoked.access_token, ""),
+            server.try_revoke(revoke(Target::Token(self.uncertain.refresh_token.clone()))),
+            server.try_revoke(revoke(Target::Token(self.uncertain.access_token.clone()))),
+            server.try_revoke(revoke(Target::GrantId(self.uncertain.grant_id.clone()))),
+            tokens.batch_introspect(batch),
+            other.explain(explain),
+            grants.get_grant(grant),
+            lists.list_grants(list),
+        );
+        vec![
+            ("issue", done.0.map(drop)),
+            ("issue without a record", done.1.map(drop)),
+            ("refresh", done.2.map(drop)),
+            ("refresh, opaque", done.3.map(drop)),
+            ("introspect a JWT", done.4.map(drop)),
+            ("introspect an opaque token", done.5.map(drop)),
+            ("introspect a refresh token", done.6.map(drop)),
+            ("introspect what was revoked", done.7.map(drop)),
+            ("revoke a refresh token", done.8.map(drop)),
+            ("revoke an access token", done.9.map(drop)),
+            ("revoke a grant", done.10.map(drop)),
+            ("introspect many", done.11.map(drop)),
+            ("explain", done.12.map(drop)),
+            ("read a grant", done.13.map(drop)),
+            ("list grants", done.14.map(drop)),
+        ]
+    }
+
+    /// Every operation says that it cannot tell, in time, and when to come back.
+    async fn nothing_is_known(&self, server: &Replica) {
+        let asked = Instant::now();
+        for (what, answer) in self.calls(server).await {
+            let status = answer.expect_err(what);
+            let retry = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
+            assert!(retry.is_some_and(|delay| !delay.is_zero()), "{what}: {status:?}");
+            assert_eq!(refusal::<()>(Err(status)), (Code::Unavailable, "STORE_UNAVAILABLE".into()), "{what}");
+        }
+        assert!(asked.elapsed() < PATIENCE * 2 + BUSY, "{:?}", asked.elapsed());
+    }
+
+    /// By itself, without a restart, everything is as it was.
+    async fn heals(&self, server: &Replica) {
+        let healing = async {
+            while self.calls(server).await.iter().any(|(_, answer)| answer.is_err()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), healing).await.expect("it heals by itself");
+        for issued in [&self.orders, &self.payments] {
+            assert!(server.active(&issued.access_token).await);
+        }
+        for token in [&self.revoked.access_token, &self.revoked.refresh_token] {
+            assert!(!server.active(token).await, "what was acknowledged stays revoked");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rfc7009_2_2_1_a_redis_that_is_gone_is_unavailable_and_heals() {
+    let mut world = World::redis(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    world.patience = PATIENCE;
+    let server = world.start().await;
+    let held = Held::new(&server).await;
+    for _ in 0..2 {
+        world.redis.as_mut().unwrap().stop().await;
+        held.nothing_is_known(&server).await;
+        held.nothing_is_known(&server).await;
+        assert_eq!(server.jwks().await.keys.len(), 4, "public keys are in memory");
+        world.redis.as_mut().unwrap().restart().await;
+        held.heals(&server).await;
+    }
+    // An error of the store neither consumed the token nor counts as reuse.
+    world.pass(20);
+    let refreshed = server.refresh(mobile(&held.payments.refresh_token)).await;
+    assert!(server.active(&refreshed.access_token).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rfc7009_2_2_1_a_redis_that_hangs_is_unavailable_and_heals() {
+    let mut world = World::redis(&[]).await;
+    world.patience = PATIENCE;
+    let server = world.start().await;
+    let held = Held::new(&server).await;
+    for _ in 0..2 {
+        world.redis.as_ref().unwrap().pause().await;
+        held.nothing_is_known(&server).await;
+        world.redis.as_ref().unwrap().resume().await;
+        held.heals(&server).await;
+    }
+    world.pass(20);
+    server.refresh(mobile(&held.orders.refresh_token)).await;
+}
