@@ -56,7 +56,8 @@ fn every<F>(
     let stop = stop.clone();
     tracker.spawn(async move {
         while stop.run_until_cancelled(tokio::time::sleep(period.mul_f32(0.75) + random::up_to(period / 2))).await.is_some() {
-            if let Err(problem) = job().await {
+            // Given up in the middle it is as after a crash: the next start goes on, and nobody waits for thousands of writes.
+            if let Some(Err(problem)) = stop.run_until_cancelled(job()).await {
                 tracing::warn!(job = doing, problem, "a background job failed; it is tried again");
             }
         }
