@@ -27,7 +27,6 @@ use prost::Message;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 /// What is kept longer than the decision needs, so that a clock that differs a little finds no gap.
@@ -106,8 +105,7 @@ impl Records {
     /// # Errors
     /// The store; `RecordUnreadable`, `RootKeyMissing`.
     pub async fn read<T: Message + Default>(&self, names: &[Name]) -> Result<(Vec<Option<Held<T>>>, Identity)> {
-        let Read { values, identity } =
-            self.store.get(names).instrument(telemetry::child("store.get")).await.map_err(unavailable)?;
+        let Read { values, identity } = self.store.get(names).await.map_err(unavailable)?;
         let held = names.iter().zip(values).map(|(name, value)| self.open(name, value)).collect::<Result<_>>()?;
         Ok((held, identity))
     }
@@ -158,7 +156,7 @@ impl Records {
                 value: Some(sealed.clone()),
                 expires_at,
             };
-            match self.store.swap(&swap, &names).instrument(telemetry::child("store.swap")).await {
+            match self.store.swap(&swap, &names).await {
                 Ok((Swapped::Done, read)) => return Ok(Decided { answer, also: read.values }),
                 Ok((Swapped::Conflict(now), read)) => {
                     held = self.open(name, now)?;
@@ -199,7 +197,7 @@ impl Records {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.store.get(names).instrument(telemetry::child("store.get")).await.map_err(unavailable)?.values)
+        Ok(self.store.get(names).await.map_err(unavailable)?.values)
     }
 }
 

@@ -39,10 +39,19 @@ impl Known {
 /// A grant as loaded, to be decided over.
 #[derive(Debug)]
 pub struct LoadedGrant {
+    id: GrantId,
     held: Option<Held<proto::GrantRecord>>,
     identity: Identity,
+}
+
+impl LoadedGrant {
     /// What it says.
-    pub known: Option<Known>,
+    ///
+    /// # Errors
+    /// `RecordUnreadable`.
+    pub fn known(&self) -> Result<Option<Known>> {
+        self.held.as_ref().map(|held| decode(self.id, &held.value)).transpose()
+    }
 }
 
 /// How many bytes at the front of a list's member tell the client.
@@ -66,8 +75,7 @@ impl Records {
     /// The store; `RecordUnreadable`, `RootKeyMissing`.
     pub async fn grant(&self, id: GrantId) -> Result<LoadedGrant> {
         let (held, identity) = self.read_one::<proto::GrantRecord>(&name::grant(id)).await?;
-        let known = held.as_ref().map(|held| decode(id, &held.value)).transpose()?;
-        Ok(LoadedGrant { held, identity, known })
+        Ok(LoadedGrant { id, held, identity })
     }
 
     /// Reads several grants, in order.
@@ -106,20 +114,20 @@ impl Records {
     /// What `decide` refuses with, `Contended`, the store.
     pub async fn decide_grant<D>(
         &self,
-        id: GrantId,
         loaded: LoadedGrant,
         access_token_ceiling: Millis,
-        mut decide: impl FnMut(Option<&Known>, Identity) -> Result<(Option<Grant>, D)>,
+        mut decide: impl FnMut(Option<Known>, Identity) -> Result<D>,
+        changed: impl Fn(&D) -> Option<&Grant>,
         also: impl Fn(&D) -> Vec<Name>,
     ) -> Result<Decided<D>> {
+        let LoadedGrant { id, held, identity } = loaded;
         self.decide(
             &name::grant(id),
-            (loaded.held, loaded.identity),
+            (held, identity),
             |held, identity| {
-                let known = held.map(|held| decode(id, held)).transpose()?;
-                let (changed, answer) = decide(known.as_ref(), identity)?;
-                let step = changed
-                    .map_or(Step::Keep, |grant| Step::Write(encode(&grant), Some(keep_until(&grant, access_token_ceiling))));
+                let answer = decide(held.map(|held| decode(id, held)).transpose()?, identity)?;
+                let step = changed(&answer)
+                    .map_or(Step::Keep, |grant| Step::Write(encode(grant), Some(keep_until(grant, access_token_ceiling))));
                 Ok((step, answer))
             },
             also,

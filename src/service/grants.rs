@@ -55,7 +55,7 @@ impl Service {
     /// `GrantUnknown`, the store.
     pub async fn grant(&self, id: GrantId) -> Result<GrantState> {
         let (_, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(id))?;
-        match loaded.known {
+        match loaded.known()? {
             Some(Known::Grant(grant)) => self.states(vec![*grant]).await?.pop().ok_or(Error::GrantUnknown),
             Some(Known::OnlyEnded(_)) | None => Err(Error::GrantUnknown),
         }
@@ -144,7 +144,7 @@ impl Service {
         for (grant, targets) in grants.into_iter().zip(targets) {
             let values = values.by_ref().take(targets.len()).collect();
             let settled = self.records.killing_floor(&targets, values, grant.born)?;
-            let raised = self.alive.killing(&self.targets(&grant), grant.born).or(settled);
+            let raised = self.killing(&grant, &targets).or(settled);
             let ended = grant.ended.or(raised.map(|raised| raised.ended()));
             let expired = if now >= grant.absolute_end {
                 Some((Expiry::Absolute, grant.absolute_end))

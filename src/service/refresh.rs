@@ -10,6 +10,7 @@ use jeton_domain::access::Belongs;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
 use jeton_domain::error::{Cause, Error, RefreshRefusal, Result};
+use jeton_domain::floors::Raised;
 use jeton_domain::grant::Grant;
 use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::issue::AccessForm;
@@ -40,10 +41,22 @@ pub struct Refresh {
     pub request_id: Option<Box<str>>,
 }
 
+/// The decision over a grant.
+struct Answer {
+    /// The grant as it is then.
+    grant: Box<Grant>,
+    /// Whether it is another than before.
+    is_changed: bool,
+    /// The targets whose floors outlive the log.
+    targets: Vec<TargetId>,
+    /// What is to be done.
+    outcome: Outcome,
+}
+
 /// What the decision came to.
 enum Outcome {
     /// Hand out.
-    HandOut(HandOut, AccessForm),
+    HandOut(AccessForm, HandOut),
     /// Revoke the grant, then refuse.
     End(Cause),
 }
@@ -81,12 +94,12 @@ impl Service {
         let decided = self
             .records
             .decide_grant(
-                presented.grant,
                 loaded,
                 self.alive.ceilings().access_token,
                 |known, identity| {
                     let grant = self.presented_grant(known, client, &presented)?;
-                    let revoked = self.alive.killing(&self.targets(grant), grant.born).map(|raised| raised.cause());
+                    let targets = self.floor_targets(&grant);
+                    let revoked = self.killing(&grant, &targets).map(|raised| raised.cause());
                     let env = Env {
                         client,
                         resources: self.registry.resources(),
@@ -102,27 +115,30 @@ impl Service {
                         resources: &asked.resources,
                     };
                     let of = refresh::Presented { key: presented.key, generation: presented.generation };
-                    match refresh::refresh(now, grant, of, &request, &env) {
+                    match refresh::refresh(now, &grant, of, &request, &env) {
                         Decision::HandOut { changed, out } => {
                             // Refused here nothing is consumed: the configuration may have changed since the grant was made.
-                            let form = self.form(grant, &out)?;
-                            let grant = changed.clone().unwrap_or_else(|| Box::new(grant.clone()));
-                            Ok((changed.map(|changed| *changed), (grant, Outcome::HandOut(out, form))))
+                            let outcome = Outcome::HandOut(self.form(&grant, &out)?, out);
+                            let is_changed = changed.is_some();
+                            Ok(Answer { grant: changed.unwrap_or(grant), is_changed, targets, outcome })
                         }
-                        Decision::End { cause, .. } => Ok((None, (Box::new(grant.clone()), Outcome::End(cause)))),
+                        Decision::End { cause, .. } => {
+                            Ok(Answer { grant, is_changed: false, targets, outcome: Outcome::End(cause) })
+                        }
                         Decision::Refuse(error) => Err(error),
                     }
                 },
-                |(grant, _)| floors::names(&self.floor_targets(grant)),
+                |answer| answer.is_changed.then_some(&*answer.grant),
+                |answer| floors::names(&answer.targets),
             )
             .await?;
-        let (grant, outcome) = decided.answer;
-        if let Some(raised) = self.records.killing_floor(&self.floor_targets(&grant), decided.also, grant.born)? {
+        let Answer { grant, targets, outcome, .. } = decided.answer;
+        if let Some(raised) = self.records.killing_floor(&targets, decided.also, grant.born)? {
             return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
         }
         match outcome {
             Outcome::End(cause) => self.end(presented.grant, cause).await,
-            Outcome::HandOut(out, form) => {
+            Outcome::HandOut(form, out) => {
                 if out.event == Some(Event::FutureToken) {
                     tracing::error!(grant_id = %grant.id, "a refresh token newer than its grant was presented although the store lost nothing: its root key and its record may both have leaked");
                 }
@@ -132,7 +148,7 @@ impl Service {
     }
 
     /// The grant that a token was presented for: it exists, it is this client's, the tag is genuine.
-    fn presented_grant<'a>(&self, known: Option<&'a Known>, client: &Client, presented: &Numbered) -> Result<&'a Grant> {
+    fn presented_grant(&self, known: Option<Known>, client: &Client, presented: &Numbered) -> Result<Box<Grant>> {
         let refuse = |refusal| Err(Error::RefreshRefused(refusal));
         let grant = match known {
             None => return refuse(RefreshRefusal::Unknown),
@@ -211,6 +227,11 @@ impl Service {
             ..Belongs::default()
         }
         .targets(self.alive.salt())
+    }
+
+    /// What killed a grant, as the view knows; `targets` are its `floor_targets`.
+    pub(super) fn killing(&self, grant: &Grant, targets: &[TargetId]) -> Option<Raised> {
+        self.alive.killing(targets, grant.born).or_else(|| self.alive.killing(&[TargetId(grant.id.0)], grant.born))
     }
 
     /// Every target of a grant.

@@ -136,18 +136,18 @@ impl Service {
         let decided = self
             .records
             .decide_grant(
-                id,
                 loaded,
                 self.alive.ceilings().access_token,
                 |known, _| {
-                    let Some(grant) = known.and_then(Known::grant) else { return Ok((None, false)) };
-                    let tokens_revoked = grant.tokens_revoked.saturating_add(1);
-                    Ok((Some(Grant { tokens_revoked, ..grant.clone() }), tokens_revoked >= Grant::TOKENS_REVOKED_MAX))
+                    let Some(Known::Grant(mut grant)) = known else { return Ok(None) };
+                    grant.tokens_revoked = grant.tokens_revoked.saturating_add(1);
+                    Ok(Some(grant))
                 },
+                |counted| counted.as_deref(),
                 |_| Vec::new(),
             )
             .await?;
-        Ok(decided.answer)
+        Ok(decided.answer.is_some_and(|grant| grant.tokens_revoked >= Grant::TOKENS_REVOKED_MAX))
     }
 
     /// One entry in the log; none where this replica already knows the target to be ended for ever.
@@ -171,7 +171,7 @@ impl Service {
     async fn count(&self, what: &What) -> Result<Option<Vec<(ClientId, u64)>>> {
         self.alive.caught_up().await?;
         let living = match what {
-            What::Grant(id) => match self.records.grant(*id).await?.known {
+            What::Grant(id) => match self.records.grant(*id).await?.known()? {
                 Some(Known::Grant(grant)) => self.living(vec![*grant]).await?,
                 Some(Known::OnlyEnded(_)) | None => Vec::new(),
             },
