@@ -16,7 +16,7 @@ pub mod codes;
 
 use crate::clock::Clock;
 use crate::random;
-use crate::roots::Roots;
+use crate::roots::{self, Roots};
 use crate::store::{Name, Read, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
 use crate::telemetry;
 use bytes::Bytes;
@@ -31,6 +31,8 @@ use zeroize::Zeroizing;
 
 /// What is kept longer than the decision needs, so that a clock that differs a little finds no gap.
 pub const GRACE: Millis = Millis::from_secs(3_600);
+
+const _: () = assert!(roots::FRONT_BYTES == STAMP_BYTES, "the front of a sealed value is what a swap compares");
 
 /// How often a lost race is run again before the request is given up as contended.
 const ATTEMPTS: u32 = 8;

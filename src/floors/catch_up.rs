@@ -67,11 +67,12 @@ mod tests {
             }
         });
         started.notified().await;
-        let runs = Arc::new(Semaphore::new(0));
+        let (runs, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let later: Vec<_> = (0..10)
             .map(|_| {
-                let (turns, runs) = (Arc::clone(&turns), Arc::clone(&runs));
+                let (turns, runs, arrived) = (Arc::clone(&turns), Arc::clone(&runs), Arc::clone(&arrived));
                 tasks.spawn(async move {
+                    arrived.add_permits(1);
                     turns
                         .join(|| async {
                             runs.add_permits(1);
@@ -81,13 +82,8 @@ mod tests {
                 })
             })
             .collect();
-        // All ten wait for their turn before the first ends.
-        while Arc::strong_count(&turns) < 12 || turns.begun.load(Ordering::SeqCst) < 1 {
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        // On this runtime's one thread, a task that arrived runs on until it waits for its turn.
+        let _all = arrived.acquire_many(10).await.unwrap();
         go_on.notify_one();
         assert_eq!(first.await.unwrap(), Ok(found(1)));
         for one in later {

@@ -6,7 +6,6 @@ use crate::records::{GRACE, unavailable};
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
 use jeton_domain::id::GrantId;
-use jeton_domain::revision::Revision;
 use jeton_domain::target::TargetKind;
 use std::sync::PoisonError;
 
@@ -73,7 +72,7 @@ impl Alive {
         let (now, horizon) = (self.clock.now(), self.horizon());
         self.store.trim(now.minus(horizon)).await.map_err(unavailable)?;
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        let settled: Revision = view.settled;
+        let settled = view.settled;
         view.floors.forget(now, horizon, settled);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::random;
 use crate::records::proto::{CeilingRecord, RingRecord, RootKey, SaltRecord, SigningRecord};
-use crate::records::{Held, Records, Step, name, unavailable};
+use crate::records::{ATTEMPTS, Held, Records, Step, name, unavailable};
 use crate::store::{STAMP_BYTES, Swap, Swapped};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jeton_domain::error::{Error, Result};
@@ -34,7 +34,7 @@ impl Records {
     /// `RecordUnreadable` where a key of the same id is another key; the store.
     pub async fn register_ring(&self) -> Result<()> {
         let name = name::ring();
-        loop {
+        for _ in 0..ATTEMPTS {
             let read = self.store.get(std::slice::from_ref(&name)).await.map_err(unavailable)?;
             let held = read.values.into_iter().next().flatten();
             let mut ring = match &held {
@@ -57,6 +57,7 @@ impl Records {
                 return self.learn_order(&ring);
             }
         }
+        Err(Error::Contended)
     }
 
     /// Adds this replica's keys where they are new, oldest first, so that the first of the ring is the newest. Whether anything was added.
