@@ -41,7 +41,9 @@ impl Records {
     /// `RecordUnreadable`, `RootKeyMissing`.
     pub fn killing_floor(&self, targets: &[TargetId], values: Vec<Option<Bytes>>, born: Born) -> Result<Option<Raised>> {
         for (target, value) in targets.iter().zip(values) {
-            if let Some(held) = self.open::<FloorRecord>(&name::floor(*target), value)? {
+            // Mostly there is none.
+            let Some(value) = value else { continue };
+            if let Some(held) = self.open::<FloorRecord>(&name::floor(*target), Some(value))? {
                 let raised = read(*target, &held.value)?;
                 if raised.floor.kills(born) {
                     return Ok(Some(raised));

@@ -15,6 +15,7 @@ use jeton_domain::secret::Secret;
 use jeton_domain::target::{Salt, Target};
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// What the store knows of a grant's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +40,19 @@ impl Known {
 /// A grant as loaded, to be decided over.
 #[derive(Debug)]
 pub struct LoadedGrant {
+    id: GrantId,
     held: Option<Held<proto::GrantRecord>>,
     identity: Identity,
+}
+
+impl LoadedGrant {
     /// What it says.
-    pub known: Option<Known>,
+    ///
+    /// # Errors
+    /// `RecordUnreadable`.
+    pub fn known(&self) -> Result<Option<Known>> {
+        self.held.as_ref().map(|held| decode(self.id, &held.value)).transpose()
+    }
 }
 
 /// How many bytes at the front of a list's member tell the client.
@@ -66,8 +76,7 @@ impl Records {
     /// The store; `RecordUnreadable`, `RootKeyMissing`.
     pub async fn grant(&self, id: GrantId) -> Result<LoadedGrant> {
         let (held, identity) = self.read_one::<proto::GrantRecord>(&name::grant(id)).await?;
-        let known = held.as_ref().map(|held| decode(id, &held.value)).transpose()?;
-        Ok(LoadedGrant { held, identity, known })
+        Ok(LoadedGrant { id, held, identity })
     }
 
     /// Reads several grants, in order.
@@ -109,7 +118,7 @@ impl Records {
         id: GrantId,
         loaded: LoadedGrant,
         access_token_ceiling: Millis,
-        mut decide: impl FnMut(Option<&Known>, Identity) -> Result<(Option<Grant>, D)>,
+        mut decide: impl FnMut(Option<&Known>, Identity) -> Result<(Option<Arc<Grant>>, D)>,
         also: impl Fn(&D) -> Vec<Name>,
     ) -> Result<Decided<D>> {
         self.decide(

@@ -55,7 +55,7 @@ impl Service {
     /// `GrantUnknown`, the store.
     pub async fn grant(&self, id: GrantId) -> Result<GrantState> {
         let (_, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(id))?;
-        match loaded.known {
+        match loaded.known()? {
             Some(Known::Grant(grant)) => self.states(vec![*grant]).await?.pop().ok_or(Error::GrantUnknown),
             Some(Known::OnlyEnded(_)) | None => Err(Error::GrantUnknown),
         }

@@ -22,6 +22,7 @@ use jeton_domain::secret::SecretText;
 use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
+use std::sync::Arc;
 
 /// What is presented.
 #[derive(Debug)]
@@ -42,8 +43,8 @@ pub struct Refresh {
 
 /// What the decision came to.
 enum Outcome {
-    /// Hand out, of the grant as it is now.
-    HandOut(Box<Grant>, HandOut, AccessForm),
+    /// Hand out, of the grant as it is now, unless one of these targets has a floor that kills it.
+    HandOut { grant: Arc<Grant>, out: HandOut, form: AccessForm, floors: Vec<TargetId> },
     /// Revoke the grant, then refuse.
     End(Cause),
 }
@@ -86,7 +87,9 @@ impl Service {
                 self.alive.ceilings().access_token,
                 |known, identity| {
                     let grant = self.presented_grant(known, client, &presented)?;
-                    let revoked = self.alive.killing(&self.targets(grant), grant.born).map(|raised| raised.cause());
+                    let floors = self.floor_targets(grant);
+                    let targets = [floors.as_slice(), &[TargetId(grant.id.0)]].concat();
+                    let revoked = self.alive.killing(&targets, grant.born).map(|raised| raised.cause());
                     let env = Env {
                         client,
                         resources: self.registry.resources(),
@@ -106,24 +109,24 @@ impl Service {
                         Decision::HandOut { changed, out } => {
                             // Refused here nothing is consumed: the configuration may have changed since the grant was made.
                             let form = self.form(grant, &out)?;
-                            let grant = changed.clone().unwrap_or_else(|| Box::new(grant.clone()));
-                            Ok((changed.map(|changed| *changed), Outcome::HandOut(grant, out, form)))
+                            let changed = changed.map(Arc::from);
+                            let grant = changed.clone().unwrap_or_else(|| Arc::new(grant.clone()));
+                            Ok((changed, Outcome::HandOut { grant, out, form, floors }))
                         }
                         Decision::End { cause, .. } => Ok((None, Outcome::End(cause))),
                         Decision::Refuse(error) => Err(error),
                     }
                 },
                 |outcome| match outcome {
-                    Outcome::HandOut(grant, ..) => floors::names(&self.floor_targets(grant)),
+                    Outcome::HandOut { floors, .. } => floors::names(floors),
                     Outcome::End(_) => Vec::new(),
                 },
             )
             .await?;
         match decided.answer {
             Outcome::End(cause) => self.end(presented.grant, cause).await,
-            Outcome::HandOut(grant, out, form) => {
-                let targets = self.floor_targets(&grant);
-                if let Some(raised) = self.records.killing_floor(&targets, decided.also, grant.born)? {
+            Outcome::HandOut { grant, out, form, floors } => {
+                if let Some(raised) = self.records.killing_floor(&floors, decided.also, grant.born)? {
                     return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
                 }
                 if out.event == Some(Event::FutureToken) {

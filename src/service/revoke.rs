@@ -10,6 +10,7 @@ use jeton_domain::revision::{Floor, Revision};
 use jeton_domain::secret::SecretText;
 use jeton_domain::target::{Reason, Target};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What to end.
 #[derive(Debug)]
@@ -142,7 +143,7 @@ impl Service {
                 |known, _| {
                     let Some(grant) = known.and_then(Known::grant) else { return Ok((None, false)) };
                     let tokens_revoked = grant.tokens_revoked.saturating_add(1);
-                    Ok((Some(Grant { tokens_revoked, ..grant.clone() }), tokens_revoked >= Grant::TOKENS_REVOKED_MAX))
+                    Ok((Some(Arc::new(Grant { tokens_revoked, ..grant.clone() })), tokens_revoked >= Grant::TOKENS_REVOKED_MAX))
                 },
                 |_| Vec::new(),
             )
@@ -171,7 +172,7 @@ impl Service {
     async fn count(&self, what: &What) -> Result<Option<Vec<(ClientId, u64)>>> {
         self.alive.caught_up().await?;
         let living = match what {
-            What::Grant(id) => match self.records.grant(*id).await?.known {
+            What::Grant(id) => match self.records.grant(*id).await?.known()? {
                 Some(Known::Grant(grant)) => self.living(vec![*grant]).await?,
                 Some(Known::OnlyEnded(_)) | None => Vec::new(),
             },

@@ -425,7 +425,7 @@ async fn what_is_issued_beside_a_revocation_is_dead_or_born_after_it() {
         let Ok(Revoked::Done { revision, .. }) = revoked else { panic!("{revoked:?}") };
         let Ok(tokens) = issued else { continue };
         let state = one.records.grant(tokens.grant.unwrap()).await.unwrap();
-        let born = state.known.as_ref().unwrap().grant().unwrap().born;
+        let born = state.known().unwrap().unwrap().grant().unwrap().born;
         let dead = for_ever || born.0 < revision.micros;
         for replica in &replicas {
             assert_eq!(is_active(replica, &tokens).await, !dead, "{round}");

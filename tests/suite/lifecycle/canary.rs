@@ -84,7 +84,7 @@ async fn flows(world: &World, server: &Replica, canaries: &mut Canaries) -> Stri
             said.push_str(&server.explain_for(token, ORDERS).await.explanation);
         }
         let record = server.app.records.grant(GrantId::parse(&issued.grant_id).unwrap()).await.unwrap();
-        canaries.bytes(record.known.unwrap().grant().unwrap().nonce.expose());
+        canaries.bytes(record.known().unwrap().unwrap().grant().unwrap().nonce.expose());
         let token = &second.refresh_token;
         said.push_str(&refusals(vec![
             server.try_refresh(RefreshRequest { client_id: "billing-job".into(), ..asked(token) }).await,
