@@ -49,8 +49,18 @@ pub fn ceilings() -> Name {
     Name::new("jeton:{ceilings}")
 }
 
-fn placed([a, b]: [u8; 2], kind: char, id: &[u8; 16]) -> Name {
-    Name::new(&format!("jeton:{{{a:02x}{b:02x}}}:{kind}:{}", URL_SAFE_NO_PAD.encode(id)))
+/// Without the machinery of `format!`: an operation makes up to six names.
+fn placed(slot: [u8; 2], kind: char, id: &[u8; 16]) -> Name {
+    let mut name = String::with_capacity(40);
+    name.push_str("jeton:{");
+    for byte in slot {
+        name.extend([byte >> 4, byte & 0xf].into_iter().filter_map(|nibble| char::from_digit(nibble.into(), 16)));
+    }
+    name.push_str("}:");
+    name.push(kind);
+    name.push(':');
+    URL_SAFE_NO_PAD.encode_string(id, &mut name);
+    Name::new(&name)
 }
 
 #[cfg(test)]
