@@ -220,13 +220,8 @@ impl Service {
 
     /// The targets of a grant whose floors outlive the log: not the grant's own, which its record says.
     pub(super) fn floor_targets(&self, grant: &Grant) -> Vec<TargetId> {
-        Belongs {
-            session: grant.session.as_ref(),
-            subject: grant.sign_in.method.has_user().then_some(&grant.subject),
-            client: Some(&grant.client),
-            ..Belongs::default()
-        }
-        .targets(self.alive.salt())
+        Belongs { session: grant.session.as_ref(), subject: grant.user(), client: Some(&grant.client), ..Belongs::default() }
+            .targets(self.alive.salt())
     }
 
     /// What killed a grant, as the view knows; `targets` are its `floor_targets`.

@@ -146,6 +146,12 @@ impl Grant {
     /// The access token revoked one by one that ends the grant.
     pub const TOKENS_REVOKED_MAX: u8 = 16;
 
+    /// The user it speaks for; none for client credentials, where the client speaks for itself.
+    #[must_use]
+    pub fn user(&self) -> Option<&Subject> {
+        self.sign_in.method.has_user().then_some(&self.subject)
+    }
+
     /// Whether a refresh gives an ID token too.
     #[must_use]
     pub fn has_openid(&self) -> bool {
