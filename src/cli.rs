@@ -20,7 +20,7 @@ pub use self::arguments::{
 };
 pub use self::call::run_client;
 pub use self::failure::Exit;
-pub use self::tour::{TOUR_END, tour};
+pub use self::tour::{TOUR_CLIENT, TOUR_END, tour};
 
 use clap::{Args, Parser, Subcommand};
 use std::fmt;
@@ -30,7 +30,7 @@ use std::path::PathBuf;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  refused by the server, or the answer lacks what was asked for
+  1  refused by the server, the answer lacks what was asked for, or the configuration has mistakes
   2  the command line is wrong
   3  the server cannot be reached, or cannot serve now: try again
   4  `introspect` only: the token is not active";
@@ -80,10 +80,10 @@ pub enum Command {
 #[derive(Args, Clone, Default)]
 #[command(after_help = EXIT_CODES)]
 pub struct ServeArguments {
-    /// The configuration file [default: ./jeton.toml, where it exists]
+    /// The configuration file [default: JETON_CONFIG, else ./jeton.toml where it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where records are kept: embedded:PATH, redis://HOST:PORT or rediss://HOST:PORT
+    /// Where records are kept: embedded:PATH, memory:, redis://HOST:PORT or rediss://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
     /// Where gRPC listens [default: 127.0.0.1:50051]
@@ -125,7 +125,7 @@ pub enum ConfigCommand {
     /// Check the configuration as a whole; every mistake is told, by line
     #[command(after_help = EXIT_CODES)]
     Check {
-        /// The configuration file [default: ./jeton.toml]
+        /// The configuration file [default: JETON_CONFIG, else ./jeton.toml where it exists]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },

@@ -81,7 +81,11 @@ fn check(file: Option<&Path>) -> ExitCode {
     match config::load(file, &ProcessEnvironment, &Overrides::default()) {
         Ok(loaded) => {
             let warnings: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-            print(&format!("{warnings}the configuration is right\n"))
+            let right = match loaded.file {
+                Some(file) => format!("the configuration is right: {}", file.display()),
+                None => "there is no configuration file; the defaults are right, but configure no client".into(),
+            };
+            print(&format!("{warnings}{right}\n"))
         }
         Err(mistakes) => failed(&mistakes),
     }

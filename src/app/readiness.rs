@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the store is asked.
 const EVERY: Duration = Duration::from_secs(1);
+/// What is wrong once it was told to stop.
+const SHUTTING_DOWN: &str = "shutting down";
 
 /// What is known of readiness now.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl Readiness {
             };
             self.tell(wrong);
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
-                self.tell(vec!["shutting down".into()]);
+                self.tell(vec![SHUTTING_DOWN.into()]);
                 return;
             }
         }
@@ -53,6 +55,7 @@ impl Readiness {
         if *held != wrong {
             match wrong.first() {
                 None => tracing::info!("ready"),
+                Some(first) if first == SHUTTING_DOWN => tracing::info!(problem = first, "not ready"),
                 Some(first) => tracing::warn!(problem = first, "not ready"),
             }
             *held = wrong;

@@ -111,7 +111,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         say(&format!(
             "jeton serves gRPC on {grpc}, HTTP on {http}, admin on {admin}, on {}\n\n{}",
             settings.store.shown(),
-            cli::tour(grpc)
+            first_steps(&settings, grpc)
         ));
     }
     tokio::select! {
@@ -127,6 +127,15 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     let told = all_ended(to_the_end).await;
     tracing::info!("stopped");
     served.and(told)
+}
+
+/// The tour where its client is configured; else it would be refused.
+fn first_steps(settings: &Settings, grpc: SocketAddr) -> String {
+    if settings.clients.iter().any(|client| client.id.as_str() == cli::TOUR_CLIENT) {
+        return cli::tour(grpc);
+    }
+    let nothing = "No client is configured, so nothing can be issued: `jeton config example` shows how.\n\n";
+    format!("{}{}\n", if settings.clients.is_empty() { nothing } else { "" }, cli::TOUR_END)
 }
 
 /// Waits for all; the first failure of any is the answer.

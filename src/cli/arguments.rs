@@ -2,6 +2,7 @@
 //! for them (`call`).
 
 use super::EXIT_CODES;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use jeton_domain::secret::SecretText;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ pub struct Remote {
     /// A table for people, or JSON for scripts with the field names of the API
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM", help_heading = "Server and output")]
     pub output: Output,
-    /// Print only this field of the answer; repeated: one line each
+    /// Print only this field of the answer; may be repeated: one field after the other
     #[arg(long, conflicts_with = "output", value_name = "NAME", help_heading = "Server and output")]
     pub field: Vec<String>,
 }
@@ -71,7 +72,7 @@ pub struct IssueArguments {
     #[arg(long, value_name = "CLIENT")]
     pub client: String,
     /// The user who signed in; none for client credentials
-    #[arg(long, value_name = "SUBJECT")]
+    #[arg(long, value_name = "SUBJECT", value_parser = NonEmptyStringValueParser::new())]
     pub subject: Option<String>,
     /// The scopes, separated by spaces: offline_access asks for a refresh token, openid for an ID token
     #[arg(long, value_name = "SCOPES")]
@@ -181,10 +182,10 @@ pub struct RevokeArguments {
     /// A signing key: it is burnt for ever, and everything it signed is dead
     #[arg(long, value_name = "KID")]
     pub kid: Option<String>,
-    /// Why, for audit and metrics
+    /// Why; kept with the revocation
     #[arg(long, value_enum, value_name = "REASON")]
     pub reason: Option<RevokeReason>,
-    /// Tell how many grants would end, and end none
+    /// Tell how many grants would end, and end none; those of --client or --kid alone are not counted
     #[arg(long)]
     pub dry_run: bool,
     /// A file with the secret of the client that asks [default: JETON_CLIENT_SECRET]

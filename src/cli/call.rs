@@ -121,6 +121,10 @@ async fn introspect(arguments: &IntrospectArguments) -> Result<Answer, Failure> 
 }
 
 async fn revoke(arguments: &RevokeArguments, secret: Option<SecretText>) -> Result<Answer, Failure> {
+    if arguments.dry_run && arguments.session.is_some() && arguments.subject.is_none() {
+        let what = "revoke: the grants of a session are counted only with --subject, whose session it is";
+        return Err(Failure::usage(what, "give --subject too; without --dry-run it is not needed"));
+    }
     let asking_client = arguments.client.clone().filter(|_| arguments.token.is_some());
     let client_authentication = match asking_client {
         Some(_) => authentication(arguments.client_secret_file.as_deref(), secret)?,
@@ -234,7 +238,7 @@ fn generate_root() -> Result<String, Failure> {
 
 fn channel(remote: &Remote) -> Result<Channel, Failure> {
     let server = &remote.server;
-    let next = "it looks like http://127.0.0.1:50051; TLS comes with a later version";
+    let next = "write it like http://127.0.0.1:50051; TLS comes with a later version";
     if !server.starts_with("http://") {
         return Err(Failure::usage(format!("`{server}` is no address that a client can call"), next));
     }

@@ -122,7 +122,10 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
         ("REVISION_LOST", _) => "ask again without that revision".into(),
         (_, Code::InvalidArgument) => format!("correct what is named; `jeton {operation} --help` says what is expected"),
         (_, Code::Unauthenticated) => {
-            "give the client's secret by JETON_CLIENT_SECRET or --client-secret-file; a public client has none: unset it".into()
+            "is --client right? Its secret comes from JETON_CLIENT_SECRET or --client-secret-file; a public client has none: unset it".into()
+        }
+        (_, Code::PermissionDenied) if operation == "issue" => {
+            "the configuration of the server says what this client may do; without --subject it asks for itself, as client_credentials".into()
         }
         (_, Code::PermissionDenied) => "the configuration of the server says what this client or caller may do".into(),
         (_, Code::NotFound) => "`jeton grants list` and `jeton keys list` show what there is".into(),
@@ -140,11 +143,18 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
 fn missing(details: &ErrorDetails) -> String {
     let Some(info) = details.error_info() else { return String::new() };
     let mut text = String::new();
-    for (name, words) in [("acr_values", "acr one of"), ("amr_values", "amr all of"), ("max_age", "not longer ago than seconds:")]
-    {
+    for (name, words, unit) in [
+        ("acr_values", "one of these acr values:", ""),
+        ("amr_values", "all of these amr values:", ""),
+        ("max_age", "not longer ago than", " s"),
+    ] {
         if let Some(value) = info.metadata.get(name).filter(|value| !value.is_empty()) {
-            let joined = if text.is_empty() { " with" } else { "," };
-            text.push_str(&format!("{joined} {words} {value}"));
+            let joined = match (text.is_empty(), name) {
+                (true, "max_age") => "",
+                (true, _) => " with",
+                (false, _) => ",",
+            };
+            text.push_str(&format!("{joined} {words} {value}{unit}"));
         }
     }
     text
@@ -183,7 +193,7 @@ mod tests {
         assert_eq!(exit, Exit::Refused);
         assert!(
             text.contains(
-                "sign the user in again with amr all of mfa, not longer ago than seconds: 300; the refresh token was not consumed"
+                "sign the user in again with all of these amr values: mfa, not longer ago than 300 s; the refresh token was not consumed"
             ),
             "{text}"
         );

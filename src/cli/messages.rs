@@ -81,8 +81,12 @@ pub(super) fn revoked(message: api::RevokeResponse, dry_run: bool) -> Answer {
     let count = |count: api::ClientCount| {
         Answer::default().text("client_id", count.client_id).with("grants", Value::Number(count.grants))
     };
+    let answer = answer.with("counted", Value::Flag(message.counted));
+    if !message.counted {
+        return answer;
+    }
     let counts = message.grants_by_client.into_iter().map(count).collect();
-    answer.with("counted", Value::Flag(message.counted)).with("grants_by_client", Value::Objects(COUNT_COLUMNS, counts))
+    answer.with("grants_by_client", Value::Objects(COUNT_COLUMNS, counts))
 }
 
 pub(super) fn explained(message: api::ExplainResponse) -> Answer {
@@ -236,6 +240,6 @@ mod tests {
     #[test]
     fn a_dry_run_that_counts_nothing_says_so() {
         let answer = revoked(api::RevokeResponse::default(), true);
-        assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"counted":false,"grants_by_client":[]}"#);
+        assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"counted":false}"#);
     }
 }

@@ -23,6 +23,7 @@ fn pairs(answer: &Answer, now: i64, indent: &str) -> String {
     for (name, value) in answer.fields() {
         match value {
             Value::Object(inner) => text.push_str(&format!("{indent}{name}\n{}", pairs(inner, now, &deeper))),
+            Value::Objects(_, rows) if rows.is_empty() => text.push_str(&format!("{indent}{name:width$}  none\n")),
             Value::Objects(names, rows) => text.push_str(&format!("{indent}{name}\n{}", columns(names, rows, now, &deeper))),
             Value::Texts(texts) if texts.iter().map(String::len).sum::<usize>() > WIDE => {
                 let margin = format!("\n{indent}{:width$}  ", "");
@@ -159,6 +160,9 @@ mod tests {
         let rows = vec![row("g1", "mobile-app"), row("g22222222", "")];
         let answer = Answer::default().with("grants", Value::Objects(&["grant_id", "client_id"], rows));
         assert_eq!(render(&answer, 0), "GRANT_ID   CLIENT_ID\ng1         mobile-app\ng22222222\n");
-        assert_eq!(render(&Answer::default().with("grants", Value::Objects(&["grant_id"], Vec::new())), 0), "none\n");
+        let nothing = || Value::Objects(&["grant_id"], Vec::new());
+        assert_eq!(render(&Answer::default().with("grants", nothing()), 0), "none\n");
+        let counted = Answer::default().with("counted", Value::Flag(true)).with("grants", nothing());
+        assert_eq!(render(&counted, 0), "counted  true\ngrants   none\n");
     }
 }

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The last line of the tour.
 pub const TOUR_END: &str = "Ctrl-C stops the server.";
 
+/// The client that the tour issues tokens for.
+pub const TOUR_CLIENT: &str = "mobile-app";
+
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
 
 /// A tour to paste into another terminal, for a server whose gRPC listens at `grpc`. Commands are indented by four
@@ -21,7 +24,7 @@ pub fn tour(grpc: SocketAddr) -> String {
 {server}
 Alice signed in to the mobile app: issue its tokens.
 
-    TOKENS=$(jeton issue --client mobile-app --subject alice --scope "openid offline_access orders:read" --resource https://orders.internal --field access_token --field refresh_token)
+    TOKENS=$(jeton issue --client {TOUR_CLIENT} --subject alice --scope "openid offline_access orders:read" --resource https://orders.internal --field access_token --field refresh_token)
     ACCESS_TOKEN=$(echo "$TOKENS" | sed -n 1p)
     REFRESH_TOKEN=$(echo "$TOKENS" | sed -n 2p)
 
@@ -31,7 +34,7 @@ Introspect the access token, as the API gateway does.
 
 Refresh, without asking alice again, and see what she allowed.
 
-    REFRESH_TOKEN=$(jeton refresh "$REFRESH_TOKEN" --client mobile-app --field refresh_token)
+    REFRESH_TOKEN=$(jeton refresh "$REFRESH_TOKEN" --client {TOUR_CLIENT} --field refresh_token)
     jeton grants list --subject alice
 
 Revoke, and the access token is dead at once.

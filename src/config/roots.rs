@@ -104,7 +104,7 @@ pub(super) fn read_file(path: &Path, place: &Place, report: &Report) -> RootKeys
     let open_to_others = match read {
         Ok(open_to_others) => open_to_others,
         Err(error) => {
-            report.mistake(place.clone(), format!("{} cannot be read: {}", path.display(), error.kind()));
+            report.mistake(place.clone(), format!("{} cannot be read: {error}", path.display()));
             return RootKeys::default();
         }
     };

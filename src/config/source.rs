@@ -34,7 +34,7 @@ impl Source {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
-            report.mistake(Place::outside(name), format!("cannot be read: {}", error.kind()));
+            report.mistake(Place::outside(name), format!("cannot be read: {error}"));
             return None;
         }
         if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {

@@ -160,7 +160,10 @@ fn the_file_that_jeton_config_names_is_read_and_must_exist() {
     let path = directory.path().join("other.toml");
     let variables = Variables::from([("JETON_CONFIG".into(), path.display().to_string())]);
     let mistakes = config::load(None, &variables, &Overrides::default()).unwrap_err().to_string();
-    assert!(mistakes.starts_with(&format!("{}: cannot be read: entity not found\n1 mistake ", path.display())), "{mistakes}");
+    assert!(
+        mistakes.starts_with(&format!("{}: cannot be read: No such file or directory (os error 2)\n1 mistake ", path.display())),
+        "{mistakes}"
+    );
     std::fs::write(&path, "issuer = 'https://other.example'").unwrap();
     let loaded = config::load(None, &variables, &Overrides::default()).unwrap();
     assert_eq!(loaded.settings.issuer, "https://other.example");

@@ -120,7 +120,7 @@ pub(super) struct Links {
 impl Links {
     /// Connects.
     pub(super) async fn connect(server: &str, connections: u32, callers: u32) -> Result<Self, Failure> {
-        let next = "it looks like http://127.0.0.1:50051";
+        let next = "write it like http://127.0.0.1:50051";
         let no_address =
             |why: &dyn std::fmt::Display| Failure::usage(format!("`{server}` is no address that can be measured: {why}"), next);
         if !server.starts_with("http://") {

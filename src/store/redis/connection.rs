@@ -60,7 +60,7 @@ impl Target {
 
     /// Connects, loads the library where it is absent, and learns who answers. Bounded by the caller.
     pub(super) async fn open(&self) -> Result<Live, Refusal> {
-        let unreachable = |_refused| Refusal::Lost("Redis cannot be reached");
+        let unreachable = |_refused| Refusal::Lost("Redis cannot be reached: does it run at that address?");
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         let stream = Coalescing::new(stream);

@@ -43,7 +43,7 @@ fn settings_of_the_process() {
         ("insecure = 'yes'", "jeton.toml:1: insecure: is a text: it must be `true` or `false`, without quotes"),
         (
             "root_key_file = '/nowhere/root.key'",
-            "jeton.toml:1: root_key_file: /nowhere/root.key cannot be read: entity not found",
+            "jeton.toml:1: root_key_file: /nowhere/root.key cannot be read: No such file or directory (os error 2)",
         ),
         (
             "[listen]\ngrpc = 'localhost:1'",
