@@ -176,7 +176,7 @@ impl Alive {
         self.understand(cursor, &followed).await?;
         let own = followed.entries.last().map(|own| own.revision);
         self.join(followed)?;
-        metrics::REVOCATIONS.add(target.kind().word());
+        metrics::REVOCATIONS.add(target.kind().word(), reason.word());
         let revision = own.ok_or_else(|| Error::Internal("an append was answered without its own entry".into()))?;
         Ok((revision, self.store.durability()))
     }

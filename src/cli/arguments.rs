@@ -182,7 +182,7 @@ pub struct RevokeArguments {
     /// A signing key: it is burnt for ever, and everything it signed is dead
     #[arg(long, value_name = "KID")]
     pub kid: Option<String>,
-    /// Why; kept with the revocation
+    /// Why; kept with the revocation, and counted
     #[arg(long, value_enum, value_name = "REASON")]
     pub reason: Option<RevokeReason>,
     /// Tell how many grants would end, and end none; those of --client or --kid alone are not counted

@@ -7,7 +7,7 @@ use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
 use jeton_domain::name::{ClientId, SessionId, Subject};
 use jeton_domain::revision::{Floor, Revision};
-use jeton_domain::secret::SecretText;
+use jeton_domain::secret::{SecretText, shown};
 use jeton_domain::target::{Reason, Target};
 use std::collections::BTreeMap;
 
@@ -185,6 +185,9 @@ impl Service {
             What::Subject(subject) => self.grants_of(subject).await?,
             What::Consent(subject, client) => {
                 self.grants_of(subject).await?.into_iter().filter(|grant| grant.client == *client).collect()
+            }
+            What::SigningKey { kid } if self.signing.state(kid, self.clock.now()).is_none() => {
+                return Err(Error::KeyUnknown(format!("no signing key `{}` is known", shown(kid))));
             }
             What::Token { .. } | What::Client(_) | What::SigningKey { .. } => return Ok(None),
         };

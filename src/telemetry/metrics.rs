@@ -21,8 +21,9 @@ pub static REFRESHES: Tally<1> =
     Tally::new("jeton_refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]);
 /// Introspections by answer.
 pub static INTROSPECTIONS: Tally<1> = Tally::new("jeton_introspections", "Tokens introspected by answer.", ["answer"]);
-/// Revocations by kind of target.
-pub static REVOCATIONS: Tally<1> = Tally::new("jeton_revocations", "Revocations by kind of target.", ["kind"]);
+/// Revocations by kind of target and reason.
+pub static REVOCATIONS: Tally<2> =
+    Tally::new("jeton_revocations", "Revocations by kind of target and reason.", ["kind", "reason"]);
 /// Calls of the store by operation and outcome.
 pub static STORE_CALLS: Tally<2> =
     Tally::new("jeton_store_calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]);
@@ -100,9 +101,9 @@ impl Tally<1> {
 }
 
 impl Tally<2> {
-    /// Counts one of `operation` that ended as `outcome`.
-    pub fn add(&self, operation: &'static str, outcome: &'static str) {
-        self.add_words([operation, outcome]);
+    /// Counts one of these two words, in the order of the labels.
+    pub fn add(&self, first: &'static str, second: &'static str) {
+        self.add_words([first, second]);
     }
 }
 
@@ -150,10 +151,10 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     }
     .build();
     let meter = provider.meter("jeton");
-    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &REVOCATIONS] {
+    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS] {
         tally.register(&meter);
     }
-    for tally in [&REQUESTS, &STORE_CALLS] {
+    for tally in [&REQUESTS, &REVOCATIONS, &STORE_CALLS] {
         tally.register(&meter);
     }
     let seconds = |name: &'static str, help: &'static str| {
@@ -175,10 +176,13 @@ mod tests {
     fn the_text_has_names_units_and_labels_of_ours() {
         request("of_this_test", "OK", Duration::from_micros(300));
         request("of_this_test", "OK", Duration::from_millis(3));
-        REVOCATIONS.add("word_of_this_test");
+        REVOCATIONS.add("word_of_this_test", "reason_of_this_test");
         let text = exposition().unwrap();
         assert!(text.contains("jeton_requests_total{operation=\"of_this_test\",outcome=\"OK\"} 2\n"), "{text}");
-        assert!(text.contains("jeton_revocations_total{kind=\"word_of_this_test\"} 1\n"), "{text}");
+        assert!(
+            text.contains("jeton_revocations_total{kind=\"word_of_this_test\",reason=\"reason_of_this_test\"} 1\n"),
+            "{text}"
+        );
         assert!(text.contains("jeton_request_duration_seconds_bucket{operation=\"of_this_test\",le=\"0.0005\"} 1\n"), "{text}");
         assert!(text.contains("jeton_request_duration_seconds_count{operation=\"of_this_test\"} 2\n"), "{text}");
     }

@@ -79,6 +79,25 @@ pub enum Reason {
     RetryExpired,
 }
 
+impl Reason {
+    /// The word for it in metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::SignOut => "sign_out",
+            Self::ConsentWithdrawn => "consent_withdrawn",
+            Self::AccountDisabled => "account_disabled",
+            Self::CredentialChanged => "credential_changed",
+            Self::Leaked => "leaked",
+            Self::Incident => "incident",
+            Self::Administrative => "administrative",
+            Self::Reuse => "reuse",
+            Self::RetryExpired => "retry_expired",
+        }
+    }
+}
+
 /// The salt under which names become target ids. Made once, sealed in the store, never derived from the ring.
 #[derive(Clone)]
 pub struct Salt {

@@ -306,6 +306,9 @@ async fn a_dry_run_counts_by_client_and_ends_nothing(world: World) {
     }
     let asked = RevokeRequest { target: Some(session("")), dry_run: true, ..Default::default() };
     assert_eq!(refusal(server.try_revoke(asked).await), (Code::InvalidArgument, "INVALID_FIELD".into()));
+    // As the real one would say.
+    let asked = RevokeRequest { target: Some(Target::Kid("typo".into())), dry_run: true, ..Default::default() };
+    assert_eq!(refusal(server.try_revoke(asked).await), (Code::NotFound, "KEY_UNKNOWN".into()));
     for holding in &mut held {
         holding.check(&server, true, true, "after dry runs").await;
     }
