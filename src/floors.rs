@@ -166,13 +166,9 @@ impl Alive {
     /// The store. An append that was not acknowledged may still have happened; repeating it is harmless.
     pub async fn raise(&self, target: &Target, reason: Reason) -> Result<(Revision, Durability)> {
         let entry = entry::encode(target.id(&self.salt), target.kind(), reason, self.clock.now());
-        let (cursor, not_below) = {
-            let view = self.read();
-            (view.cursor, view.cursor)
-        };
+        let cursor = self.read().cursor;
         let span = telemetry::child("log.append");
-        let followed =
-            self.store.append(&entry, cursor, not_below).instrument(span).await.map_err(crate::records::unavailable)?;
+        let followed = self.store.append(&entry, cursor, cursor).instrument(span).await.map_err(crate::records::unavailable)?;
         self.understand(cursor, &followed).await?;
         let own = followed.entries.last().map(|own| own.revision);
         self.join(followed)?;
@@ -190,12 +186,6 @@ impl Alive {
     /// Asks the view once, for a judgement of several questions.
     pub fn with_floors<T>(&self, ask: impl FnOnce(&Floors) -> T) -> T {
         ask(&self.read().floors)
-    }
-
-    /// The place in the log that the view stands at.
-    #[must_use]
-    pub fn revision(&self) -> Revision {
-        self.read().cursor
     }
 
     /// How long an entry must stay where every replica sees it: no token that it could kill lives longer.

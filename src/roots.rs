@@ -108,12 +108,6 @@ impl Roots {
         *document = Arc::new(Document { order: Arc::new(RingOrder::new(active, seqs)), burnt });
     }
 
-    /// Whether the key is here.
-    #[must_use]
-    pub fn knows(&self, id: KeyId) -> bool {
-        self.root(id).is_some()
-    }
-
     /// Whether the key is in the store's ring document.
     #[must_use]
     pub fn registered(&self, id: KeyId) -> bool {
@@ -262,7 +256,7 @@ mod tests {
         assert_eq!(roots.mac(missing, Use::Jti, &[]), Ok(None));
         roots.learn(vec![(roots.active(), 1), (missing, 2)], vec![]);
         assert_eq!(roots.mac(missing, Use::Jti, &[]), Err(Error::RootKeyMissing(missing.to_string())));
-        assert!(roots.registered(missing) && !roots.knows(missing));
+        assert!(roots.registered(missing));
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub enum ServeError {
         /// Why.
         problem: String,
     },
+    /// A job found that this replica cannot go on.
+    #[error("this replica cannot go on; the last error in the log says why")]
+    GaveUp,
     /// The process cannot be told to stop.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -114,19 +117,19 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
             first_steps(&settings, grpc)
         ));
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = stop.cancelled() => {}
-    }
+    let told_to = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => true,
+        () = stop.cancelled() => false,
+    };
     tracing::info!("stopping: calls at work may end");
     stop.cancel();
     let served = all_ended(listeners).await;
     tracker.wait().await;
     last.cancel();
-    let told = all_ended(to_the_end).await;
+    let answered = all_ended(to_the_end).await;
     tracing::info!("stopped");
-    served.and(told)
+    served.and(answered).and(if told_to { Ok(()) } else { Err(ServeError::GaveUp) })
 }
 
 /// The tour where its client is configured; else it would be refused.

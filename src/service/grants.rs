@@ -75,8 +75,7 @@ impl Service {
             let listed = self.records.listed_grants(subject, after.as_ref(), wanted).await?;
             let Some(last) = listed.last().copied() else { return Ok(page) };
             let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
-            let mut grants: Vec<Grant> =
-                self.records.grants(&ids).await?.iter().flatten().filter_map(Known::grant).cloned().collect();
+            let mut grants = recorded(self.records.grants(&ids).await?);
             grants.retain(|grant| {
                 asked.client.as_ref().is_none_or(|client| grant.client == *client)
                     && (asked.session.is_none() || grant.session == asked.session)
@@ -99,7 +98,7 @@ impl Service {
         let listed = self.records.listed_grants(subject, None, self.terms.grants_per_subject).await?;
         let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
         let grants = self.records.grants(&ids).await?;
-        self.living(grants.iter().flatten().filter_map(Known::grant).cloned().collect()).await
+        self.living(recorded(grants)).await
     }
 
     /// Takes what is dead out of a subject's list: it holds nobody's place. Whether there was any. Catch up before.
@@ -109,11 +108,10 @@ impl Service {
         let listed = self.records.listed_grants(subject, None, self.terms.grants_per_subject).await?;
         let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
         let known = self.records.grants(&ids).await?;
-        let recorded: Vec<Listed> =
+        let written: Vec<Listed> =
             listed.into_iter().zip(&known).filter_map(|(listed, known)| known.as_ref().map(|_| listed)).collect();
-        let living = self.living(known.iter().flatten().filter_map(Known::grant).cloned().collect()).await?;
-        let dead: Vec<Listed> =
-            recorded.into_iter().filter(|listed| living.iter().all(|living| living.id != listed.id)).collect();
+        let living = self.living(recorded(known)).await?;
+        let dead: Vec<Listed> = written.into_iter().filter(|listed| living.iter().all(|living| living.id != listed.id)).collect();
         if !dead.is_empty() {
             self.records.unlist_grants(subject, &dead).await?;
         }
@@ -124,7 +122,7 @@ impl Service {
     pub(super) async fn living_of(&self, listed: Vec<Listed>) -> Result<Vec<Listed>> {
         let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
         let grants = self.records.grants(&ids).await?;
-        let living = self.living(grants.iter().flatten().filter_map(Known::grant).cloned().collect()).await?;
+        let living = self.living(recorded(grants)).await?;
         Ok(listed.into_iter().filter(|listed| living.iter().any(|living| living.id == listed.id)).collect())
     }
 
@@ -167,6 +165,15 @@ impl Service {
     pub(super) async fn state(&self, grant: Grant) -> Result<GrantState> {
         self.states(vec![grant]).await?.pop().ok_or_else(|| Error::Internal("one grant has one state".into()))
     }
+}
+
+/// The grants of which more is known than their end.
+fn recorded(known: Vec<Option<Known>>) -> Vec<Grant> {
+    let grant = |known| match known {
+        Known::Grant(grant) => Some(*grant),
+        Known::OnlyEnded(_) => None,
+    };
+    known.into_iter().flatten().filter_map(grant).collect()
 }
 
 fn page_token(last: &Listed) -> String {

@@ -16,12 +16,10 @@ pub use crate::signing::{KeyState, KeyStatus};
 pub(super) type Reloaded = Mutex<Revision>;
 
 impl Service {
-    /// The public keys, and for how long they may be cached.
-    ///
-    /// # Errors
-    /// None today; the signature leaves room for a schedule that must be read first.
-    pub fn jwks(&self) -> Result<(JwkSet, Millis)> {
-        Ok(self.signing.jwks(self.clock.now()))
+    /// The public keys, and for how long they may be cached. From memory: no store is asked.
+    #[must_use]
+    pub fn jwks(&self) -> (JwkSet, Millis) {
+        self.signing.jwks(self.clock.now())
     }
 
     /// Every key, newest first.

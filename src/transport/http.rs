@@ -66,12 +66,10 @@ pub async fn serve(
 /// RFC 7517 section 5.
 async fn jwks(State(service): State<Arc<Service>>, asked: HeaderMap) -> Response {
     let arrived = Instant::now();
-    let answer = match service.jwks().and_then(|(keys, max_age)| {
-        let body = serde_json::to_vec(&keys).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok((body, max_age.secs()))
-    }) {
-        Ok((body, max_age)) => cached(&asked, body, max_age),
-        Err(error) => refusal(&super::logged(error)),
+    let (keys, max_age) = service.jwks();
+    let answer = match serde_json::to_vec(&keys) {
+        Ok(body) => cached(&asked, body, max_age.secs()),
+        Err(error) => refusal(&super::logged(Error::Internal(error.to_string()))),
     };
     metrics::request("http_jwks", if answer.status().is_server_error() { "error" } else { "OK" }, arrived.elapsed());
     answer

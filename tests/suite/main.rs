@@ -18,6 +18,8 @@ mod lifecycle;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod server;

@@ -67,17 +67,17 @@ fn indented(text: &str) -> String {
 }
 
 /// A directory of its own, with `bin/jeton`.
-struct Home(tempfile::TempDir);
+pub struct Home(tempfile::TempDir);
 
 impl Home {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         fs::create_dir(home.path().join("bin")).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_jeton"), home.path().join("bin/jeton")).unwrap();
         home
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -104,8 +104,8 @@ fn path_variable() -> std::ffi::OsString {
 }
 
 /// `jeton serve` with the repository's configuration on ports of its own; killed when dropped.
-struct Server {
-    process: Child,
+pub struct Server {
+    pub process: Child,
     printed: String,
     address: String,
     // Kept open, so that the server can go on printing.
@@ -113,7 +113,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(home: &Home, store: &str, variables: &[(&str, &str)]) -> Self {
+    pub fn start(home: &Home, store: &str, variables: &[(&str, &str)]) -> Self {
         let log = home.path().join("log");
         let mut process = Command::new(env!("CARGO_BIN_EXE_jeton"))
             .args(["serve", "--config", &format!("{ROOT}/jeton.toml"), "--store", store])

@@ -1,0 +1,35 @@
+//! How the process ends, and what it says by its exit code.
+
+use super::redis_server::RedisServer;
+use super::tour::{Home, Server};
+use std::process::Command;
+
+const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
+
+fn signal(server: &Server, signal: &str) {
+    let sent = Command::new("kill").args([signal, &server.process.id().to_string()]).status().unwrap();
+    assert!(sent.success(), "kill {signal}: {sent}");
+}
+
+#[test]
+fn told_to_stop_it_ends_well() {
+    let home = Home::new();
+    for told in ["-TERM", "-INT"] {
+        let mut server = Server::start(&home, &format!("embedded:{}", home.path().join("data").display()), &[]);
+        signal(&server, told);
+        assert_eq!(server.process.wait().unwrap().code(), Some(0), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_go_on_ends_with_a_failure() {
+    let redis = RedisServer::start().await;
+    let (home, other) = (Home::new(), Home::new());
+    let mut first = Server::start(&home, &redis.url(), &[ROOT_KEY]);
+    // While it sleeps the store is emptied, and another replica makes a new salt.
+    signal(&first, "-STOP");
+    let _: () = redis.ask(&["FLUSHALL"]).await;
+    let _second = Server::start(&other, &redis.url(), &[ROOT_KEY]);
+    signal(&first, "-CONT");
+    assert_eq!(first.process.wait().unwrap().code(), Some(1));
+}
