@@ -78,6 +78,7 @@ impl Service {
             return self.revoke_token(token, client.as_ref(), credentials, reason, dry_run).await;
         }
         if dry_run {
+            self.alive.caught_up().await?;
             return self.count(&what).await.map(Revoked::Counted);
         }
         let target = match what {
@@ -116,13 +117,13 @@ impl Service {
         if client.is_some_and(|client| *client != found.client) {
             return Err(Error::UnauthorizedClient("the token was issued to another client".into()));
         }
+        if let (false, Some(done)) = (dry_run, self.done(&found.target)) {
+            return Ok(done);
+        }
         match (dry_run, found.target, found.record) {
             (true, Target::Grant(id), _) => self.count(&What::Grant(id)).await.map(Revoked::Counted),
             (true, _, _) => Ok(Revoked::Counted(Some(Vec::new()))),
             (false, target @ Target::Token { .. }, Some(grant)) => {
-                if let Some(done) = self.done(&target) {
-                    return Ok(done);
-                }
                 let revoked = self.raise(&target, reason).await?;
                 if self.count_token(grant).await? { self.raise(&Target::Grant(grant), reason).await } else { Ok(revoked) }
             }
@@ -167,9 +168,8 @@ impl Service {
         (known.floor == Floor::INFINITE).then_some(Revoked::Done { revision: known.revision, durability })
     }
 
-    /// The living grants that would end, by client; none where they are not counted.
+    /// The living grants that would end, by client; none where they are not counted. Catch up before.
     async fn count(&self, what: &What) -> Result<Option<Vec<(ClientId, u64)>>> {
-        self.alive.caught_up().await?;
         let living = match what {
             What::Grant(id) => match self.records.grant(*id).await?.known()? {
                 Some(Known::Grant(grant)) => self.living(vec![*grant]).await?,
