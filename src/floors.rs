@@ -10,7 +10,7 @@ mod settle;
 use crate::clock::Clock;
 use crate::records::Records;
 use crate::records::documents::Ceilings;
-use crate::store::{Durability, Followed, Store};
+use crate::store::{Durability, Followed, Position, Store};
 use crate::telemetry::{self, metrics};
 use catch_up::Turns;
 use jeton_domain::error::{Error, Result};
@@ -119,7 +119,8 @@ impl Alive {
     async fn follow(&self) -> Result<Caught> {
         loop {
             let cursor = self.read().cursor;
-            let followed = self.store.follow(cursor, PAGE).await.map_err(crate::records::unavailable)?;
+            let followed =
+                self.store.follow(Position { cursor, ..Position::default() }, PAGE).await.map_err(crate::records::unavailable)?;
             self.clock.follow(followed.now);
             self.understand(cursor, &followed).await?;
             let caught = Caught { head: followed.head, identity: followed.identity };
@@ -168,13 +169,15 @@ impl Alive {
         let entry = entry::encode(target.id(&self.salt), target.kind(), reason, self.clock.now());
         let cursor = self.read().cursor;
         let span = telemetry::child("log.append");
-        let followed = self.store.append(&entry, cursor, cursor).instrument(span).await.map_err(crate::records::unavailable)?;
+        let position = Position { cursor, highest: cursor, ..Position::default() };
+        let (followed, reached) =
+            self.store.append(&[entry], position).instrument(span).await.map_err(crate::records::unavailable)?;
         self.understand(cursor, &followed).await?;
         let own = followed.entries.last().map(|own| own.revision);
         self.join(followed)?;
         metrics::REVOCATIONS.add(target.kind().word(), reason.word());
         let revision = own.ok_or_else(|| Error::Internal("an append was answered without its own entry".into()))?;
-        Ok((revision, self.store.durability()))
+        Ok((revision, reached))
     }
 
     /// The floor that kills what was born at `born` and has these targets, as the view knows.

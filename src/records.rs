@@ -17,7 +17,7 @@ pub mod codes;
 use crate::clock::Clock;
 use crate::random;
 use crate::roots::{self, Roots};
-use crate::store::{Name, Read, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
+use crate::store::{Durability, Name, Read, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
 use crate::telemetry;
 use bytes::Bytes;
 use jeton_domain::error::{Error, Result};
@@ -124,7 +124,8 @@ impl Records {
     /// Loads (or takes what was loaded), decides, swaps, and reads `also` after the swap; on a lost race decides again,
     /// at most eight times with jittered pauses. An unknown outcome of a swap is resolved by reading: one's own stamp is success.
     ///
-    /// `decide` sees the record as it is now and the identity of the primary it came from.
+    /// `decide` sees the record as it is now and the identity of the primary it came from. Where it `needs` replicas, so does what is
+    /// kept: it may have been written just now, by a request that was cut off.
     ///
     /// # Errors
     /// What `decide` refuses with, `Contended`, the store.
@@ -132,6 +133,7 @@ impl Records {
         &self,
         name: &Name,
         loaded: (Option<Held<T>>, Identity),
+        needs: Durability,
         mut decide: impl FnMut(Option<&T>, Identity) -> Result<(Step<T>, D)>,
         also: impl Fn(&D) -> Vec<Name>,
     ) -> Result<Decided<D>>
@@ -149,6 +151,7 @@ impl Records {
             };
             let names = also(&answer);
             let Step::Write(value, expires_at) = step else {
+                self.confirm(name, needs).await?;
                 return Ok(Decided { answer, also: self.read_raw(&names).await? });
             };
             let sealed = self.roots.seal(name.as_str(), &Zeroizing::new(value.encode_to_vec()))?;
@@ -157,6 +160,7 @@ impl Records {
                 expected: held.as_ref().map(|held| held.stamp),
                 value: Some(sealed.clone()),
                 expires_at,
+                needs,
             };
             match self.store.swap(&swap, &names).await {
                 Ok((Swapped::Done, read)) => return Ok(Decided { answer, also: read.values }),
@@ -164,10 +168,12 @@ impl Records {
                     held = self.open(name, now)?;
                     identity = read.identity;
                 }
+                Err(undurable @ StoreError::NotDurable(_)) => return Err(unavailable(undurable)),
                 Err(lost) => {
                     let read = self.store.get(std::slice::from_ref(name)).await.map_err(|_still_lost| unavailable(lost))?;
                     let now = read.values.into_iter().next().flatten();
                     if now.as_ref().and_then(stamp) == stamp(&sealed) {
+                        self.confirm(name, needs).await?;
                         return Ok(Decided { answer, also: self.read_raw(&names).await? });
                     }
                     held = self.open(name, now)?;
@@ -176,6 +182,13 @@ impl Records {
             }
         }
         Err(Error::Contended)
+    }
+
+    async fn confirm(&self, name: &Name, needs: Durability) -> Result<()> {
+        if needs == Durability::Applied || self.store.durability() == Durability::Applied {
+            return Ok(());
+        }
+        self.store.confirm(name).await.map_err(unavailable)
     }
 
     /// Opens one record of a raw read.
@@ -206,7 +219,10 @@ impl Records {
 /// What a store's refusal is to the domain: never `absent`, never `revoked`.
 #[must_use]
 pub fn unavailable(error: StoreError) -> Error {
-    Error::StoreUnavailable(error.to_string())
+    match error {
+        StoreError::Unavailable(problem) | StoreError::Broken(problem) => Error::StoreUnavailable(problem),
+        StoreError::NotDurable(problem) => Error::NotDurable(problem),
+    }
 }
 
 fn stamp(value: &Bytes) -> Option<Stamp> {

@@ -11,8 +11,8 @@ pub mod traced;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jeton_domain::id::Identity;
-use jeton_domain::revision::Revision;
+use jeton_domain::id::{Identity, ReplicaId};
+use jeton_domain::revision::{Lost, Revision};
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ pub struct Swap {
     pub value: Option<Bytes>,
     /// When it may be forgotten, on the store's clock; none: never. Expired records read as absent.
     pub expires_at: Option<Timestamp>,
+    /// How far it must get before it is answered. `Replicated` is more only where the store has replicas configured.
+    pub needs: Durability,
 }
 
 /// What became of a swap.
@@ -67,7 +69,7 @@ pub enum Swapped {
 pub struct Read {
     /// One for each name; none where there is no such record or it expired.
     pub values: Vec<Option<Bytes>>,
-    /// The primary that answered.
+    /// The primary that answered for the first name, or for the swap.
     pub identity: Identity,
 }
 
@@ -104,10 +106,57 @@ pub struct Logged {
     pub entry: Bytes,
 }
 
+/// Where a follower stands, and what it has seen: every call on the log says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last entry it has; `Revision::START` for who begins.
+    pub cursor: Revision,
+    /// The highest place it ever saw, in this or in a lost history: a new era begins, and what it appends lies, above it.
+    pub highest: Revision,
+    /// The marker of the era that it knows.
+    pub era: Revision,
+}
+
+/// How far ahead of everything a new era begins: no clock of a node is off by more.
+pub const ERA_AHEAD: Millis = Millis::from_secs(600);
+
+/// The entry that is an era's marker: format version 1, and zeros for the rest. It raises nothing.
+pub const MARKER: [u8; 40] = {
+    let mut marker = [0; 40];
+    marker[0] = 1;
+    marker
+};
+
+/// Under which primary the log stands, and whether what one before it had lost was put back.
+///
+/// An era begins when the log is met under another primary than before (or is made anew): with a marker, an entry well ahead of every
+/// clock and every place that could have been acknowledged, so that nothing born after it is killed by what is healed into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Era {
+    /// The place of its marker; `Revision::START` for the first era of a store that never lost anything.
+    pub marker: Revision,
+    /// How far healing is.
+    pub state: EraState,
+}
+
+/// How far healing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EraState {
+    /// Replicas that may know what was lost have not all put it back.
+    Healing,
+    /// Nothing that a living replica knew is missing.
+    Healed,
+    /// The data is older than any replica could heal: a backup was restored. Nothing of it is believed until the operator accepts it.
+    Restored {
+        /// When a replica was last there, as the data says.
+        last_seen: Timestamp,
+    },
+}
+
 /// What following the log answered.
 #[derive(Clone, Debug)]
 pub struct Followed {
-    /// The primary that answered.
+    /// The primary that answered, as the very script says that read.
     pub identity: Identity,
     /// The store's clock when it answered.
     pub now: Timestamp,
@@ -121,12 +170,17 @@ pub struct Followed {
     pub gap: bool,
     /// There is more: follow again from the last of `entries`.
     pub more: bool,
+    /// The era.
+    pub era: Era,
+    /// All intervals of lost places, oldest first; given only where the asker knows another era, or none.
+    pub lost: Option<Vec<Lost>>,
 }
 
 /// How far a write got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Durability {
     /// The primary has it (embedded: the file has it, flushed).
+    #[default]
     Applied,
     /// All configured replicas have it.
     Replicated,
@@ -141,6 +195,9 @@ pub enum StoreError {
     /// It answered what no store of ours answers.
     #[error("{0}")]
     Broken(String),
+    /// The write was made and is in force, but not all configured replicas acknowledged it in time: a failover may lose it.
+    #[error("{0}")]
+    NotDurable(String),
 }
 
 /// What every store offers. All times are on the store's clock.
@@ -170,6 +227,9 @@ pub trait Store: Send + Sync + 'static {
     /// One record changed if its stamp is unchanged, and `also` read after it.
     async fn swap(&self, swap: &Swap, also: &[Name]) -> Result<(Swapped, Read), StoreError>;
 
+    /// Waits until all that was written under this name is as durable as `durability()` says: for who finds that it was written before.
+    async fn confirm(&self, name: &Name) -> Result<(), StoreError>;
+
     /// A member added; what fell out because of a cap, earliest first.
     async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError>;
 
@@ -179,12 +239,15 @@ pub trait Store: Send + Sync + 'static {
     /// Members in order of expiry, at most `limit`, after the given one.
     async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Result<Vec<Member>, StoreError>;
 
-    /// An entry appended; answers everything after `cursor`, the new entry last (`more` is never set).
-    /// The entry's place is above `not_below` and every place before it.
-    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Result<Followed, StoreError>;
+    /// Entries appended as one, at least one; answers everything after the position's cursor, its own last (`more` is never set), and how
+    /// far they got: below `durability()` they are in force and may yet be lost. Their places are above `highest` and every place before.
+    async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError>;
 
-    /// What came after `cursor`, at most `limit` entries.
-    async fn follow(&self, cursor: Revision, limit: usize) -> Result<Followed, StoreError>;
+    /// What came after the position's cursor, at most `limit` entries. The log's primary answers as if it wrote: a replica refuses.
+    async fn follow(&self, position: Position, limit: usize) -> Result<Followed, StoreError>;
+
+    /// Waits until there may be something after `cursor`, or for a while. A hint: only `follow` tells.
+    async fn changed(&self, cursor: Revision) -> Result<(), StoreError>;
 
     /// Says that all entries up to and including `upto` are settled. False where that exact entry is not in the log.
     async fn settle(&self, upto: Revision) -> Result<bool, StoreError>;
@@ -192,11 +255,25 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets entries from the front that are settled and whose place in time is before `older_than`; never the newest. Answers how many.
     async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError>;
 
+    /// A replica is there, and will be told of as living until it leaves or is silent for a while. Where it `joins` (at its start, and
+    /// under each new primary) this is as durable as the store can make it, and so is all that the log's primary wrote before.
+    async fn beat(&self, replica: ReplicaId, horizon: Millis, joins: bool) -> Result<(), StoreError>;
+
+    /// A replica ends: healing does not wait for it.
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError>;
+
+    /// This replica has put back all that it knew and the log had lost under that primary. False where the primary is another by now.
+    /// When the last of the living has said so, or ten seconds after the era began, the log is healed.
+    async fn healed(&self, replica: ReplicaId, under: Identity) -> Result<bool, StoreError>;
+
+    /// The operator takes the data as it is: a new era begins, and what it lost stays lost. Answers its marker.
+    async fn accept(&self, position: Position) -> Result<Revision, StoreError>;
+
     /// The store's clock, and how long the answer took.
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError>;
 
-    /// Whether it is fit to serve now: nothing, or what is wrong in words for the operator.
-    async fn health(&self) -> Result<(), StoreError>;
+    /// What is wrong with it, in words for the operator; nothing where it is fit to serve. Every node is asked.
+    async fn health(&self) -> Result<Vec<String>, StoreError>;
 
     /// The most that its writes reach.
     fn durability(&self) -> Durability {

@@ -33,7 +33,7 @@ impl Readiness {
     pub async fn watch(self: Arc<Self>, store: Arc<dyn Store>, stop: CancellationToken) {
         loop {
             let wrong = match store.health().await {
-                Ok(()) => Vec::new(),
+                Ok(wrong) => wrong.into_iter().map(|problem| format!("store: {problem}")).collect(),
                 Err(problem) => vec![format!("store: {problem}")],
             };
             self.tell(wrong);

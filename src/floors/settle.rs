@@ -3,6 +3,7 @@
 use crate::floors::{Alive, PAGE, entry};
 use crate::records::grants::listed;
 use crate::records::{GRACE, unavailable};
+use crate::store::Position;
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
 use jeton_domain::id::GrantId;
@@ -26,7 +27,7 @@ impl Alive {
         let mut cursor = self.read().settled;
         let mut settled = 0_u64;
         loop {
-            let page = self.store.follow(cursor, PAGE).await.map_err(unavailable)?;
+            let page = self.store.follow(Position { cursor, ..Position::default() }, PAGE).await.map_err(unavailable)?;
             let Some(last) = page.entries.last().map(|last| last.revision) else { break };
             let unsettled = page.entries.iter().filter(|logged| logged.revision > page.settled);
             for logged in unsettled {

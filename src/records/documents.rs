@@ -3,7 +3,7 @@
 use crate::random;
 use crate::records::proto::{CeilingRecord, RingRecord, RootKey, SaltRecord, SigningRecord};
 use crate::records::{ATTEMPTS, Held, Records, Step, name, unavailable};
-use crate::store::{STAMP_BYTES, Swap, Swapped};
+use crate::store::{Durability, STAMP_BYTES, Swap, Swapped};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::id::KeyId;
@@ -52,6 +52,7 @@ impl Records {
                 expected: held.as_ref().and_then(|held| held.get(..STAMP_BYTES)?.try_into().ok()),
                 value: Some(value.freeze()),
                 expires_at: None,
+                needs: Durability::Replicated,
             };
             if let (Swapped::Done, _) = self.store.swap(&swap, &[]).await.map_err(unavailable)? {
                 return self.learn_order(&ring);
@@ -107,6 +108,7 @@ impl Records {
             .decide(
                 &name,
                 loaded,
+                Durability::Replicated,
                 |held, _| match held {
                     Some(held) => Ok((Step::Keep, held.salt.clone())),
                     None => Ok((Step::Write(SaltRecord { salt: fresh.to_vec() }, None), fresh.to_vec())),
@@ -130,6 +132,7 @@ impl Records {
             .decide(
                 &name,
                 loaded,
+                Durability::Replicated,
                 |held, _| match held {
                     Some(held) => Ok((Step::Keep, held.salt == salt.expose())),
                     None => Ok((Step::Write(SaltRecord { salt: salt.expose().to_vec() }, None), true)),
@@ -151,6 +154,7 @@ impl Records {
             .decide(
                 &name,
                 loaded,
+                Durability::Replicated,
                 |held, _| {
                     let held = held.copied().unwrap_or_default();
                     let raised = CeilingRecord {
@@ -188,6 +192,7 @@ impl Records {
             .decide(
                 &name::signing(),
                 loaded,
+                Durability::Replicated,
                 |held, _| match change(held)? {
                     Some(changed) => Ok((Step::Write(changed.clone(), None), changed)),
                     None => Ok((Step::Keep, held.cloned().unwrap_or_default())),

@@ -3,7 +3,7 @@
 use crate::records::codes::{kind, kind_code, reason, reason_code};
 use crate::records::proto::FloorRecord;
 use crate::records::{Decided, Records, Step, name};
-use crate::store::Name;
+use crate::store::{Durability, Name};
 use bytes::Bytes;
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
@@ -23,6 +23,7 @@ impl Records {
             .decide(
                 &name,
                 loaded,
+                Durability::Replicated,
                 |held, _| {
                     if held.is_some_and(|held| held.floor >= raised.floor.0) {
                         return Ok((Step::Keep, ()));

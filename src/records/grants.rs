@@ -3,7 +3,7 @@
 use crate::records::codes::{cause, cause_code, grant_type, grant_type_code};
 use crate::records::unavailable;
 use crate::records::{Decided, GRACE, Held, Records, Step, name, proto};
-use crate::store::{Add, Member, Name, Swap, Swapped};
+use crate::store::{Add, Durability, Member, Name, StoreError, Swap, Swapped};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jeton_domain::error::{Ended, Error, Result};
 use jeton_domain::grant::{Binding, Code, Grant, Lineage, SignIn};
@@ -95,15 +95,21 @@ impl Records {
     pub async fn create_grant(&self, grant: &Grant, keep_until: Timestamp, also: &[Name]) -> Result<(bool, Vec<Option<Bytes>>)> {
         let name = name::grant(grant.id);
         let sealed = self.roots.seal(name.as_str(), &prost::Message::encode_to_vec(&encode(grant)))?;
-        let swap = Swap { name, expected: None, value: Some(sealed.clone()), expires_at: Some(keep_until) };
+        let needs = Durability::Replicated;
+        let swap = Swap { name, expected: None, value: Some(sealed.clone()), expires_at: Some(keep_until), needs };
         match self.store.swap(&swap, also).await {
             Ok((swapped, read)) => Ok((matches!(swapped, Swapped::Done), read.values)),
+            Err(undurable @ StoreError::NotDurable(_)) => Err(unavailable(undurable)),
             Err(lost) => {
                 // What is there now tells whether it happened: nothing else has this stamp.
                 let names: Vec<Name> = std::iter::once(&swap.name).chain(also).cloned().collect();
                 let mut now = self.read_raw(&names).await.map_err(|_still_lost| unavailable(lost.clone()))?.into_iter();
                 let is_own = now.next().flatten().is_some_and(|held| held == sealed);
-                if is_own { Ok((true, now.collect())) } else { Err(unavailable(lost)) }
+                if !is_own {
+                    return Err(unavailable(lost));
+                }
+                self.confirm(&swap.name, needs).await?;
+                Ok((true, now.collect()))
             }
         }
     }
@@ -124,6 +130,7 @@ impl Records {
         self.decide(
             &name::grant(id),
             (held, identity),
+            Durability::Applied,
             |held, identity| {
                 let answer = decide(held.map(|held| decode(id, held)).transpose()?, identity)?;
                 let step = changed(&answer)
@@ -145,6 +152,7 @@ impl Records {
             .decide(
                 &name::grant(id),
                 (loaded.held, loaded.identity),
+                Durability::Replicated,
                 |held, _| {
                     let record = proto::Ended { at: ended.at.millis(), cause: cause_code(ended.cause).into() };
                     match held {

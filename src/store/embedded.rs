@@ -13,11 +13,11 @@ mod writer;
 pub use self::file::{FILE_NAME, make_directory};
 
 use crate::clock::Clock;
-use crate::store::{Add, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
+use crate::store::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
 use async_trait::async_trait;
 use bytes::Bytes;
 use file::{File, unreadable};
-use jeton_domain::id::Identity;
+use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use log::Tail;
@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Job, Reply, TRIM_CHUNK};
 
 /// How many writes may wait for the writer.
@@ -55,6 +55,8 @@ struct Shared {
     clock: Clock,
     /// What is flushed of the log. Only the writer changes it, only after a flush.
     tail: RwLock<Tail>,
+    /// The newest entry, for who waits for one.
+    newest: watch::Sender<Revision>,
     commits: AtomicU64,
 }
 
@@ -83,7 +85,8 @@ impl Embedded {
 
     fn start(file: File, clock: Clock) -> Result<Self, StoreError> {
         let File { database, identity, tail, next_due } = file;
-        let shared = Arc::new(Shared { database, identity, clock, tail: RwLock::new(tail), commits: AtomicU64::new(0) });
+        let newest = watch::Sender::new(tail.head());
+        let shared = Arc::new(Shared { database, identity, clock, tail: RwLock::new(tail), newest, commits: AtomicU64::new(0) });
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = writer::Thread::start(Arc::clone(&shared), jobs, next_due)?;
         Ok(Self { queue, _writer: writer, shared })
@@ -153,6 +156,10 @@ impl Store for Embedded {
         Ok((swapped, self.read(also)?))
     }
 
+    async fn confirm(&self, _name: &Name) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError> {
         self.write(|reply| Job::Add(add.clone(), reply)).await
     }
@@ -170,27 +177,33 @@ impl Store for Embedded {
         Ok(members::page(members, after, limit, now))
     }
 
-    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Result<Followed, StoreError> {
-        let entry = Bytes::copy_from_slice(entry);
-        self.write(|reply| Job::Append { entry, cursor, not_below, reply }).await
+    async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
+        let entries = entries.to_vec();
+        let followed = self.write(|reply| Job::Append { entries, position, reply }).await?;
+        Ok((followed, Durability::Applied))
     }
 
-    async fn follow(&self, cursor: Revision, limit: usize) -> Result<Followed, StoreError> {
+    async fn follow(&self, position: Position, limit: usize) -> Result<Followed, StoreError> {
         let now = self.shared.clock.now();
-        let (head, settled, page) = {
+        let (log, page) = {
             let tail = self.shared.tail();
-            (tail.head(), tail.settled(), tail.page(cursor, limit))
+            (tail.at(position), tail.page(position.cursor, limit))
         };
         let page = match page {
             Some(page) => page,
             None => {
                 let transaction = self.shared.database.begin_read().map_err(unreadable)?;
-                let log = transaction.open_table(file::LOG).map_err(unreadable)?;
+                let table = transaction.open_table(file::LOG).map_err(unreadable)?;
                 // Not beyond the head: what is not published yet has not happened for any other caller.
-                log::page(&log, cursor, head, limit).map_err(unreadable)?
+                log::page(&table, position.cursor, log.head, limit).map_err(unreadable)?
             }
         };
-        Ok(page.followed(self.shared.identity, now, head, settled))
+        Ok(page.followed(self.shared.identity, now, log))
+    }
+
+    async fn changed(&self, cursor: Revision) -> Result<(), StoreError> {
+        let mut newest = self.shared.newest.subscribe();
+        newest.wait_for(|newest| *newest != cursor).await.map(drop).map_err(|_closed| ended())
     }
 
     async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
@@ -208,11 +221,28 @@ impl Store for Embedded {
         }
     }
 
+    async fn beat(&self, _replica: ReplicaId, _horizon: Millis, _joins: bool) -> Result<(), StoreError> {
+        // The file has one process: nobody waits for another.
+        Ok(())
+    }
+
+    async fn leave(&self, _replica: ReplicaId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn healed(&self, _replica: ReplicaId, under: Identity) -> Result<bool, StoreError> {
+        Ok(under == self.shared.identity)
+    }
+
+    async fn accept(&self, position: Position) -> Result<Revision, StoreError> {
+        self.write(|reply| Job::Accept(position, reply)).await
+    }
+
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
         Ok((self.shared.clock.now(), Millis::ZERO))
     }
 
-    async fn health(&self) -> Result<(), StoreError> {
-        if self.queue.is_closed() { Err(ended()) } else { Ok(()) }
+    async fn health(&self) -> Result<Vec<String>, StoreError> {
+        if self.queue.is_closed() { Err(ended()) } else { Ok(Vec::new()) }
     }
 }

@@ -20,12 +20,13 @@ pub use library::FUNCTIONS;
 use self::connection::{Live, Target};
 use self::link::{Kind, Link, Request};
 use self::reply::broken;
-use super::{Add, Followed, Logged, Member, Name, Read, Store, StoreError, Swap, Swapped};
+use super::{Add, Durability, Followed, Logged, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
 use crate::clock::Clock;
 use crate::random;
 use ::redis::{Cmd, Pipeline, Value};
 use async_trait::async_trait;
 use bytes::Bytes;
+use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::num::NonZeroUsize;
@@ -167,6 +168,10 @@ impl Store for Redis {
         Ok((swapped, read_of(&live, values)?))
     }
 
+    async fn confirm(&self, _name: &Name) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError> {
         let (name, member) = (add.list.as_str(), add.member.bytes.as_ref());
         let group = member.get(..add.group_bytes).unwrap_or(member);
@@ -204,24 +209,31 @@ impl Store for Redis {
         reply::members(answer)
     }
 
-    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Result<Followed, StoreError> {
-        if not_below.micros >= EXACT - 1 {
+    async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
+        let Position { cursor, highest, .. } = position;
+        let [entry] = entries else { return Err(broken()) };
+        if highest.micros >= EXACT - 1 {
             return Err(StoreError::Broken("a revision lies beyond the log's last possible microsecond".to_owned()));
         }
         let random = random::bytes().map_err(|none| StoreError::Broken(none.to_string()))?;
         let mut cmd = library::call(library::APPEND, 2, entry.len() + 160);
-        cmd.arg(LOG).arg(SETTLED).arg(entry).arg(cursor.to_string()).arg(not_below.micros).arg(u64::from_be_bytes(random));
+        cmd.arg(LOG).arg(SETTLED).arg(entry.as_ref()).arg(cursor.to_string()).arg(highest.micros).arg(u64::from_be_bytes(random));
         let (answer, live) = self.call(&cmd, Kind::Write).await?;
         let mut followed = reply::followed(answer, |replid| live.learn(replid))?;
-        followed.entries.push(Logged { revision: followed.head, entry: Bytes::copy_from_slice(entry) });
-        Ok(followed)
+        followed.entries.push(Logged { revision: followed.head, entry: entry.clone() });
+        Ok((followed, Durability::Applied))
     }
 
-    async fn follow(&self, cursor: Revision, limit: usize) -> Result<Followed, StoreError> {
+    async fn follow(&self, position: Position, limit: usize) -> Result<Followed, StoreError> {
         let mut cmd = library::call(library::FOLLOW, 2, 128);
-        cmd.arg(LOG).arg(SETTLED).arg(cursor.to_string()).arg(bounded(limit));
+        cmd.arg(LOG).arg(SETTLED).arg(position.cursor.to_string()).arg(bounded(limit));
         let (answer, live) = self.call(&cmd, Kind::Read).await?;
         reply::followed(answer, |replid| live.learn(replid))
+    }
+
+    async fn changed(&self, _cursor: Revision) -> Result<(), StoreError> {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok(())
     }
 
     async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
@@ -239,6 +251,22 @@ impl Store for Redis {
         reply::count(&answer)
     }
 
+    async fn beat(&self, _replica: ReplicaId, _horizon: Millis, _joins: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn leave(&self, _replica: ReplicaId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn healed(&self, _replica: ReplicaId, _under: Identity) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn accept(&self, _position: Position) -> Result<Revision, StoreError> {
+        Err(broken())
+    }
+
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
         let mut cmd = Cmd::new();
         cmd.arg("TIME");
@@ -247,20 +275,20 @@ impl Store for Redis {
         Ok((reply::time(&answer)?, self.clock.now().since(asked)))
     }
 
-    async fn health(&self) -> Result<(), StoreError> {
+    async fn health(&self) -> Result<Vec<String>, StoreError> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.cmd("INFO").arg("memory").cmd("INFO").arg("replication");
         let (answers, _) = self.call(&pipeline, Kind::Read).await?;
         let [memory, replication] = answers.as_slice() else { return Err(broken()) };
         let policy = reply::field(reply::text(memory)?, "maxmemory_policy").unwrap_or("unknown");
         if policy != "noeviction" {
-            return Err(StoreError::Unavailable(format!(
+            return Ok(vec![format!(
                 "Redis would drop revocations when memory is short: its maxmemory-policy is {policy}; set it to noeviction"
-            )));
+            )]);
         }
         if reply::field(reply::text(replication)?, "role") != Some("master") {
-            return Err(StoreError::Unavailable("this Redis is a replica; jeton needs the primary".to_owned()));
+            return Ok(vec!["this Redis is a replica; jeton needs the primary".to_owned()]);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Lives here: watching. Must not live here: retrying, caching, or anything that changes an answer.
 
-use super::{Add, Durability, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
+use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
 use crate::telemetry::{self, metrics};
 use async_trait::async_trait;
 use bytes::Bytes;
+use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::future::Future;
@@ -49,6 +50,7 @@ async fn watched<T>(
         Ok(value) => ok(value),
         Err(StoreError::Unavailable(_)) => "unavailable",
         Err(StoreError::Broken(_)) => "broken",
+        Err(StoreError::NotDurable(_)) => "not_durable",
     };
     answer
 }
@@ -71,6 +73,10 @@ impl<S: Store> Store for Traced<S> {
         watched("store.swap", self.0.swap(swap, also), outcome).await
     }
 
+    async fn confirm(&self, name: &Name) -> Result<(), StoreError> {
+        watched("store.confirm", self.0.confirm(name), done).await
+    }
+
     async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError> {
         watched("store.list_add", self.0.list_add(add), done).await
     }
@@ -83,13 +89,18 @@ impl<S: Store> Store for Traced<S> {
         watched("store.list", self.0.list(list, after, limit), done).await
     }
 
-    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Result<Followed, StoreError> {
-        watched("store.append", self.0.append(entry, cursor, not_below), done).await
+    async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
+        watched("store.append", self.0.append(entries, position), done).await
     }
 
-    async fn follow(&self, cursor: Revision, limit: usize) -> Result<Followed, StoreError> {
+    async fn follow(&self, position: Position, limit: usize) -> Result<Followed, StoreError> {
         let outcome = |answer: &Followed| if answer.gap { "gap" } else { "ok" };
-        watched("store.follow", self.0.follow(cursor, limit), outcome).await
+        watched("store.follow", self.0.follow(position, limit), outcome).await
+    }
+
+    async fn changed(&self, cursor: Revision) -> Result<(), StoreError> {
+        // Waiting is no work: neither a span nor timed.
+        self.0.changed(cursor).await
     }
 
     async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
@@ -101,11 +112,28 @@ impl<S: Store> Store for Traced<S> {
         watched("store.trim", self.0.trim(older_than), done).await
     }
 
+    async fn beat(&self, replica: ReplicaId, horizon: Millis, joins: bool) -> Result<(), StoreError> {
+        watched("store.beat", self.0.beat(replica, horizon, joins), done).await
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        watched("store.leave", self.0.leave(replica), done).await
+    }
+
+    async fn healed(&self, replica: ReplicaId, under: Identity) -> Result<bool, StoreError> {
+        let outcome = |taken: &bool| if *taken { "ok" } else { "gone" };
+        watched("store.healed", self.0.healed(replica, under), outcome).await
+    }
+
+    async fn accept(&self, position: Position) -> Result<Revision, StoreError> {
+        watched("store.accept", self.0.accept(position), done).await
+    }
+
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
         watched("store.time", self.0.time(), done).await
     }
 
-    async fn health(&self) -> Result<(), StoreError> {
+    async fn health(&self) -> Result<Vec<String>, StoreError> {
         watched("store.health", self.0.health(), done).await
     }
 

@@ -81,6 +81,16 @@ impl Fault {
             Error::RevisionLost => Self::new(Reason::RevisionLost, "the revision is not part of this log's history"),
             Error::CallerRefused(text) => Self::new(Reason::CallerRefused, clipped(text)),
             Error::StoreUnavailable(_) => Self::new(Reason::StoreUnavailable, "the store does not answer"),
+            Error::NotDurable(_) => Self::new(Reason::NotDurable, "not all replicas of the store acknowledged the write in time"),
+            Error::RevokedNotDurable(revision) => Self {
+                metadata: vec![("revision", revision.to_string())],
+                ..Self::new(
+                    Reason::RevokedNotDurable,
+                    "the revocation is in force, but not all replicas of the store acknowledged it in time",
+                )
+            },
+            Error::Healing => Self::new(Reason::Healing, "revocations are being put back after a failover of the store"),
+            Error::Restored(_) => Self::new(Reason::Restored, "the store was restored from an old backup"),
             Error::Contended => Self::new(Reason::Contended, "too many requests changed this grant at once"),
             Error::RootKeyMissing(_) => Self::new(Reason::RootKeyMissing, "this replica lacks a key that is in use"),
             Error::RecordUnreadable(_) => Self::new(Reason::RecordUnreadable, "a stored record cannot be read"),

@@ -15,9 +15,9 @@ use jeton::service::revoke::{Revoke, Revoked, What};
 use jeton::service::{Credentials, Freshness};
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::Redis;
-use jeton::store::{Add, Followed, Member, Name, Read, Store, StoreError, Swap, Swapped};
+use jeton::store::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
 use jeton_domain::error::{Error, Result};
-use jeton_domain::id::{GrantId, KeyId};
+use jeton_domain::id::{GrantId, Identity, KeyId, ReplicaId};
 use jeton_domain::name::{ClientId, SessionId, Subject};
 use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
@@ -266,15 +266,39 @@ impl Store for Flaky {
         self.store.list(list, after, limit).await
     }
 
-    async fn append(&self, entry: &[u8], cursor: Revision, not_below: Revision) -> Answer<Followed> {
+    async fn append(&self, entries: &[Bytes], position: Position) -> Answer<(Followed, Durability)> {
         if self.appends_nothing.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("full".into()));
         }
-        self.store.append(entry, cursor, not_below).await
+        self.store.append(entries, position).await
     }
 
-    async fn follow(&self, cursor: Revision, limit: usize) -> Answer<Followed> {
-        self.store.follow(cursor, limit).await
+    async fn follow(&self, position: Position, limit: usize) -> Answer<Followed> {
+        self.store.follow(position, limit).await
+    }
+
+    async fn changed(&self, cursor: Revision) -> Answer<()> {
+        self.store.changed(cursor).await
+    }
+
+    async fn confirm(&self, name: &Name) -> Answer<()> {
+        self.store.confirm(name).await
+    }
+
+    async fn beat(&self, replica: ReplicaId, horizon: Millis, joins: bool) -> Answer<()> {
+        self.store.beat(replica, horizon, joins).await
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Answer<()> {
+        self.store.leave(replica).await
+    }
+
+    async fn healed(&self, replica: ReplicaId, under: Identity) -> Answer<bool> {
+        self.store.healed(replica, under).await
+    }
+
+    async fn accept(&self, position: Position) -> Answer<Revision> {
+        self.store.accept(position).await
     }
 
     async fn settle(&self, upto: Revision) -> Answer<bool> {
@@ -289,7 +313,7 @@ impl Store for Flaky {
         self.store.time().await
     }
 
-    async fn health(&self) -> Answer<()> {
+    async fn health(&self) -> Answer<Vec<String>> {
         self.store.health().await
     }
 }

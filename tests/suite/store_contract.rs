@@ -13,7 +13,8 @@ use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::Redis;
-use jeton::store::{Add, Member, Name, STAMP_BYTES, Stamp, Store, Swap, Swapped};
+use jeton::store::{Add, Durability, Followed, Member, Name, Position, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
+use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use log::{append, far, texts};
 use std::path::Path;
@@ -26,6 +27,27 @@ use tempfile::TempDir;
 /// Long enough to be seen alive, short enough to wait for.
 const SOON: Millis = Millis::new(300);
 const LATER: Millis = Millis::from_secs(600);
+
+/// The log as who only knows a cursor calls it.
+pub trait Log: Store {
+    /// One entry appended.
+    fn append_after(
+        &self,
+        entry: &[u8],
+        cursor: Revision,
+        highest: Revision,
+    ) -> impl Future<Output = Result<Followed, StoreError>> + Send {
+        let entry = Bytes::copy_from_slice(entry);
+        async move { Ok(self.append(&[entry], Position { cursor, highest, ..Position::default() }).await?.0) }
+    }
+
+    /// What came after.
+    fn follow_after(&self, cursor: Revision, limit: usize) -> impl Future<Output = Result<Followed, StoreError>> + Send {
+        self.follow(Position { cursor, ..Position::default() }, limit)
+    }
+}
+
+impl<S: Store + ?Sized> Log for S {}
 
 /// Names that no other call of the same test made, all under one tag as those of one subject.
 #[derive(Default)]
@@ -56,7 +78,13 @@ pub fn number(value: &Bytes) -> u64 {
 }
 
 pub fn change(name: &Name, expected: Option<u64>, becomes: Option<u64>) -> Swap {
-    Swap { name: name.clone(), expected: expected.map(stamp), value: becomes.map(value), expires_at: None }
+    Swap {
+        name: name.clone(),
+        expected: expected.map(stamp),
+        value: becomes.map(value),
+        expires_at: None,
+        needs: Durability::Applied,
+    }
 }
 
 pub async fn made(store: &Arc<dyn Store>, swap: &Swap) {
@@ -122,14 +150,14 @@ pub async fn what_was_acknowledged_survives_a_reopening(open: impl AsyncFn() -> 
     }
     let (a, b, c) = (append(&store, "a").await, append(&store, "b").await, append(&store, "c").await);
     assert!(store.settle(b).await.unwrap());
-    let identity = store.follow(c, 1).await.unwrap().identity;
+    let identity = store.follow_after(c, 1).await.unwrap().identity;
     drop(store);
 
     let store = open().await;
     let answer = store.get(&[kept, deleted]).await.unwrap();
     assert_eq!(answer.values, [Some(value(1)), None]);
     assert_eq!(whole(&store, &list).await, members);
-    let followed = store.follow(a, 10).await.unwrap();
+    let followed = store.follow_after(a, 10).await.unwrap();
     assert_eq!((followed.gap, texts(&followed)), (false, vec!["b", "c"]));
     assert_eq!((followed.head, followed.settled, followed.identity, answer.identity), (c, b, identity, identity));
     assert!(append(&store, "d").await.micros > c.micros);

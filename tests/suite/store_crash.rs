@@ -2,9 +2,10 @@
 //!
 //! The writing process is this very test binary, started again with one test that writes only when it is told where.
 
+use crate::store_contract::Log;
 use crate::store_contract::{embedded_at, value};
 use bytes::Bytes;
-use jeton::store::{Add, Member, Name, Store, Swap, Swapped};
+use jeton::store::{Add, Durability, Member, Name, Store, Swap, Swapped};
 use jeton_domain::id::Identity;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
@@ -62,7 +63,8 @@ async fn writes_until_it_is_killed() {
 }
 
 async fn write(store: &Arc<dyn Store>, number: u64) {
-    let created = Swap { name: record(number), expected: None, value: Some(value(number)), expires_at: None };
+    let created =
+        Swap { name: record(number), expected: None, value: Some(value(number)), expires_at: None, needs: Durability::Applied };
     assert_eq!(store.swap(&created, &[]).await.unwrap().0, Swapped::Done);
     println!("record {number}");
     let stamp = value(number)[..17].try_into().unwrap();
@@ -74,7 +76,7 @@ async fn write(store: &Arc<dyn Store>, number: u64) {
     let add = Add { list: list(number), member, group_bytes: 1, group_cap: 1_000, list_cap: 1_000 };
     assert!(store.list_add(&add).await.unwrap().is_empty());
     println!("member {number}");
-    let head = store.append(&number.to_be_bytes(), Revision::START, Revision::START).await.unwrap().head;
+    let head = store.append_after(&number.to_be_bytes(), Revision::START, Revision::START).await.unwrap().head;
     println!("entry {number} {head}");
     if number.is_multiple_of(1_000) {
         // Keeps the log short, and shows that what is forgotten stays so.
@@ -168,7 +170,7 @@ impl Acknowledged {
             let there = members.iter().any(|member| *member.bytes == number.to_be_bytes());
             assert!(there, "round {round}: member {number} is lost");
         }
-        let followed = store.follow(Revision::START, 1_000_000).await.unwrap();
+        let followed = store.follow_after(Revision::START, 1_000_000).await.unwrap();
         assert!(followed.settled >= self.settled, "round {round}: settled went back");
         assert!(followed.entries.is_sorted_by(|a, b| a.revision.micros < b.revision.micros));
         let there: HashMap<Revision, Bytes> =

@@ -1,5 +1,6 @@
 //! What only the embedded store does: one flush for many, collecting what expired, its file and what is kept of it in memory.
 
+use crate::store_contract::Log;
 use crate::store_contract::{Names, added, change, eventually, give_up_after, made, member, read, value, whole};
 use jeton::clock::Clock;
 use jeton::store::embedded::Embedded;
@@ -124,9 +125,9 @@ async fn what_is_not_in_memory_is_followed_from_the_file() {
     for task in 0..64_u64 {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
-            let mut cursor = store.follow(Revision::START, 1).await.unwrap().head;
+            let mut cursor = store.follow_after(Revision::START, 1).await.unwrap().head;
             for i in 0..140 {
-                cursor = store.append(&(task * 1_000 + i).to_be_bytes(), cursor, Revision::START).await.unwrap().head;
+                cursor = store.append_after(&(task * 1_000 + i).to_be_bytes(), cursor, Revision::START).await.unwrap().head;
             }
         });
     }
@@ -134,13 +135,13 @@ async fn what_is_not_in_memory_is_followed_from_the_file() {
     let all = paged(&store, 1_000).await;
     assert_eq!(all.len(), 64 * 140, "more than the 8,192 that are kept in memory");
     let (in_file, in_memory) = (all[100].revision, all[8_000].revision);
-    assert_eq!(store.follow(in_file, 50).await.unwrap().entries, all[101..151]);
-    assert_eq!(store.follow(in_memory, 50).await.unwrap().entries, all[8_001..8_051]);
+    assert_eq!(store.follow_after(in_file, 50).await.unwrap().entries, all[101..151]);
+    assert_eq!(store.follow_after(in_memory, 50).await.unwrap().entries, all[8_001..8_051]);
     for known in [in_file, in_memory] {
-        let foreign = store.follow(Revision { random: known.random ^ 1, ..known }, 50).await.unwrap();
+        let foreign = store.follow_after(Revision { random: known.random ^ 1, ..known }, 50).await.unwrap();
         assert_eq!((foreign.gap, foreign.more, foreign.entries), (true, true, all[..50].to_vec()));
     }
-    let answer = store.append(b"last", in_file, Revision::START).await.unwrap();
+    let answer = store.append_after(b"last", in_file, Revision::START).await.unwrap();
     assert_eq!((answer.gap, answer.entries.len()), (false, all.len() - 100));
     assert_eq!(answer.entries[..all.len() - 101], all[101..]);
 
@@ -148,7 +149,7 @@ async fn what_is_not_in_memory_is_followed_from_the_file() {
     let far = Timestamp::from_millis(answer.head.micros / 1_000 + 1_000);
     assert_eq!(store.trim(far).await.unwrap(), 8_000, "in several commits");
     assert_eq!(paged(&store, 100).await[..960], all[8_000..]);
-    assert!(store.follow(in_file, 1).await.unwrap().gap);
+    assert!(store.follow_after(in_file, 1).await.unwrap().gap);
     drop(store);
     let store = Arc::new(Embedded::open(directory.path(), Clock::system()).unwrap());
     assert_eq!(paged(&store, 10_000).await[..960], all[8_000..]);
@@ -158,7 +159,7 @@ async fn paged(store: &Arc<Embedded>, limit: usize) -> Vec<Logged> {
     let mut all: Vec<Logged> = Vec::new();
     loop {
         let cursor = all.last().map_or(Revision::START, |last| last.revision);
-        let page = store.follow(cursor, limit).await.unwrap();
+        let page = store.follow_after(cursor, limit).await.unwrap();
         assert!(!page.gap);
         all.extend(page.entries);
         if !page.more {
@@ -171,9 +172,9 @@ async fn paged(store: &Arc<Embedded>, limit: usize) -> Vec<Logged> {
 async fn a_place_beyond_all_clocks_is_refused() {
     let store = Embedded::in_memory(Clock::system()).unwrap();
     let beyond = Revision { micros: (1 << 53) - 1, random: 0 };
-    let answer = store.append(b"entry", Revision::START, beyond).await;
+    let answer = store.append_after(b"entry", Revision::START, beyond).await;
     assert!(matches!(&answer, Err(StoreError::Broken(text)) if text.contains("check the clocks")), "{answer:?}");
-    assert!(store.append(b"entry", Revision::START, Revision::START).await.is_ok(), "and spoils nothing");
+    assert!(store.append_after(b"entry", Revision::START, Revision::START).await.is_ok(), "and spoils nothing");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! The model knows no time: what expires does so long ago or in ten minutes. What the contract says about time is tested there.
 
+use crate::store_contract::Log;
 use crate::store_contract::{Names, embedded_file, in_memory, on_redis, stamp, value};
 use bytes::Bytes;
-use jeton::store::{Add, Followed, Logged, Member, Name, STAMP_BYTES, Store, Swap, Swapped};
+use jeton::store::{Add, Durability, Followed, Logged, Member, Name, STAMP_BYTES, Store, Swap, Swapped};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use proptest::collection::vec;
@@ -226,7 +227,7 @@ async fn play(store: &Arc<dyn Store>, names: &Names, operations: Vec<Operation>)
     let records: [Name; NAMES] = std::array::from_fn(|_| names.fresh());
     let lists: [Name; NAMES] = std::array::from_fn(|_| names.fresh());
     let named = |chosen: &[usize]| chosen.iter().map(|i| records[*i].clone()).collect::<Vec<_>>();
-    let found = store.follow(Revision::START, ALL).await.unwrap();
+    let found = store.follow_after(Revision::START, ALL).await.unwrap();
     let mut model = Model {
         base: store.time().await.unwrap().0,
         records: BTreeMap::new(),
@@ -247,7 +248,13 @@ async fn play(store: &Arc<dyn Store>, names: &Names, operations: Vec<Operation>)
                     Expected::Number(number) => Some(stamp(number)),
                 };
                 let (becomes, expires_at) = (becomes.map(value), model.at(expiry));
-                let swap = Swap { name: records[record].clone(), expected, value: becomes.clone(), expires_at };
+                let swap = Swap {
+                    name: records[record].clone(),
+                    expected,
+                    value: becomes.clone(),
+                    expires_at,
+                    needs: Durability::Applied,
+                };
                 let (swapped, read) = store.swap(&swap, &named(&also)).await.unwrap();
                 prop_assert_eq!(
                     swapped,
@@ -275,7 +282,7 @@ async fn play(store: &Arc<dyn Store>, names: &Names, operations: Vec<Operation>)
             }
             Operation::Append { entry, cursor, not_below } => {
                 let (cursor, not_below) = (model.place(cursor), model.place(not_below));
-                let answer = store.append(&entry, cursor, not_below).await.unwrap();
+                let answer = store.append_after(&entry, cursor, not_below).await.unwrap();
                 let revision = answer.head;
                 prop_assert!(
                     revision.micros > model.head().micros.max(not_below.micros),
@@ -290,7 +297,7 @@ async fn play(store: &Arc<dyn Store>, names: &Names, operations: Vec<Operation>)
             }
             Operation::Follow { cursor, limit } => {
                 let cursor = model.place(cursor);
-                let answer = store.follow(cursor, limit).await.unwrap();
+                let answer = store.follow_after(cursor, limit).await.unwrap();
                 let expected = (model.follow(cursor, limit), model.head(), model.settled);
                 prop_assert_eq!(shown(answer), expected, "{:?}", operation);
             }
@@ -309,7 +316,7 @@ async fn play(store: &Arc<dyn Store>, names: &Names, operations: Vec<Operation>)
         prop_assert_eq!(store.list(list, None, 1_000).await.unwrap(), model.list(i, None, 1_000));
     }
     prop_assert_eq!(store.get(&records).await.unwrap().values, model.read(&[0, 1, 2]));
-    prop_assert_eq!(store.follow(Revision::START, ALL).await.unwrap().entries, model.log);
+    prop_assert_eq!(store.follow_after(Revision::START, ALL).await.unwrap().entries, model.log);
     Ok(())
 }
 

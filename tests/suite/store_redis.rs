@@ -1,10 +1,11 @@
 //! What only the Redis store can show: outages, lost functions, permissions, memory. What every store promises: `store_contract`.
 
 use crate::redis_server::RedisServer;
+use crate::store_contract::Log;
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis, Settings};
-use jeton::store::{Add, Member, Name, Store, StoreError, Swap, Swapped};
+use jeton::store::{Add, Durability, Member, Name, Store, StoreError, Swap, Swapped};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ async fn impatient(server: &RedisServer) -> Redis {
 }
 
 fn create(name: &Name, value: impl Into<Bytes>) -> Swap {
-    Swap { name: name.clone(), expected: None, value: Some(value.into()), expires_at: None }
+    Swap { name: name.clone(), expected: None, value: Some(value.into()), expires_at: None, needs: Durability::Applied }
 }
 
 fn add(list: &Name, member: &str, expires_at: Timestamp) -> Add {
@@ -56,12 +57,12 @@ async fn refused(asked: impl Future<Output = Result<impl std::fmt::Debug, StoreE
 async fn functions_are_loaded_again_after_a_restart_without_persistence() {
     let mut server = RedisServer::start().await;
     let store = connect(&server).await;
-    let before = store.follow(Revision::START, 10).await.unwrap().identity;
+    let before = store.follow_after(Revision::START, 10).await.unwrap().identity;
     server.restart().await;
     until_it_works(&store).await;
     let name = Name::new("jeton:{ab12}:g:new");
     assert_eq!(store.swap(&create(&name, "value"), &[]).await.unwrap().0, Swapped::Done);
-    assert_ne!(store.follow(Revision::START, 10).await.unwrap().identity, before, "another process is another identity");
+    assert_ne!(store.follow_after(Revision::START, 10).await.unwrap().identity, before, "another process is another identity");
 }
 
 #[tokio::test]
@@ -76,7 +77,7 @@ async fn functions_flushed_under_an_open_connection_are_loaded_again() {
             assert_eq!(swapped, Swapped::Done);
             assert_eq!(read.values, [Some(Bytes::from("value")), None]);
         } else {
-            assert_eq!(store.append(b"entry", Revision::START, Revision::START).await.unwrap().entries.len(), 1);
+            assert_eq!(store.append_after(b"entry", Revision::START, Revision::START).await.unwrap().entries.len(), 1);
         }
     }
 }
@@ -99,8 +100,8 @@ async fn the_identity_of_reads_is_that_of_the_log() {
     let server = RedisServer::start().await;
     let store = connect(&server).await;
     let read = store.get(&[Name::new("jeton:{ab12}:g:any")]).await.unwrap().identity;
-    assert_eq!(store.follow(Revision::START, 10).await.unwrap().identity, read);
-    assert_eq!(store.append(b"entry", Revision::START, Revision::START).await.unwrap().identity, read);
+    assert_eq!(store.follow_after(Revision::START, 10).await.unwrap().identity, read);
+    assert_eq!(store.append_after(b"entry", Revision::START, Revision::START).await.unwrap().identity, read);
     assert_eq!(connect(&server).await.get(&[]).await.unwrap().identity, read);
 }
 
@@ -113,7 +114,7 @@ async fn stopped_is_unavailable_and_restarted_works_again() {
     for _ in 0..20 {
         let words = refused(store.get(std::slice::from_ref(&name))).await;
         assert!(!words.contains("127.0.0.1") && !words.to_lowercase().contains("os error"), "the driver's words: {words}");
-        refused(store.append(b"entry", Revision::START, Revision::START)).await;
+        refused(store.append_after(b"entry", Revision::START, Revision::START)).await;
     }
     server.restart().await;
     until_it_works(&store).await;
@@ -124,7 +125,7 @@ async fn a_restart_between_two_requests_is_not_noticed() {
     let mut server = RedisServer::start().await;
     let store = connect(&server).await;
     server.restart().await;
-    store.follow(Revision::START, 10).await.unwrap();
+    store.follow_after(Revision::START, 10).await.unwrap();
 }
 
 #[tokio::test]
@@ -173,16 +174,16 @@ async fn a_primary_that_became_a_replica_is_refused_until_it_is_primary_again() 
     let server = RedisServer::start().await;
     let other = RedisServer::start().await;
     let store = impatient(&server).await;
-    let before = store.follow(Revision::START, 10).await.unwrap().identity;
+    let before = store.follow_after(Revision::START, 10).await.unwrap().identity;
     server.ask::<()>(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]).await;
     for _ in 0..3 {
-        refused(store.follow(Revision::START, 10)).await;
+        refused(store.follow_after(Revision::START, 10)).await;
         refused(store.get(&[Name::new("jeton:{ab12}:g:any")])).await;
     }
     assert!(refused(async { Redis::connect(&server.url(), Clock::system()).await.map(drop) }).await.contains("replica"));
     server.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     until_it_works(&store).await;
-    assert_ne!(store.follow(Revision::START, 10).await.unwrap().identity, before);
+    assert_ne!(store.follow_after(Revision::START, 10).await.unwrap().identity, before);
 }
 
 #[tokio::test]
@@ -190,20 +191,20 @@ async fn follow_is_refused_where_writes_are() {
     let server = RedisServer::start().await;
     let store = connect(&server).await;
     server.ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
-    assert!(refused(store.follow(Revision::START, 10)).await.contains("replicas"));
+    assert!(refused(store.follow_after(Revision::START, 10)).await.contains("replicas"));
 }
 
 #[tokio::test]
 async fn full_memory_refuses_writes_and_still_follows_and_trims() {
     let server = RedisServer::start().await;
     let store = connect(&server).await;
-    let last = store.append(b"entry", Revision::START, Revision::START).await.unwrap().head;
+    let last = store.append_after(b"entry", Revision::START, Revision::START).await.unwrap().head;
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let name = Name::new("jeton:{ab12}:g:any");
     assert!(refused(store.swap(&create(&name, "value"), &[])).await.contains("memory"));
-    refused(store.append(b"entry", last, last)).await;
+    refused(store.append_after(b"entry", last, last)).await;
     refused(store.list_add(&add(&Name::new("jeton:{ab12}:l"), "grp1", Timestamp::from_millis(1 << 50)))).await;
-    assert_eq!(store.follow(Revision::START, 10).await.unwrap().head, last);
+    assert_eq!(store.follow_after(Revision::START, 10).await.unwrap().head, last);
     assert!(store.settle(last).await.unwrap());
     assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 0);
 }
@@ -235,7 +236,7 @@ async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     let far = Timestamp::from_millis(1 << 50);
     let stays = Swap { expires_at: Some(far), ..create(&name, value) };
     assert_eq!(store.swap(&stays, std::slice::from_ref(&name)).await.unwrap().0, Swapped::Done);
-    let gone = Swap { name, expected: Some([7; 17]), value: None, expires_at: None };
+    let gone = Swap { name, expected: Some([7; 17]), value: None, expires_at: None, needs: Durability::Applied };
     assert_eq!(store.swap(&gone, &[]).await.unwrap().0, Swapped::Done);
     for member in ["grp1a", "grp1b", "grp2c"] {
         let capped = Add { group_cap: 1, list_cap: 1, ..add(&list, member, far) };
@@ -244,11 +245,11 @@ async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     let members = store.list(&list, None, 10).await.unwrap();
     assert_eq!(members.len(), 1);
     store.list_remove(&list, &[members[0].bytes.clone()]).await.unwrap();
-    let first = store.append(b"one", Revision::START, Revision::START).await.unwrap().head;
-    let second = store.append(b"two", Revision::START, first).await.unwrap().head;
+    let first = store.append_after(b"one", Revision::START, Revision::START).await.unwrap().head;
+    let second = store.append_after(b"two", Revision::START, first).await.unwrap().head;
     assert!(store.settle(second).await.unwrap());
     assert_eq!(store.trim(far).await.unwrap(), 1);
-    assert_eq!(store.follow(first, 10).await.unwrap().settled, second);
+    assert_eq!(store.follow_after(first, 10).await.unwrap().settled, second);
     store.time().await.unwrap();
     store.health().await.unwrap();
 }
@@ -276,12 +277,12 @@ async fn the_log_outlives_a_clock_that_went_back() {
     let server = RedisServer::start().await;
     let store = connect(&server).await;
     let ahead = Revision { micros: (1 << 53) - 10, random: u64::MAX };
-    let first = store.append(b"one", Revision::START, ahead).await.unwrap().head;
+    let first = store.append_after(b"one", Revision::START, ahead).await.unwrap().head;
     assert!(first > ahead);
-    let second = store.append(b"two", first, Revision::START).await.unwrap();
+    let second = store.append_after(b"two", first, Revision::START).await.unwrap();
     assert!(second.head > first && !second.gap);
     assert_eq!(second.entries.len(), 1);
-    assert_eq!(store.follow(first, 10).await.unwrap().entries, second.entries);
+    assert_eq!(store.follow_after(first, 10).await.unwrap().entries, second.entries);
 }
 
 #[tokio::test]
@@ -295,7 +296,7 @@ async fn the_random_half_of_a_revision_is_compared_exactly() {
     assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 0, "not settled");
     assert!(!store.settle(Revision { micros: 5, random: u64::MAX - 2 }).await.unwrap());
     assert!(store.settle(Revision { micros: 5, random: u64::MAX - 1 }).await.unwrap());
-    assert_eq!(store.follow(Revision::START, 10).await.unwrap().settled.random, u64::MAX - 1);
+    assert_eq!(store.follow_after(Revision::START, 10).await.unwrap().settled.random, u64::MAX - 1);
     assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 1);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Texts are for operators: lower case, no full stop, input in backticks, never a secret, a key name or a driver's words.
 
+use crate::revision::Revision;
 use crate::time::Timestamp;
 
 /// What a rule, a service or a store refuses with.
@@ -64,6 +65,22 @@ pub enum Error {
     /// The store did not answer, or not in time. Nothing is known to have happened.
     #[error("the store does not answer: {0}")]
     StoreUnavailable(String),
+    /// It was done and is in force, but not all configured replicas of the store acknowledged it in time: a failover may lose it.
+    #[error("not acknowledged by all replicas of the store: {0}")]
+    NotDurable(String),
+    /// The revocation is in force from this revision on, but not all configured replicas of the store acknowledged it in time.
+    #[error("the revocation is in force from revision `{0}` on, but not all replicas of the store acknowledged it")]
+    RevokedNotDurable(Revision),
+    /// The store changed its primary, and what it may have lost is being put back.
+    #[error("the log of revocations is being healed after a failover")]
+    Healing,
+    /// The store's data is older than any replica could heal: a backup was restored.
+    #[error(
+        "a replica was last here {} seconds after the epoch, longer ago than replicas can heal: restore a newer backup, or accept what \
+         was lost with `jeton heal --accept`",
+        .0.secs()
+    )]
+    Restored(Timestamp),
     /// The outcome was lost to a race too often.
     #[error("too many requests changed this grant at once")]
     Contended,

@@ -56,6 +56,10 @@ bytes_id!(
     Identity, 8
 );
 bytes_id!(
+    /// Names a running replica of the service: random, made at its start.
+    ReplicaId, 8
+);
+bytes_id!(
     /// What is remembered of a refresh's `request_id`: a hash over it and the generation it was presented with.
     RequestHash, 16
 );

@@ -40,6 +40,23 @@ impl fmt::Display for Revision {
     }
 }
 
+/// Places of a lost history: above `tail` and below `marker`, where the next era begins. What was acknowledged there may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The last place that the next era found.
+    pub tail: Revision,
+    /// Its own first.
+    pub marker: Revision,
+}
+
+impl Lost {
+    /// Whether this place may have been lost.
+    #[must_use]
+    pub fn holds(&self, revision: Revision) -> bool {
+        self.tail < revision && revision < self.marker
+    }
+}
+
 /// The log's head when a grant was issued, in the log's microseconds (below 2^53, so that JSON keeps it exact).
 /// Every token of the grant carries it; a floor above it is death.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,12 +3,12 @@
 //! Whatever expires has an entry in `EXPIRIES` at or before its time. A record that is swapped for one that expires later keeps its old
 //! entry: when that falls due it is moved on, so that a swap mostly writes one table.
 
-use super::file::{ABOUT, EXPIRIES, LIST, LISTS, LOG, NEVER, RECORD, RECORDS, SETTLED, garbled, random};
+use super::file::{ABOUT, EXPIRIES, LIST, LISTS, LOG, LOST, NEVER, RECORD, RECORDS, SETTLED, garbled, random};
 use super::log::{self, Page, Pending};
 use super::{Shared, members};
-use crate::store::{Add, Followed, Logged, Member, Name, StoreError, Swap, Swapped};
+use crate::store::{Add, ERA_AHEAD, Followed, Logged, MARKER, Member, Name, Position, StoreError, Swap, Swapped};
 use bytes::Bytes;
-use jeton_domain::revision::Revision;
+use jeton_domain::revision::{Lost, Revision};
 use jeton_domain::time::Timestamp;
 use redb::{ReadableTable as _, Table, TableError, WriteTransaction};
 
@@ -96,11 +96,45 @@ impl<'txn> Batch<'txn> {
         Ok(Ok(()))
     }
 
-    pub(super) fn append(&mut self, entry: Bytes, cursor: Revision, not_below: Revision) -> Judged<Followed> {
+    pub(super) fn append(&mut self, entries: Vec<Bytes>, position: Position) -> Judged<Followed> {
+        let least = self.now.millis().saturating_mul(1_000);
+        for entry in entries {
+            if let Err(refused) = self.place(entry, least, position)? {
+                return Ok(Err(refused));
+            }
+        }
+        let head = self.head();
         let tail = self.shared.tail();
-        let pending = &mut self.done.pending;
-        let before = pending.appended.last().map_or(tail.head(), |last| last.revision);
-        let micros = self.now.millis().saturating_mul(1_000).max(before.micros.max(not_below.micros).saturating_add(1));
+        let pending = &self.done.pending;
+        let page = match tail.page(position.cursor, usize::MAX) {
+            Some(mut page) => {
+                page.entries.extend_from_slice(&pending.appended);
+                page
+            }
+            None => log::page(self.tables.log()?, position.cursor, head, usize::MAX)?,
+        };
+        let settled = pending.settled.unwrap_or(tail.settled());
+        let at = log::At { head, settled, ..tail.at(position) };
+        Ok(Ok(Page { more: false, ..page }.followed(self.shared.identity, self.now, at)))
+    }
+
+    /// Begins a new era: a marker well ahead of everything.
+    pub(super) fn accept(&mut self, position: Position) -> Judged<Revision> {
+        let tail = self.head();
+        let highest = self.now.millis().saturating_mul(1_000).max(tail.micros).max(position.highest.micros);
+        let least = highest.saturating_add(ERA_AHEAD.get().saturating_mul(1_000));
+        let marker = match self.place(Bytes::from_static(&MARKER), least, position)? {
+            Ok(marker) => marker,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        self.tables.lost()?.insert(log::key(marker), log::key(tail))?;
+        self.done.pending.lost.push(Lost { tail, marker });
+        Ok(Ok(marker))
+    }
+
+    /// One more entry: not below `least` microseconds, above everything that is there or was seen.
+    fn place(&mut self, entry: Bytes, least: u64, position: Position) -> Judged<Revision> {
+        let micros = least.max(self.head().micros.max(position.highest.micros).saturating_add(1));
         if micros >= MICROS_END {
             return Ok(Err(StoreError::Broken(format!("revision {micros} microseconds is not a time: check the clocks"))));
         }
@@ -109,19 +143,14 @@ impl<'txn> Batch<'txn> {
             Err(error) => return Ok(Err(error)),
         };
         let revision = Revision { micros, random };
-        let log = self.tables.log()?;
-        log.insert(log::key(revision), entry.as_ref())?;
-        pending.appended.push(Logged { revision, entry });
+        self.tables.log()?.insert(log::key(revision), entry.as_ref())?;
+        self.done.pending.appended.push(Logged { revision, entry });
         self.done.changed = true;
-        let page = match tail.page(cursor, usize::MAX) {
-            Some(mut page) => {
-                page.entries.extend_from_slice(&pending.appended);
-                page
-            }
-            None => log::page(log, cursor, revision, usize::MAX)?,
-        };
-        let settled = pending.settled.unwrap_or(tail.settled());
-        Ok(Ok(Page { more: false, ..page }.followed(self.shared.identity, self.now, revision, settled)))
+        Ok(Ok(revision))
+    }
+
+    fn head(&self) -> Revision {
+        self.done.pending.appended.last().map_or_else(|| self.shared.tail().head(), |last| last.revision)
     }
 
     pub(super) fn settle(&mut self, upto: Revision) -> Result<bool, redb::Error> {
@@ -239,6 +268,7 @@ struct Tables<'txn> {
     log: Option<Table<'txn, (u64, u64), &'static [u8]>>,
     expiries: Option<Table<'txn, (u64, u8, &'static str), ()>>,
     about: Option<Table<'txn, &'static str, (u64, u64)>>,
+    lost: Option<Table<'txn, (u64, u64), (u64, u64)>>,
 }
 
 macro_rules! opened {
@@ -254,7 +284,7 @@ macro_rules! opened {
 
 impl<'txn> Tables<'txn> {
     fn of(transaction: &'txn WriteTransaction) -> Self {
-        Self { transaction, records: None, lists: None, log: None, expiries: None, about: None }
+        Self { transaction, records: None, lists: None, log: None, expiries: None, about: None, lost: None }
     }
 
     opened!(records, RECORDS, &'static str, (u64, &'static [u8]));
@@ -262,4 +292,5 @@ impl<'txn> Tables<'txn> {
     opened!(log, LOG, (u64, u64), &'static [u8]);
     opened!(expiries, EXPIRIES, (u64, u8, &'static str), ());
     opened!(about, ABOUT, &'static str, (u64, u64));
+    opened!(lost, LOST, (u64, u64), (u64, u64));
 }

@@ -4,7 +4,7 @@ use super::log::{self, Tail};
 use crate::random;
 use crate::store::StoreError;
 use jeton_domain::id::Identity;
-use jeton_domain::revision::Revision;
+use jeton_domain::revision::{Lost, Revision};
 use jeton_domain::time::Timestamp;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
@@ -21,6 +21,9 @@ pub(super) const LISTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 
 /// Place in the log (microseconds, random) to entry.
 pub(super) const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
+
+/// What the operator accepted to be lost: (marker) to (last place found before it), both microseconds and random.
+pub(super) const LOST: TableDefinition<'_, (u64, u64), (u64, u64)> = TableDefinition::new("lost");
 
 /// When to look whether something expired: (milliseconds, `RECORD` or `LIST`, name).
 pub(super) const EXPIRIES: TableDefinition<'_, (u64, u8, &str), ()> = TableDefinition::new("expiries");
@@ -128,6 +131,7 @@ fn found_or_made(database: &Database) -> Result<((u64, u64), Identity), StoreErr
             transaction.open_table(LISTS)?;
             transaction.open_table(LOG)?;
             transaction.open_table(EXPIRIES)?;
+            transaction.open_table(LOST)?;
             (THIS_FORMAT, Identity(fresh.to_be_bytes()))
         };
         transaction.commit()?;
@@ -139,7 +143,12 @@ fn found_or_made(database: &Database) -> Result<((u64, u64), Identity), StoreErr
 fn remembered(database: &Database) -> Result<(Tail, Timestamp), redb::Error> {
     let transaction = database.begin_read()?;
     let settled = transaction.open_table(ABOUT)?.get(SETTLED)?.map_or(Revision::START, |settled| log::revision(settled.value()));
-    let tail = Tail::load(&transaction.open_table(LOG)?, settled)?;
+    let lost = transaction.open_table(LOST)?;
+    let lost = lost
+        .iter()?
+        .map(|lost| lost.map(|(marker, tail)| Lost { tail: log::revision(tail.value()), marker: log::revision(marker.value()) }));
+    let lost = lost.collect::<Result<_, _>>()?;
+    let tail = Tail::load(&transaction.open_table(LOG)?, settled, lost)?;
     let next_due = transaction.open_table(EXPIRIES)?.first()?.map_or(NEVER, |(due, _)| due.value().0);
     Ok((tail, Timestamp::from_millis(next_due)))
 }

@@ -1,9 +1,9 @@
 //! The log's newest entries in memory, so that following costs no read of the file; and pages read from the file for who is far behind.
 
-use crate::store::{Followed, Logged};
+use crate::store::{Era, EraState, Followed, Logged, Position};
 use bytes::Bytes;
 use jeton_domain::id::Identity;
-use jeton_domain::revision::Revision;
+use jeton_domain::revision::{Lost, Revision};
 use jeton_domain::time::Timestamp;
 use redb::{ReadableTable, StorageError};
 use std::collections::VecDeque;
@@ -17,6 +17,16 @@ pub(super) struct Tail {
     /// How many entries the file has.
     total: usize,
     settled: Revision,
+    /// What the operator accepted to be lost, oldest first.
+    lost: Vec<Lost>,
+}
+
+/// What a follower is told of the log beside its entries.
+pub(super) struct At {
+    pub(super) head: Revision,
+    pub(super) settled: Revision,
+    pub(super) era: Revision,
+    pub(super) lost: Option<Vec<Lost>>,
 }
 
 /// What a batch does to the log, not flushed yet.
@@ -24,6 +34,7 @@ pub(super) struct Tail {
 pub(super) struct Pending {
     pub(super) appended: Vec<Logged>,
     pub(super) settled: Option<Revision>,
+    pub(super) lost: Vec<Lost>,
     /// How many entries were forgotten, and the last of them.
     pub(super) trimmed: Option<(usize, Revision)>,
 }
@@ -36,7 +47,11 @@ pub(super) struct Page {
 }
 
 impl Tail {
-    pub(super) fn load(log: &impl ReadableTable<(u64, u64), &'static [u8]>, settled: Revision) -> Result<Self, StorageError> {
+    pub(super) fn load(
+        log: &impl ReadableTable<(u64, u64), &'static [u8]>,
+        settled: Revision,
+        lost: Vec<Lost>,
+    ) -> Result<Self, StorageError> {
         let newest_first: Vec<Logged> = log
             .iter()?
             .rev()
@@ -44,7 +59,7 @@ impl Tail {
             .map(|entry| entry.map(|(place, entry)| logged(place.value(), entry.value())))
             .collect::<Result<_, _>>()?;
         let total = usize::try_from(log.len()?).unwrap_or(usize::MAX);
-        Ok(Self { entries: newest_first.into_iter().rev().collect(), total, settled })
+        Ok(Self { entries: newest_first.into_iter().rev().collect(), total, settled, lost })
     }
 
     /// The newest entry. The log never forgets it.
@@ -54,6 +69,13 @@ impl Tail {
 
     pub(super) fn settled(&self) -> Revision {
         self.settled
+    }
+
+    /// The log as `position` has to be told of it.
+    pub(super) fn at(&self, position: Position) -> At {
+        let era = self.lost.last().map_or(Revision::START, |lost| lost.marker);
+        let lost = (era != position.era).then(|| self.lost.clone());
+        At { head: self.head(), settled: self.settled, era, lost }
     }
 
     /// What comes after `cursor`; none where only the file can tell.
@@ -77,6 +99,7 @@ impl Tail {
         self.total += pending.appended.len();
         self.entries.extend(pending.appended);
         self.settled = pending.settled.unwrap_or(self.settled);
+        self.lost.extend(pending.lost);
         if let Some((count, last)) = pending.trimmed {
             self.total = self.total.saturating_sub(count);
             self.entries.drain(..self.entries.partition_point(|entry| entry.revision <= last));
@@ -86,9 +109,12 @@ impl Tail {
 }
 
 impl Page {
-    pub(super) fn followed(self, identity: Identity, now: Timestamp, head: Revision, settled: Revision) -> Followed {
+    pub(super) fn followed(self, identity: Identity, now: Timestamp, log: At) -> Followed {
         let Self { entries, gap, more } = self;
-        Followed { identity, now, head, settled, entries, gap, more }
+        let At { head, settled, era, lost } = log;
+        // Its one process knows all that anybody was told: there is nothing to wait for.
+        let era = Era { marker: era, state: EraState::Healed };
+        Followed { identity, now, head, settled, entries, gap, more, era, lost }
     }
 }
 

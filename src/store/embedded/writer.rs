@@ -4,7 +4,7 @@
 
 use super::Shared;
 use super::batch::{Batch, Done};
-use crate::store::{Add, Followed, Member, Name, StoreError, Swap, Swapped};
+use crate::store::{Add, Followed, Member, Name, Position, StoreError, Swap, Swapped};
 use bytes::Bytes;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Timestamp;
@@ -35,7 +35,8 @@ pub(super) enum Job {
     Swap(Swap, Reply<Swapped>),
     Add(Add, Reply<Vec<Member>>),
     Remove(Name, Vec<Bytes>, Reply<()>),
-    Append { entry: Bytes, cursor: Revision, not_below: Revision, reply: Reply<Followed> },
+    Append { entries: Vec<Bytes>, position: Position, reply: Reply<Followed> },
+    Accept(Position, Reply<Revision>),
     Settle(Revision, Reply<bool>),
     Trim(Timestamp, Reply<u64>),
 }
@@ -103,7 +104,12 @@ impl Writer {
         if changed {
             transaction.commit()?;
             self.shared.commits.fetch_add(1, Ordering::Relaxed);
-            self.shared.tail.write().unwrap_or_else(PoisonError::into_inner).publish(pending);
+            let head = {
+                let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
+                tail.publish(pending);
+                tail.head()
+            };
+            self.shared.newest.send_if_modified(|newest| std::mem::replace(newest, head) != head);
         } else {
             transaction.abort()?;
         }
@@ -121,7 +127,8 @@ fn judge(batch: &mut Batch<'_>, job: Job) -> Result<Answer, redb::Error> {
         Job::Swap(swap, reply) => held(reply, batch.swap(&swap)?),
         Job::Add(add, reply) => held(reply, batch.add(&add)?),
         Job::Remove(list, members, reply) => held(reply, batch.remove(&list, &members)?),
-        Job::Append { entry, cursor, not_below, reply } => held(reply, batch.append(entry, cursor, not_below)?),
+        Job::Append { entries, position, reply } => held(reply, batch.append(entries, position)?),
+        Job::Accept(position, reply) => held(reply, batch.accept(position)?),
         Job::Settle(upto, reply) => held(reply, Ok(batch.settle(upto)?)),
         Job::Trim(older_than, reply) => held(reply, Ok(batch.trim(older_than, TRIM_CHUNK)?)),
     })

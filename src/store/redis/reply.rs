@@ -1,6 +1,6 @@
 //! What Redis answers, read: refusals in our words, values without copying. Nothing of the driver's text goes further than this file.
 
-use crate::store::{Followed, Logged, Member, StoreError};
+use crate::store::{Era, EraState, Followed, Logged, Member, StoreError};
 use ::redis::{ErrorKind, RedisError, ServerError, Value};
 use bytes::Bytes;
 use jeton_domain::id::Identity;
@@ -153,7 +153,8 @@ pub(super) fn followed(value: Value, identity_of: impl FnOnce(&str) -> Identity)
         let entry = optional(flat.next().unwrap_or_default())?.ok_or_else(broken)?;
         entries.push(Logged { revision: revision(text(&id)?)?, entry });
     }
-    Ok(Followed { identity, now, head, settled, entries, gap, more })
+    let era = Era { marker: Revision::START, state: EraState::Healed };
+    Ok(Followed { identity, now, head, settled, entries, gap, more, era, lost: None })
 }
 
 /// The primary with this replication id in the process with this run id.

@@ -122,6 +122,19 @@ reasons! {
     StoreUnavailable = "STORE_UNAVAILABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
         "The store did not answer, or not in time. A token is never called inactive for this.",
         "Retry. Operator: look at the store; readiness says what is wrong.";
+    NotDurable = "NOT_DURABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
+        "Not all configured replicas of the store acknowledged the write in time. Nothing was handed out.",
+        "Retry. Operator: a replica of the store is gone or slow; readiness says which.";
+    RevokedNotDurable = "REVOKED_NOT_DURABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
+        "The revocation is in force from `revision` of the metadata on, but not all configured replicas of the store acknowledged it: \
+         a failover may lose it.",
+        "Repeat it until it is acknowledged. Operator: a replica of the store is gone or slow; readiness says which.";
+    Healing = "HEALING", Unavailable, 503, "temporarily_unavailable", 250,
+        "The store changed its primary, and replicas are putting back what it may have lost.",
+        "Retry; it takes at most ten seconds.";
+    Restored = "RESTORED", Unavailable, 503, "temporarily_unavailable", 30_000,
+        "The store holds data older than any replica can heal: a backup was restored. Nothing of it is believed.",
+        "Operator: restore a newer backup, or accept what was lost with `jeton heal --accept`.";
     Contended = "CONTENDED", Unavailable, 503, "temporarily_unavailable", 100,
         "Too many requests changed one grant at once.",
         "Retry; let one process refresh at a time.";

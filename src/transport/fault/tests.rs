@@ -2,6 +2,8 @@
 
 use super::*;
 use jeton_domain::error::{Cause, ClientRefusal, Expiry, RefreshRefusal};
+use jeton_domain::revision::Revision;
+use jeton_domain::time::Timestamp;
 use std::collections::HashSet;
 use std::path::Path;
 use tonic::Code;
@@ -24,6 +26,10 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::RevisionLost, Reason::RevisionLost, Code::FailedPrecondition),
         (Error::CallerRefused("no".into()), Reason::CallerRefused, Code::PermissionDenied),
         (Error::StoreUnavailable(SECRET.into()), Reason::StoreUnavailable, Code::Unavailable),
+        (Error::NotDurable(SECRET.into()), Reason::NotDurable, Code::Unavailable),
+        (Error::RevokedNotDurable(Revision { micros: 7, random: 9 }), Reason::RevokedNotDurable, Code::Unavailable),
+        (Error::Healing, Reason::Healing, Code::Unavailable),
+        (Error::Restored(Timestamp::from_secs(5)), Reason::Restored, Code::Unavailable),
         (Error::Contended, Reason::Contended, Code::Unavailable),
         (Error::RootKeyMissing(SECRET.into()), Reason::RootKeyMissing, Code::Unavailable),
         (Error::RecordUnreadable(SECRET.into()), Reason::RecordUnreadable, Code::Unavailable),

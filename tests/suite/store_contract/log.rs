@@ -1,5 +1,6 @@
 //! What every store promises of the log: places that grow, nothing missed, nothing forgotten too early.
 
+use super::Log;
 use super::{LATER, Names, now};
 use jeton::store::{Followed, Logged, Store};
 use jeton_domain::revision::Revision;
@@ -9,15 +10,15 @@ use tokio::task::JoinSet;
 
 pub async fn append(store: &Arc<dyn Store>, entry: &str) -> Revision {
     let head = head(store).await;
-    store.append(entry.as_bytes(), head, Revision::START).await.unwrap().head
+    store.append_after(entry.as_bytes(), head, Revision::START).await.unwrap().head
 }
 
 async fn head(store: &Arc<dyn Store>) -> Revision {
-    store.follow(Revision::START, 1).await.unwrap().head
+    store.follow_after(Revision::START, 1).await.unwrap().head
 }
 
 async fn log(store: &Arc<dyn Store>) -> Vec<Logged> {
-    store.follow(Revision::START, 100_000).await.unwrap().entries
+    store.follow_after(Revision::START, 100_000).await.unwrap().entries
 }
 
 pub fn texts(followed: &Followed) -> Vec<&str> {
@@ -38,7 +39,7 @@ pub async fn revisions_grow(store: Arc<dyn Store>, _names: Names) {
         last = next;
     }
     let ahead = Revision { micros: last.micros + 3_600_000_000, random: u64::MAX };
-    let jumped = store.append(b"jump", last, ahead).await.unwrap().head;
+    let jumped = store.append_after(b"jump", last, ahead).await.unwrap().head;
     assert!(jumped.micros > ahead.micros, "{jumped} is not above {ahead}");
     assert!(append(&store, "after").await.micros > jumped.micros);
 }
@@ -47,16 +48,16 @@ pub async fn append_returns_all_after_the_cursor_with_its_own_last(store: Arc<dy
     let start = append(&store, "a").await;
     append(&store, "b").await;
     append(&store, "c").await;
-    let answer = store.append(b"d", start, Revision::START).await.unwrap();
+    let answer = store.append_after(b"d", start, Revision::START).await.unwrap();
     assert_eq!(texts(&answer), ["b", "c", "d"]);
     assert_eq!(answer.entries[2].revision, answer.head);
     assert!(!answer.gap && !answer.more);
-    let next = store.append(b"e", answer.head, Revision::START).await.unwrap();
+    let next = store.append_after(b"e", answer.head, Revision::START).await.unwrap();
     assert_eq!(texts(&next), ["e"]);
     assert_eq!(next.identity, answer.identity);
-    let all = store.append(b"f", Revision::START, Revision::START).await.unwrap();
+    let all = store.append_after(b"f", Revision::START, Revision::START).await.unwrap();
     assert_eq!((all.gap, all.entries), (false, log(&store).await));
-    let foreign = store.append(b"g", Revision { random: start.random ^ 1, ..start }, Revision::START).await.unwrap();
+    let foreign = store.append_after(b"g", Revision { random: start.random ^ 1, ..start }, Revision::START).await.unwrap();
     assert_eq!((foreign.gap, foreign.entries), (true, log(&store).await));
 }
 
@@ -68,7 +69,7 @@ pub async fn concurrent_appends_are_all_there(store: Arc<dyn Store>, _names: Nam
         tasks.spawn(async move {
             let (mut cursor, mut seen, mut own) = (start, Vec::new(), Vec::new());
             for i in 0..10 {
-                let answer = store.append(format!("{task}:{i}").as_bytes(), cursor, Revision::START).await.unwrap();
+                let answer = store.append_after(format!("{task}:{i}").as_bytes(), cursor, Revision::START).await.unwrap();
                 assert!(!answer.gap && !answer.more);
                 assert_eq!(answer.entries.last().unwrap().entry, format!("{task}:{i}"), "its own is the last");
                 cursor = answer.head;
@@ -79,7 +80,7 @@ pub async fn concurrent_appends_are_all_there(store: Arc<dyn Store>, _names: Nam
         });
     }
     let seen_by = tasks.join_all().await;
-    let all = store.follow(start, 100_000).await.unwrap().entries;
+    let all = store.follow_after(start, 100_000).await.unwrap().entries;
     assert_eq!(all.len(), 320);
     assert!(all.is_sorted_by(|a, b| a.revision.micros < b.revision.micros));
     for (seen, own) in seen_by {
@@ -91,7 +92,7 @@ pub async fn concurrent_appends_are_all_there(store: Arc<dyn Store>, _names: Nam
 pub async fn follow_from_head_is_empty(store: Arc<dyn Store>, _names: Names) {
     let head = append(&store, "a").await;
     let before = now(&store).await;
-    let answer = store.follow(head, 10).await.unwrap();
+    let answer = store.follow_after(head, 10).await.unwrap();
     assert!(answer.entries.is_empty() && !answer.gap && !answer.more);
     assert_eq!(answer.head, head);
     assert!(answer.now >= before && answer.now <= now(&store).await, "it tells the store's time");
@@ -104,7 +105,7 @@ pub async fn follow_pages(store: Arc<dyn Store>, _names: Names) {
     }
     let (mut cursor, mut seen, mut pages) = (start, Vec::new(), 0);
     loop {
-        let page = store.follow(cursor, 4).await.unwrap();
+        let page = store.follow_after(cursor, 4).await.unwrap();
         assert!(page.entries.len() <= 4 && !page.gap);
         cursor = page.entries.last().unwrap().revision;
         pages += 1;
@@ -115,8 +116,8 @@ pub async fn follow_pages(store: Arc<dyn Store>, _names: Names) {
         }
     }
     assert_eq!(pages, 3);
-    assert_eq!(seen, store.follow(start, 10).await.unwrap().entries);
-    assert!(!store.follow(start, 10).await.unwrap().more, "a page that just holds all has no more");
+    assert_eq!(seen, store.follow_after(start, 10).await.unwrap().entries);
+    assert!(!store.follow_after(start, 10).await.unwrap().more, "a page that just holds all has no more");
 }
 
 pub async fn a_foreign_cursor_is_a_gap(store: Arc<dyn Store>, _names: Names) {
@@ -129,32 +130,32 @@ pub async fn a_foreign_cursor_is_a_gap(store: Arc<dyn Store>, _names: Names) {
         Revision { micros: last.micros + 1_000_000_000, random: 5 },
     ];
     for cursor in foreign {
-        let answer = store.follow(cursor, 100_000).await.unwrap();
+        let answer = store.follow_after(cursor, 100_000).await.unwrap();
         assert_eq!((answer.gap, answer.head), (true, last), "{cursor}");
         assert_eq!(answer.entries, log(&store).await, "from the log's beginning");
     }
-    let paged = store.follow(foreign[0], 1).await.unwrap();
+    let paged = store.follow_after(foreign[0], 1).await.unwrap();
     assert_eq!((paged.gap, paged.more, paged.entries), (true, true, log(&store).await[..1].to_vec()));
 }
 
 pub async fn follow_from_start_is_no_gap(store: Arc<dyn Store>, _names: Names) {
-    let untouched = store.follow(Revision::START, 10).await.unwrap();
+    let untouched = store.follow_after(Revision::START, 10).await.unwrap();
     assert!(!untouched.gap && !untouched.more);
     let revisions = [append(&store, "a").await, append(&store, "b").await, append(&store, "c").await];
-    let answer = store.follow(Revision::START, 100_000).await.unwrap();
+    let answer = store.follow_after(Revision::START, 100_000).await.unwrap();
     assert!(!answer.gap && texts(&answer).ends_with(&["a", "b", "c"]));
     assert!(store.settle(revisions[1]).await.unwrap());
     assert!(store.trim(far(&store).await).await.unwrap() >= 2);
-    let answer = store.follow(Revision::START, 100_000).await.unwrap();
+    let answer = store.follow_after(Revision::START, 100_000).await.unwrap();
     assert_eq!((answer.gap, texts(&answer)), (false, vec!["c"]), "not even when its beginning was trimmed");
 }
 
 pub async fn settle_refuses_a_revision_that_is_gone(store: Arc<dyn Store>, _names: Names) {
     let (a, b) = (append(&store, "a").await, append(&store, "b").await);
-    let settled = store.follow(b, 1).await.unwrap().settled;
+    let settled = store.follow_after(b, 1).await.unwrap().settled;
     assert!(!store.settle(Revision { random: b.random ^ 1, ..b }).await.unwrap());
     assert!(!store.settle(Revision { micros: b.micros + 1, ..b }).await.unwrap());
-    assert_eq!(store.follow(b, 1).await.unwrap().settled, settled, "what was refused changes nothing");
+    assert_eq!(store.follow_after(b, 1).await.unwrap().settled, settled, "what was refused changes nothing");
     assert!(store.settle(a).await.unwrap());
     assert!(store.trim(far(&store).await).await.unwrap() >= 1);
     assert!(!store.settle(a).await.unwrap(), "trimmed");
@@ -164,12 +165,12 @@ pub async fn settle_refuses_a_revision_that_is_gone(store: Arc<dyn Store>, _name
 pub async fn settled_never_goes_back(store: Arc<dyn Store>, _names: Names) {
     let (a, b, c) = (append(&store, "a").await, append(&store, "b").await, append(&store, "c").await);
     assert!(store.settle(b).await.unwrap());
-    assert_eq!(store.follow(c, 1).await.unwrap().settled, b);
+    assert_eq!(store.follow_after(c, 1).await.unwrap().settled, b);
     assert!(store.settle(a).await.unwrap(), "it is settled, so that is no refusal");
-    let answer = store.append(b"d", c, Revision::START).await.unwrap();
-    assert_eq!((answer.settled, store.follow(a, 1).await.unwrap().settled), (b, b));
+    let answer = store.append_after(b"d", c, Revision::START).await.unwrap();
+    assert_eq!((answer.settled, store.follow_after(a, 1).await.unwrap().settled), (b, b));
     assert!(store.settle(c).await.unwrap());
-    assert_eq!(store.follow(answer.head, 1).await.unwrap().settled, c);
+    assert_eq!(store.follow_after(answer.head, 1).await.unwrap().settled, c);
 }
 
 pub async fn trim_stops_at_the_first_unsettled(store: Arc<dyn Store>, _names: Names) {
@@ -179,16 +180,19 @@ pub async fn trim_stops_at_the_first_unsettled(store: Arc<dyn Store>, _names: Na
     assert_eq!(store.trim(far(&store).await).await.unwrap(), 0, "nothing is settled");
     assert!(store.settle(b).await.unwrap());
     assert_eq!(store.trim(far(&store).await).await.unwrap(), old + 2);
-    let answer = store.follow(Revision::START, 100_000).await.unwrap();
+    let answer = store.follow_after(Revision::START, 100_000).await.unwrap();
     assert_eq!((answer.entries[0].revision, answer.head, answer.settled), (c, c, b));
-    assert!(store.follow(a, 10).await.unwrap().gap && store.follow(b, 10).await.unwrap().gap, "their places are gone");
+    assert!(
+        store.follow_after(a, 10).await.unwrap().gap && store.follow_after(b, 10).await.unwrap().gap,
+        "their places are gone"
+    );
     assert_eq!(store.trim(far(&store).await).await.unwrap(), 0);
 }
 
 pub async fn trim_keeps_what_is_younger(store: Arc<dyn Store>, _names: Names) {
     let a = append(&store, "a").await;
     let next_second = Revision { micros: a.micros + 1_000_000, random: 0 };
-    let b = store.append(b"b", a, next_second).await.unwrap().head;
+    let b = store.append_after(b"b", a, next_second).await.unwrap().head;
     let c = append(&store, "c").await;
     assert!(store.settle(c).await.unwrap());
     let at = |revision: Revision| Timestamp::from_millis(revision.micros / 1_000);
@@ -204,7 +208,7 @@ pub async fn trim_keeps_the_newest_entry(store: Arc<dyn Store>, _names: Names) {
     let newest = append(&store, "b").await;
     assert!(store.settle(newest).await.unwrap());
     assert!(store.trim(far(&store).await).await.unwrap() >= 1);
-    let answer = store.follow(newest, 10).await.unwrap();
+    let answer = store.follow_after(newest, 10).await.unwrap();
     assert!(!answer.gap && answer.entries.is_empty(), "its place is still there");
     assert_eq!(log(&store).await.len(), 1);
     assert!(append(&store, "c").await.micros > newest.micros);
