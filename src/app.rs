@@ -94,8 +94,13 @@ impl App {
         records.register_ring().await?;
         let salt = records.salt().await?;
         let ceilings = records.raise_ceilings(ceilings(settings)).await?;
-        let waits = (settings.limits.request_deadline, settings.tokens.store_timeout);
-        let alive = Arc::new(Alive::new(records.clone(), salt, ceilings, waits.0, waits.1));
+        let view = floors::Terms {
+            request_deadline: settings.limits.request_deadline,
+            store_timeout: settings.tokens.store_timeout,
+            max_staleness: settings.tokens.max_staleness,
+            max_entries: settings.limits.view_entries,
+        };
+        let alive = Arc::new(Alive::new(records.clone(), salt, ceilings, view)?);
         let signing = Arc::new(Signing::new(signing::Settings {
             rotation_period: settings.signing.rotation_period,
             publish_ahead: settings.signing.publish_ahead,
@@ -113,7 +118,11 @@ impl App {
         };
         let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms));
         service.refresh_keys().await?;
-        alive.load().await?;
+        match alive.join().await {
+            // It can be told, and mended, only where it runs; until then it refuses what rests on it.
+            Err(problem @ (Error::Restored(_) | Error::NotDurable(_))) => tracing::error!(%problem, "starting all the same"),
+            joined => joined?,
+        }
         Ok(Self { service, alive, records, store })
     }
 }

@@ -48,6 +48,15 @@ impl Clock {
         }
     }
 
+    /// How long this clock has run: never goes back and follows nobody. For ages.
+    #[must_use]
+    pub fn run(&self) -> Millis {
+        match &*self.0 {
+            Inner::Running { started, .. } => Millis::new(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            Inner::Fixed(now) => Millis::new(now.load(Ordering::Relaxed)),
+        }
+    }
+
     /// Follows the store's clock, where the two differ by more than the round trip can explain. A fixed clock stays.
     pub fn follow(&self, store: Timestamp) {
         let Inner::Running { epoch_at_start, .. } = &*self.0 else { return };

@@ -149,6 +149,7 @@ impl<'a> Reading<'a> {
                 concurrency: limits.count("concurrency"),
                 max_streams: limits.count("max_streams"),
                 grants_per_subject: limits.count("grants_per_subject"),
+                view_entries: limits.count("view_entries"),
             },
             telemetry: Telemetry {
                 otlp_endpoint: telemetry.text("otlp_endpoint", check::otlp_endpoint),

@@ -1,63 +1,100 @@
-//! Is it still alive? The log of revocations as this replica follows it, raising floors, and settling them.
+//! Is it still alive? The log of revocations as this replica follows it, raising floors, settling them, and putting back what a
+//! failover lost.
 //!
-//! Lives here: `entry` (the log's format), the view and its catch-ups, `raise`, `settle`. Must not live here: what a floor
-//! means (`domain`), who may revoke what (`service`), how records are kept (`records`).
+//! Lives here: what the rooms above ask. Below: `view` (the log in memory, what it knows and how fresh it is), `catch_up` (catch-ups
+//! shared), `follow`, `heal`, `settle`, `entry` (the log's format). Must not live here: what a floor means (`domain`), who may revoke what
+//! (`service`), how records are kept (`records`).
 
 mod catch_up;
 pub mod entry;
+mod follow;
+mod heal;
 mod settle;
+mod view;
+
+pub use view::{Change, Health};
 
 use crate::clock::Clock;
-use crate::records::Records;
+use crate::random;
 use crate::records::documents::Ceilings;
-use crate::store::{Durability, Followed, Position, Store};
+use crate::records::{Records, unavailable};
+use crate::store::{Durability, ERA_AHEAD, EraState, Store};
 use crate::telemetry::{self, metrics};
+use bytes::Bytes;
 use catch_up::Turns;
 use jeton_domain::error::{Error, Result};
-use jeton_domain::floors::{Floors, Raised};
-use jeton_domain::id::{Identity, TargetId};
+use jeton_domain::floors::{Floors, Raised, is_over};
+use jeton_domain::id::{Identity, ReplicaId, TargetId};
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::target::{Reason, Salt, Target};
 use jeton_domain::time::Millis;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Notify, broadcast};
 use tracing::Instrument as _;
+use view::View;
 
 /// How long a verifier may believe a token after its `exp` (leeway).
 pub const LEEWAY: Millis = Millis::from_secs(60);
 /// No log is trimmed of what is younger.
 const LEAST_HORIZON: Millis = Millis::from_secs(2 * 3_600);
-/// How many entries are fetched at once.
+/// How many entries are fetched or put back at once.
 const PAGE: usize = 1_000;
+/// How many changes a follower of this view may fall behind before it is cut off.
+const CHANGES: usize = 1_024;
 
 /// Why a replica that was there before its store was emptied and made anew cannot go on.
 pub const FOREIGN_SALT: &str = "the store was emptied and has another salt by now: restart this replica";
 
-/// The followed log: answers from memory once it has caught up, and appends.
+/// How fresh the knowledge of revocations behind an answer must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// Within the configured staleness.
+    #[default]
+    Default,
+    /// At least as fresh as this, and within the configured staleness.
+    AtLeast(Revision),
+    /// Everything acknowledged before the request arrived.
+    Full,
+}
+
+/// What the view holds to.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The longest that a request takes.
+    pub request_deadline: Millis,
+    /// The longest wait for the store.
+    pub store_timeout: Millis,
+    /// A view whose last proof is older answers nothing by itself.
+    pub max_staleness: Millis,
+    /// The most entries kept in memory; over it what is settled is asked of the store.
+    pub max_entries: usize,
+}
+
+/// The followed log: answers from memory, and appends.
 pub struct Alive {
     store: Arc<dyn Store>,
     records: Records,
     clock: Clock,
     salt: Salt,
+    replica: ReplicaId,
+    terms: Terms,
     ceilings: RwLock<Ceilings>,
-    request_deadline: Millis,
-    store_timeout: Millis,
     view: RwLock<View>,
     turns: Turns,
+    /// Under which primary all replicas have acknowledged this one, and with it the era's marker.
+    joined: Mutex<Option<Identity>>,
+    /// Something was lost that this view may know.
+    ill: Notify,
+    /// Held by the one who heals.
+    healing: tokio::sync::Mutex<()>,
+    changes: broadcast::Sender<Change>,
 }
 
 impl fmt::Debug for Alive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Alive(..)")
     }
-}
-
-/// The log in this replica's memory.
-#[derive(Debug, Default)]
-struct View {
-    floors: Floors,
-    cursor: Revision,
-    settled: Revision,
 }
 
 /// What a catch-up found.
@@ -70,20 +107,26 @@ pub struct Caught {
 }
 
 impl Alive {
-    /// Follows the log of `store`. Nothing is read before the first catch-up.
-    #[must_use]
-    pub fn new(records: Records, salt: Salt, ceilings: Ceilings, request_deadline: Millis, store_timeout: Millis) -> Self {
-        Self {
+    /// Follows the log of `store`. Nothing is read before `join`.
+    ///
+    /// # Errors
+    /// No randomness for this replica's id.
+    pub fn new(records: Records, salt: Salt, ceilings: Ceilings, terms: Terms) -> Result<Self> {
+        Ok(Self {
             store: Arc::clone(records.store()),
             clock: records.clock().clone(),
             records,
             salt,
+            replica: ReplicaId(random::bytes()?),
+            terms,
             ceilings: RwLock::new(ceilings),
-            request_deadline,
-            store_timeout,
             view: RwLock::default(),
             turns: Turns::default(),
-        }
+            joined: Mutex::default(),
+            ill: Notify::new(),
+            healing: tokio::sync::Mutex::default(),
+            changes: broadcast::Sender::new(CHANGES),
+        })
     }
 
     /// The salt of target ids.
@@ -98,105 +141,159 @@ impl Alive {
         *self.ceilings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Catches up with the log; the catch-up starts after this call, and is shared with all that wait for one. Waiting for the
-    /// one before it counts as waiting for the store, so that a store that hangs is told as that before the deadline.
+    /// The place up to which the view stands, where it is provably younger than the configured staleness. From memory: neither waits nor
+    /// asks the store.
+    #[must_use]
+    pub fn fresh_now(&self) -> Option<Revision> {
+        self.read().fresh_at(self.clock.run(), self.terms.max_staleness)
+    }
+
+    /// Makes the view as fresh as is asked, and answers the place up to which it then stands.
     ///
     /// # Errors
-    /// The store.
-    pub async fn caught_up(&self) -> Result<Caught> {
-        let late = |_elapsed| Error::StoreUnavailable("the log was not read in time".into());
-        tokio::time::timeout(self.store_timeout.into(), self.load()).await.map_err(late)?
+    /// `RevisionLost`, `Healing`, `Restored`, the store.
+    pub async fn fresh(&self, freshness: Freshness) -> Result<Revision> {
+        let known = |place| match freshness {
+            Freshness::Default => true,
+            Freshness::AtLeast(revision) => self.read().knows(revision, place),
+            Freshness::Full => false,
+        };
+        if let Some(place) = self.fresh_now().filter(|place| known(*place)) {
+            return Ok(place);
+        }
+        let mut caught = self.caught_up().await?;
+        if freshness != Freshness::Default && !self.read().is_healed_under(caught.identity) {
+            self.heal_in_time().await?;
+            caught = self.caught_up().await?;
+        }
+        let view = self.read();
+        let healed = view.era_state() == EraState::Healed && view.is_healed_under(caught.identity);
+        match freshness {
+            Freshness::AtLeast(revision) if view.knows(revision, caught.head) => {}
+            Freshness::AtLeast(_) | Freshness::Full if !healed => return Err(Error::Healing),
+            Freshness::AtLeast(_) => return Err(Error::RevisionLost),
+            Freshness::Full => return Ok(caught.head),
+            Freshness::Default => {}
+        }
+        view.fresh_at(self.clock.run(), self.terms.max_staleness).ok_or(Error::Healing)
     }
 
-    /// Catches up however long it takes: for start and background.
+    /// What Issue makes its tokens' `born` of: a catch-up that starts after this call, under a primary whose marker all replicas have, above
+    /// everything that this view ever saw.
     ///
     /// # Errors
-    /// The store.
-    pub async fn load(&self) -> Result<Caught> {
-        self.turns.join(|| self.follow().instrument(telemetry::child("log.follow"))).await
-    }
-
-    async fn follow(&self) -> Result<Caught> {
-        loop {
-            let cursor = self.read().cursor;
-            let followed =
-                self.store.follow(Position { cursor, ..Position::default() }, PAGE).await.map_err(crate::records::unavailable)?;
-            self.clock.follow(followed.now);
-            self.understand(cursor, &followed).await?;
-            let caught = Caught { head: followed.head, identity: followed.identity };
-            let more = followed.more;
-            self.join(followed)?;
-            if !more {
-                return Ok(caught);
-            }
+    /// `Healing`, `NotDurable`, `Restored`, the store.
+    pub async fn born(&self) -> Result<Caught> {
+        let mut caught = self.caught_up().await?;
+        if self.joined_under() != Some(caught.identity) {
+            self.beat().await?;
+            caught = self.caught_up().await?;
         }
-    }
-
-    /// Entries that follow on none that is known here may come from a log made anew, by replicas of another salt.
-    async fn understand(&self, cursor: Revision, followed: &Followed) -> Result<()> {
-        let chained = !followed.gap && (cursor != Revision::START || followed.entries.is_empty());
-        if chained || self.records.keep_salt(&self.salt).await? {
-            return Ok(());
+        if caught.head < self.read().highest() {
+            self.heal_in_time().await?;
+            caught = self.caught_up().await?;
         }
-        Err(Error::RecordUnreadable(FOREIGN_SALT.into()))
-    }
-
-    /// Takes in what a store answered: the only way into the view.
-    fn join(&self, followed: Followed) -> Result<()> {
-        if followed.entries.is_empty() && !followed.gap && self.read().settled == followed.settled {
-            return Ok(());
-        }
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        for logged in &followed.entries {
-            view.floors.join(entry::decode(logged)?);
-        }
-        if let Some(last) = followed.entries.last() {
-            if followed.gap || last.revision > view.cursor {
-                view.cursor = last.revision;
-            }
-        } else if followed.gap {
-            view.cursor = Revision::START;
-        }
-        view.settled = followed.settled;
-        Ok(())
+        let above = caught.head >= self.read().highest();
+        if above && self.joined_under() == Some(caught.identity) { Ok(caught) } else { Err(Error::Healing) }
     }
 
     /// Raises the floor of a target. In force, and in this replica's view, when it answers.
     ///
     /// # Errors
-    /// The store. An append that was not acknowledged may still have happened; repeating it is harmless.
+    /// `RevokedNotDurable` where it is in force and may yet be lost; the store. An append that was not acknowledged may still have happened;
+    /// repeating it is harmless.
     pub async fn raise(&self, target: &Target, reason: Reason) -> Result<(Revision, Durability)> {
         let entry = entry::encode(target.id(&self.salt), target.kind(), reason, self.clock.now());
-        let cursor = self.read().cursor;
-        let span = telemetry::child("log.append");
-        let position = Position { cursor, highest: cursor, ..Position::default() };
-        let (followed, reached) =
-            self.store.append(&[entry], position).instrument(span).await.map_err(crate::records::unavailable)?;
-        self.understand(cursor, &followed).await?;
-        let own = followed.entries.last().map(|own| own.revision);
-        self.join(followed)?;
+        let (_, revision, reached) = self.append(&[entry]).await?;
         metrics::REVOCATIONS.add(target.kind().word(), reason.word());
+        if reached < self.store.durability() { Err(Error::RevokedNotDurable(revision)) } else { Ok((revision, reached)) }
+    }
+
+    /// Appends, and takes in what the answer brings: (what was found, the place of the last, how far they got).
+    async fn append(&self, entries: &[Bytes]) -> Result<(Caught, Revision, Durability)> {
+        if self.read().is_behind() {
+            self.caught_up().await?;
+        }
+        let sent = self.clock.run();
+        let position = self.read().position();
+        let span = telemetry::child("log.append");
+        let (followed, reached) = self.store.append(entries, position).instrument(span).await.map_err(unavailable)?;
+        let own = followed.entries.last().map(|own| own.revision);
+        self.understand(position.cursor, &followed).await?;
+        let caught = self.take_in(&followed, sent)?;
         let revision = own.ok_or_else(|| Error::Internal("an append was answered without its own entry".into()))?;
-        Ok((revision, reached))
+        Ok((caught, revision, reached))
     }
 
     /// The floor that kills what was born at `born` and has these targets, as the view knows.
     #[must_use]
     pub fn killing(&self, targets: &[TargetId], born: Born) -> Option<Raised> {
-        self.read().floors.killing(targets, born).copied()
+        self.read().floors().killing(targets, born)
     }
 
     /// Asks the view once, for a judgement of several questions.
     pub fn with_floors<T>(&self, ask: impl FnOnce(&Floors) -> T) -> T {
-        ask(&self.read().floors)
+        ask(self.read().floors())
     }
 
-    /// How long an entry must stay where every replica sees it: no token that it could kill lives longer.
-    fn horizon(&self) -> Millis {
-        self.ceilings().access_token.plus(LEEWAY).plus(self.request_deadline).max(LEAST_HORIZON)
+    /// Whether the view holds every floor that the log does; where not, what is settled must be asked of the store too.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.read().is_whole()
+    }
+
+    /// What the view takes in from now on, in order. Who falls behind is told so, and starts over.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Whether this revision, which a follower stands at, is in this view's history: whether what came after it is all it lacks.
+    #[must_use]
+    pub fn knows(&self, revision: Revision) -> bool {
+        let view = self.read();
+        view.knows(revision, view.cursor())
+    }
+
+    /// Takes the store's data as it is, where it was restored from an old backup: answers the marker of the new era.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn accept(&self) -> Result<Revision> {
+        let position = self.read().position();
+        let marker = self.store.accept(position).await.map_err(unavailable)?;
+        self.load().await?;
+        self.heal().await?;
+        Ok(marker)
+    }
+
+    /// What is wrong or remarkable with the view, for readiness and `jeton heal`.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.read().health(self.clock.run(), self.terms.max_entries)
+    }
+
+    /// How long an entry must stay where every replica sees it: no token that it could kill lives longer, by any clock.
+    #[must_use]
+    pub fn horizon(&self) -> Millis {
+        self.ceilings().access_token.plus(LEEWAY).plus(self.terms.request_deadline).plus(ERA_AHEAD).max(LEAST_HORIZON)
+    }
+
+    /// Whether no token that it could kill is alive, and Refresh finds it elsewhere.
+    fn is_over(&self) -> impl Fn(&Raised) -> bool + use<> {
+        let (now, horizon, settled) = (self.clock.now(), self.horizon(), self.read().settled());
+        move |raised| is_over(raised, now, horizon, settled)
+    }
+
+    fn joined_under(&self) -> Option<Identity> {
+        *self.joined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, View> {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

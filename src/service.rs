@@ -24,12 +24,12 @@ use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Proof;
 use jeton_domain::id::KeyId;
 use jeton_domain::name::{ClientId, ResourceId};
-use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use std::fmt;
 use std::sync::Arc;
 
+pub use crate::floors::Freshness;
 pub use crate::store::Durability;
 
 /// The operations. One for the process; cheap to share behind an `Arc`.
@@ -125,16 +125,4 @@ impl Credentials {
     pub const fn is_empty(&self) -> bool {
         self.secret.is_none() && self.assertion.is_none() && self.certificate.is_none() && self.dpop.is_none()
     }
-}
-
-/// How fresh the knowledge of revocations behind an answer must be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Freshness {
-    /// Within the configured staleness.
-    #[default]
-    Default,
-    /// At least as fresh as this.
-    AtLeast(Revision),
-    /// Everything acknowledged before the request arrived.
-    Full,
 }

@@ -13,8 +13,30 @@ const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// How often the ring of root keys is read, and the signing keys are read and brought on schedule. Far below the time a standby key is published ahead.
 const KEYS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often this replica says that it is there.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// The pause before what waits by itself is begun again; longer where it failed.
+const AT_ONCE: Duration = Duration::ZERO;
+/// The least pause after a failure.
+const AFTER_A_FAILURE: Duration = Duration::from_millis(500);
+
 /// Starts the jobs; each ends when `stop` is cancelled, and `tracker` waits for it.
 pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
+    let alive = app.alive.clone();
+    every(AT_ONCE, "follow the log", tracker, stop, move || {
+        let alive = alive.clone();
+        async move { alive.follow().await.map_err(|error| error.to_string()) }
+    });
+    let alive = app.alive.clone();
+    every(AT_ONCE, "put back what the store lost", tracker, stop, move || {
+        let alive = alive.clone();
+        async move { alive.heal_when_ill().await.map_err(|error| error.to_string()) }
+    });
+    let alive = app.alive.clone();
+    every(BEAT_EVERY, "be there", tracker, stop, move || {
+        let alive = alive.clone();
+        async move { alive.beat().await.map_err(|error| error.to_string()) }
+    });
     let alive = app.alive.clone();
     every(SETTLE_EVERY, "settle revocations", tracker, stop, move || {
         let alive = alive.clone();
@@ -43,7 +65,8 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
     });
 }
 
-/// Repeats `job` with pauses of `period`, jittered by a quarter so that replicas do not meet.
+/// Repeats `job` with pauses of `period`, jittered by a quarter so that replicas do not meet; after a failure of at least half a second.
+/// A failure is told once, and again when it is another.
 fn every<F>(
     period: Duration,
     doing: &'static str,
@@ -55,10 +78,21 @@ fn every<F>(
 {
     let stop = stop.clone();
     tracker.spawn(async move {
-        while stop.run_until_cancelled(tokio::time::sleep(period.mul_f32(0.75) + random::up_to(period / 2))).await.is_some() {
+        let mut pause = period;
+        let mut told = None;
+        while stop.run_until_cancelled(tokio::time::sleep(pause.mul_f32(0.75) + random::up_to(pause / 2))).await.is_some() {
             // Given up in the middle it is as after a crash: the next start goes on, and nobody waits for thousands of writes.
-            if let Some(Err(problem)) = stop.run_until_cancelled(job()).await {
-                tracing::warn!(job = doing, problem, "a background job failed; it is tried again");
+            pause = period;
+            match stop.run_until_cancelled(job()).await {
+                Some(Err(problem)) => {
+                    pause = period.max(AFTER_A_FAILURE);
+                    if told.as_ref() != Some(&problem) {
+                        tracing::warn!(job = doing, problem, "a background job failed; it is tried again");
+                    }
+                    told = Some(problem);
+                }
+                Some(Ok(())) => told = None,
+                None => return,
             }
         }
     });

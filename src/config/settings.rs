@@ -80,6 +80,8 @@ pub struct Limits {
     pub max_streams: u32,
     /// Living grants of one subject, over all clients.
     pub grants_per_subject: u32,
+    /// Revocations held in memory, at most 64 bytes each; over it what is settled is asked of the store.
+    pub view_entries: usize,
 }
 
 /// Logs and traces.

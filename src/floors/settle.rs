@@ -4,11 +4,19 @@ use crate::floors::{Alive, PAGE, entry};
 use crate::records::grants::listed;
 use crate::records::{GRACE, unavailable};
 use crate::store::Position;
+use futures_util::TryStreamExt as _;
+use futures_util::stream;
 use jeton_domain::error::Result;
-use jeton_domain::floors::Raised;
+use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::id::GrantId;
 use jeton_domain::target::TargetKind;
+use jeton_domain::time::Millis;
 use std::sync::PoisonError;
+
+/// How many floors are written at once.
+const AT_ONCE: usize = 64;
+/// How long a view that was too full stays partial before it tries to hold all again.
+const PARTIAL: Millis = Millis::from_secs(600);
 
 impl Alive {
     /// Settles what is not settled yet, then lets the log and the view forget what is settled and past the horizon.
@@ -21,19 +29,23 @@ impl Alive {
         // Another replica may hand out longer-lived tokens than this one was told of.
         let ceilings = self.records.raise_ceilings(self.ceilings()).await?;
         *self.ceilings.write().unwrap_or_else(PoisonError::into_inner) = ceilings;
-        if caught.head == self.read().settled {
-            return self.forget().await.map(|()| 0);
-        }
-        let mut cursor = self.read().settled;
+        let known = self.read().position();
+        let mut cursor = self.read().settled();
         let mut settled = 0_u64;
-        loop {
-            let page = self.store.follow(Position { cursor, ..Position::default() }, PAGE).await.map_err(unavailable)?;
+        while cursor != caught.head {
+            let page = self.store.follow(Position { cursor, ..known }, PAGE).await.map_err(unavailable)?;
             let Some(last) = page.entries.last().map(|last| last.revision) else { break };
-            let unsettled = page.entries.iter().filter(|logged| logged.revision > page.settled);
-            for logged in unsettled {
-                self.settle_one(&entry::decode(logged)?).await?;
-                settled = settled.saturating_add(1);
+            // Of several that raise one target the highest is enough.
+            let mut unsettled = Floors::default();
+            for logged in page.entries.iter().filter(|logged| logged.revision > page.settled) {
+                if let Some(raised) = entry::decode(logged)? {
+                    unsettled.join(raised);
+                    settled = settled.saturating_add(1);
+                }
             }
+            let each = stream::iter((0..Floors::PARTS).flat_map(|part| unsettled.part(part)).map(Ok));
+            each.try_for_each_concurrent(AT_ONCE, async |raised| self.settle_one(&raised).await).await?;
+            // All of the page is where Refresh finds it, on every replica.
             if last > page.settled && !self.store.settle(last).await.map_err(unavailable)? {
                 break;
             }
@@ -70,11 +82,21 @@ impl Alive {
     }
 
     async fn forget(&self) -> Result<()> {
-        let (now, horizon) = (self.clock.now(), self.horizon());
-        self.store.trim(now.minus(horizon)).await.map_err(unavailable)?;
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        let settled = view.settled;
-        view.floors.forget(now, horizon, settled);
+        self.store.trim(self.clock.now().minus(self.horizon())).await.map_err(unavailable)?;
+        let now = self.clock.run();
+        let too_many = (self.read().floors().len() > self.terms.max_entries).then_some(now);
+        let is_over = self.is_over();
+        for part in 0..Floors::PARTS {
+            // One part at a time, so that no introspection waits for the whole.
+            self.write().forget(part, &is_over, too_many);
+        }
+        if self.read().dropped_for(now).is_some_and(|dropped| dropped > PARTIAL) {
+            self.write().start_over();
+            self.load().await?;
+            if self.read().floors().len() <= self.terms.max_entries {
+                self.write().whole_again();
+            }
+        }
         Ok(())
     }
 }

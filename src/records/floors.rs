@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jeton_domain::error::Result;
 use jeton_domain::floors::Raised;
 use jeton_domain::id::TargetId;
-use jeton_domain::revision::{Born, Floor, Revision};
+use jeton_domain::revision::{Born, Revision};
 use jeton_domain::time::Timestamp;
 
 impl Records {
@@ -25,7 +25,7 @@ impl Records {
                 loaded,
                 Durability::Replicated,
                 |held, _| {
-                    if held.is_some_and(|held| held.floor >= raised.floor.0) {
+                    if held.is_some_and(|held| held.floor >= raised.floor().0) {
                         return Ok((Step::Keep, ()));
                     }
                     Ok((Step::Write(record(raised), Some(expires_at)), ()))
@@ -46,7 +46,7 @@ impl Records {
             let Some(value) = value else { continue };
             if let Some(held) = self.open::<FloorRecord>(&name::floor(*target), Some(value))? {
                 let raised = read(*target, &held.value)?;
-                if raised.floor.kills(born) {
+                if raised.floor().kills(born) {
                     return Ok(Some(raised));
                 }
             }
@@ -72,20 +72,21 @@ pub fn names(targets: &[TargetId]) -> Vec<Name> {
 
 fn record(raised: &Raised) -> FloorRecord {
     FloorRecord {
-        floor: raised.floor.0,
+        floor: raised.floor().0,
         at: raised.at.millis(),
         kind: kind_code(raised.kind).into(),
         reason: reason_code(raised.reason).into(),
     }
 }
 
+/// Its place is known no more: it is in no log that a record would be read for.
 fn read(target: TargetId, record: &FloorRecord) -> Result<Raised> {
     Ok(Raised {
         target,
-        floor: Floor(record.floor),
         kind: kind(record.kind)?,
         reason: reason(record.reason)?,
         at: Timestamp::from_millis(record.at),
-        revision: Revision::START,
+        origin: Revision { micros: record.floor, random: 0 },
+        place: Revision::START,
     })
 }

@@ -4,7 +4,7 @@ use crate::service::examine::Looked;
 use crate::service::explain::TokenKind;
 use crate::service::{Freshness, Service};
 use crate::telemetry::metrics;
-use jeton_domain::error::{Error, Result};
+use jeton_domain::error::Result;
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::name::ResourceId;
@@ -87,7 +87,7 @@ impl Service {
     /// # Errors
     /// `RevisionLost`, the store. A token that is not active is no error.
     pub async fn introspect(&self, asked: Introspect) -> Result<Introspection> {
-        let (revision, looked) = tokio::try_join!(self.fresh(asked.freshness), self.look_up(asked.token.expose()))?;
+        let (revision, looked) = tokio::try_join!(self.alive.fresh(asked.freshness), self.look_up(asked.token.expose()))?;
         self.introspection(looked, asked.resource.as_ref(), revision).await
     }
 
@@ -102,21 +102,12 @@ impl Service {
         freshness: Freshness,
     ) -> Result<Vec<Introspection>> {
         let texts: Vec<&str> = tokens.iter().map(SecretText::expose).collect();
-        let (revision, all) = tokio::try_join!(self.fresh(freshness), self.look_up_all(&texts))?;
+        let (revision, all) = tokio::try_join!(self.alive.fresh(freshness), self.look_up_all(&texts))?;
         let mut answers = Vec::with_capacity(all.len());
         for looked in all {
             answers.push(self.introspection(looked, resource.as_ref(), revision).await?);
         }
         Ok(answers)
-    }
-
-    /// Catches up as far as is asked for: today with the log's head, whatever is asked for.
-    async fn fresh(&self, freshness: Freshness) -> Result<Revision> {
-        let head = self.alive.caught_up().await?.head;
-        match freshness {
-            Freshness::AtLeast(revision) if revision > head => Err(Error::RevisionLost),
-            Freshness::AtLeast(_) | Freshness::Full | Freshness::Default => Ok(head),
-        }
     }
 
     async fn introspection(&self, looked: Looked, resource: Option<&ResourceId>, revision: Revision) -> Result<Introspection> {

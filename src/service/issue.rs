@@ -99,8 +99,7 @@ impl Service {
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
         // A session that was only just made cannot have been revoked.
         let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
-        let (caught, floor) =
-            tokio::try_join!(self.alive.caught_up(), self.records.read_killing_floor(&session, Born::default()))?;
+        let (caught, floor) = tokio::try_join!(self.alive.born(), self.records.read_killing_floor(&session, Born::default()))?;
         self.know_burnt_keys().await?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;

@@ -163,9 +163,9 @@ impl Service {
     }
 
     fn done(&self, target: &Target) -> Option<Revoked> {
-        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())).copied())?;
+        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())))?;
         let durability = self.records.store().durability();
-        (known.floor == Floor::INFINITE).then_some(Revoked::Done { revision: known.revision, durability })
+        (known.floor() == Floor::INFINITE).then_some(Revoked::Done { revision: known.origin, durability })
     }
 
     /// The living grants that would end, by client; none where they are not counted. Catch up before.

@@ -268,7 +268,7 @@ impl Replica {
     }
 
     pub async fn try_introspect(&self, token: &str, resource: &str) -> Result<api::IntrospectResponse, Status> {
-        let asked = api::IntrospectRequest { token: token.into(), resource: resource.into(), freshness: None };
+        let asked = api::IntrospectRequest { token: token.into(), resource: resource.into(), freshness: fully_fresh() };
         self.tokens.clone().introspect(asked).await.map(tonic::Response::into_inner)
     }
 
@@ -316,6 +316,11 @@ impl Replica {
     pub async fn jwks(&self) -> api::GetJwksResponse {
         self.keys.clone().get_jwks(api::GetJwksRequest {}).await.unwrap().into_inner()
     }
+}
+
+/// Everything that was acknowledged before the request: a replica of these tests follows the log only when it is asked.
+pub fn fully_fresh() -> Option<api::Freshness> {
+    Some(api::Freshness { requirement: Some(api::freshness::Requirement::FullyFresh(true)) })
 }
 
 /// The code and reason of a refusal, which is as every refusal must be: with exactly one `ErrorInfo`, in our domain.

@@ -101,7 +101,7 @@ impl Belongs<'_> {
 mod tests {
     use super::*;
     use crate::floors::Raised;
-    use crate::revision::{Floor, Revision};
+    use crate::revision::Revision;
     use crate::target::{Reason, TargetKind};
 
     fn standing() -> Standing<'static> {
@@ -113,16 +113,11 @@ mod tests {
         }
     }
 
-    fn floors(floor: Floor) -> Floors {
+    fn floors(kind: TargetKind, micros: u64) -> Floors {
         let mut floors = Floors::default();
-        floors.join(Raised {
-            target: TargetId([2; 16]),
-            floor,
-            kind: TargetKind::Subject,
-            reason: Reason::SignOut,
-            at: Timestamp::from_secs(5),
-            revision: Revision { micros: 101, random: 0 },
-        });
+        let origin = Revision { micros, random: 0 };
+        let (target, at) = (TargetId([2; 16]), Timestamp::from_secs(5));
+        floors.join(Raised { target, kind, reason: Reason::SignOut, at, origin, place: origin });
         floors
     }
 
@@ -130,9 +125,9 @@ mod tests {
     fn it_is_dead_if_some_floor_is_above_its_born_and_for_no_other_reason_but_its_end() {
         let now = Timestamp::from_secs(9);
         assert_eq!(judge(&standing(), now, None, None, &Floors::default()), Ok(()));
-        assert_eq!(judge(&standing(), now, None, None, &floors(Floor(100))), Ok(()));
-        assert!(matches!(judge(&standing(), now, None, None, &floors(Floor(101))), Err(Dead::Ended(_))));
-        assert!(matches!(judge(&standing(), now, None, None, &floors(Floor::INFINITE)), Err(Dead::Ended(_))));
+        assert_eq!(judge(&standing(), now, None, None, &floors(TargetKind::Subject, 100)), Ok(()));
+        assert!(matches!(judge(&standing(), now, None, None, &floors(TargetKind::Subject, 101)), Err(Dead::Ended(_))));
+        assert!(matches!(judge(&standing(), now, None, None, &floors(TargetKind::Session, 1)), Err(Dead::Ended(_))));
         assert_eq!(judge(&standing(), Timestamp::from_secs(10), None, None, &Floors::default()), Err(Dead::Expired));
         assert_eq!(judge(&standing(), now, Some("https://payments.internal"), None, &Floors::default()), Err(Dead::Audience));
         assert_eq!(judge(&standing(), now, Some("https://orders.internal"), None, &Floors::default()), Ok(()));

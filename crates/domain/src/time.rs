@@ -91,6 +91,12 @@ impl Millis {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// What is left of this length without the other; zero where that is longer.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// So many hundredths of this length.
     #[must_use]
     pub const fn percent(self, hundredths: u64) -> Self {

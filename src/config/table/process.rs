@@ -76,8 +76,9 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 "max_staleness",
                 millis(100, 60_000),
                 Takes("2s"),
-                "The answer of an introspection may be reused for this long at most (its cache advice): a revocation \
-                 reaches who reuses it no later. Introspection itself catches up with the store each time.",
+                "Introspection answers from memory while what it knows of the revocations is provably no older than this; \
+                 older, it asks the store, and without the store it is refused. An answer may be reused for this long at \
+                 most, too (its cache advice). A revocation made on another replica is usually known within milliseconds.",
             ),
         ],
     },
@@ -135,6 +136,13 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 count(1, 10_000),
                 Takes("1000"),
                 "The most living grants of one subject, over all clients; the one that ends first makes room.",
+            ),
+            row(
+                "view_entries",
+                count(1_000, 100_000_000),
+                Takes("4000000"),
+                "The most revocations that are held in memory, at most 64 bytes each. An alarm tells at 80 %. Over it none is \
+                 dropped: what is settled is asked of the store, which makes introspection slower.",
             ),
         ],
     },

@@ -1,7 +1,7 @@
 //! Introspect: what is active, and that nothing else is said of what is not (RFC 7662).
 
 use crate::on_every_store;
-use crate::world::{ISSUER, ORDERS, PAYMENTS, SCOPES, World, alice, mobile, refusal, web};
+use crate::world::{ISSUER, ORDERS, PAYMENTS, SCOPES, World, alice, fully_fresh, mobile, refusal, web};
 use jeton::api::{BatchIntrospectRequest, Freshness, IntrospectRequest, IntrospectResponse, IssueRequest};
 use jeton::api::{freshness::Requirement, revoke_request::Target};
 use tonic::Code;
@@ -163,7 +163,7 @@ async fn rfc6749_many_tokens_are_answered_in_order_and_a_bad_one_fails_no_other(
         (ORDERS, [false, false, false, false, true, false, false, false, false, false]),
         (PAYMENTS, [false, true, false, false, false, false, false, false, true, false]),
     ] {
-        let asked = BatchIntrospectRequest { tokens: tokens.clone(), resource: resource.into(), freshness: None };
+        let asked = BatchIntrospectRequest { tokens: tokens.clone(), resource: resource.into(), freshness: fully_fresh() };
         let results = server.tokens.clone().batch_introspect(asked).await.unwrap().into_inner().results;
         assert_eq!(results.iter().map(|result| result.active).collect::<Vec<_>>(), expected);
         for (result, token) in results.iter().zip(&tokens) {

@@ -1,6 +1,6 @@
 //! A Redis that fails: `UNAVAILABLE` and when to come back, never inactive, never refused, never revoked; and it heals by itself.
 
-use crate::world::{Replica, SCOPES, World, alice, mobile, refusal};
+use crate::world::{Replica, SCOPES, World, alice, fully_fresh, mobile, refusal};
 use jeton::api::revoke_request::Target;
 use jeton::api::{BatchIntrospectRequest, ExplainRequest, GetGrantRequest, IssueResponse, ListGrantsRequest, RevokeRequest};
 use std::time::Duration;
@@ -36,7 +36,11 @@ impl Held {
     /// Every operation, each on tokens of every kind.
     async fn calls(&self, server: &Replica) -> Vec<(&'static str, Result<(), Status>)> {
         let revoke = |target| RevokeRequest { target: Some(target), ..Default::default() };
-        let batch = BatchIntrospectRequest { tokens: vec![self.orders.access_token.clone()], ..Default::default() };
+        let batch = BatchIntrospectRequest {
+            tokens: vec![self.orders.access_token.clone()],
+            freshness: fully_fresh(),
+            ..Default::default()
+        };
         let explain = ExplainRequest { token: self.orders.refresh_token.clone(), ..Default::default() };
         let grant = GetGrantRequest { grant_id: self.orders.grant_id.clone() };
         let list = ListGrantsRequest { sub: "alice".into(), ..Default::default() };

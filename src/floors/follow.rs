@@ -1,0 +1,122 @@
+//! Following: catch-ups, the loop that follows in the background, and being there.
+
+use crate::floors::view::Change;
+use crate::floors::{Alive, Caught, FOREIGN_SALT, PAGE};
+use crate::records::unavailable;
+use crate::store::{Durability, Followed};
+use crate::telemetry;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::revision::Revision;
+use jeton_domain::time::Millis;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::Instrument as _;
+
+impl Alive {
+    /// Catches up with the log; the catch-up starts after this call, and is shared with all that wait for one. Waiting for the
+    /// one before it counts as waiting for the store, so that a store that hangs is told as that before the deadline.
+    ///
+    /// # Errors
+    /// `Restored`, the store.
+    pub async fn caught_up(&self) -> Result<Caught> {
+        let late = |_elapsed| Error::StoreUnavailable("the log was not read in time".into());
+        timeout(self.terms.store_timeout.into(), self.load()).await.map_err(late)?
+    }
+
+    /// Catches up however long it takes: for start and background.
+    ///
+    /// # Errors
+    /// `Restored`, the store.
+    pub async fn load(&self) -> Result<Caught> {
+        self.turns.join(|| self.catch_up().instrument(telemetry::child("log.follow"))).await
+    }
+
+    /// Reads the whole log, and registers this replica: for start, before the first request.
+    ///
+    /// # Errors
+    /// `Restored`, `NotDurable`: the background tries again, and until then refuses what rests on it; the store.
+    pub async fn join(&self) -> Result<()> {
+        let Caught { identity, .. } = self.load().await?;
+        // It knew nothing before, so that nothing it knew can be missing.
+        self.write().healed(identity);
+        self.beat().await?;
+        self.store.healed(self.replica, identity).await.map_err(unavailable).map(drop)
+    }
+
+    /// Waits until the log may have changed, or a proof of freshness is due, and catches up. To be repeated for ever.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn follow(&self) -> Result<()> {
+        let cursor = self.read().cursor();
+        let due = Duration::from(self.terms.max_staleness) / 4;
+        // Late or early, the catch-up tells.
+        if let Ok(Err(lost)) = timeout(due, self.store.changed(cursor)).await {
+            tracing::debug!(%lost, "waiting for changes of the log");
+        }
+        self.load().await.map(drop)
+    }
+
+    /// Says that this replica is there. Where the log was met under another primary since, so that all replicas acknowledge it, and with it
+    /// the marker of that primary's era.
+    ///
+    /// # Errors
+    /// `NotDurable`, the store.
+    pub async fn beat(&self) -> Result<()> {
+        let anew = self.read().met_under().filter(|met| self.joined_under() != Some(*met));
+        self.store.beat(self.replica, self.horizon(), anew.is_some()).await.map_err(unavailable)?;
+        if anew.is_some() {
+            *self.joined.lock().unwrap_or_else(PoisonError::into_inner) = anew;
+        }
+        Ok(())
+    }
+
+    /// Says that this replica ends.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn leave(&self) -> Result<()> {
+        self.store.leave(self.replica).await.map_err(unavailable)
+    }
+
+    async fn catch_up(&self) -> Result<Caught> {
+        loop {
+            let sent = self.clock.run();
+            let position = self.read().position();
+            let followed = self.store.follow(position, PAGE).await.map_err(unavailable)?;
+            self.understand(position.cursor, &followed).await?;
+            let more = followed.more;
+            let caught = self.take_in(&followed, sent)?;
+            if !more {
+                return Ok(caught);
+            }
+        }
+    }
+
+    /// Takes in what a store answered to a call that was sent at `sent`: the only way into the view.
+    pub(super) fn take_in(&self, followed: &Followed, sent: Millis) -> Result<Caught> {
+        self.clock.follow(followed.now);
+        let caught = Caught { head: followed.head, identity: followed.identity };
+        let mut view = self.write();
+        // Another answer may have come in between: what follows on an older place may prove nothing, and misses nothing.
+        let raised = view.take_in(followed, sent, self.store.durability() == Durability::Replicated)?;
+        if !raised.is_empty() && self.changes.receiver_count() > 0 {
+            let change = Change { raised: raised.into(), upto: view.cursor() };
+            drop(self.changes.send(change));
+        }
+        if view.needs_healing() {
+            self.ill.notify_one();
+        }
+        view.believable().map(|()| caught)
+    }
+
+    /// Entries that follow on none that is known here may come from a log made anew, by replicas of another salt.
+    pub(super) async fn understand(&self, cursor: Revision, followed: &Followed) -> Result<()> {
+        let chained = !followed.gap && (cursor != Revision::START || followed.entries.is_empty());
+        if chained || self.records.keep_salt(&self.salt).await? {
+            return Ok(());
+        }
+        Err(Error::RecordUnreadable(FOREIGN_SALT.into()))
+    }
+}

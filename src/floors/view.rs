@@ -1,0 +1,234 @@
+//! The log in this replica's memory: what it holds, where it stands, how fresh it is provably, which history it knows.
+//!
+//! Must not live here: how and when it is fed (`follow`, `heal`).
+
+use crate::floors::entry;
+use crate::store::{Era, EraState, Followed, Position};
+use jeton_domain::error::{Error, Result};
+use jeton_domain::floors::{Floors, Raised};
+use jeton_domain::id::Identity;
+use jeton_domain::revision::{Lost, Revision};
+use jeton_domain::target::TargetKind;
+use jeton_domain::time::Millis;
+use std::sync::Arc;
+
+/// What a view took in at once.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The floors raised.
+    pub raised: Arc<[Raised]>,
+    /// Where the view stands after it.
+    pub upto: Revision,
+}
+
+/// How a view is.
+#[derive(Clone, Copy, Debug)]
+pub struct Health {
+    /// How long ago the last proof of freshness was asked for; none before the first.
+    pub age: Option<Millis>,
+    /// Where it stands.
+    pub head: Revision,
+    /// Up to where the log is settled.
+    pub settled: Revision,
+    /// The store's primary, as last met.
+    pub identity: Option<Identity>,
+    /// How far healing is; none before the first catch-up.
+    pub era: Option<Era>,
+    /// Whether all that this replica knew was put back under that primary.
+    pub healed: bool,
+    /// How many floors it holds.
+    pub entries: usize,
+    /// The most it holds before what is settled is asked of the store.
+    pub max_entries: usize,
+    /// Bytes that they take.
+    pub bytes: usize,
+    /// Whether it holds every floor of the log.
+    pub whole: bool,
+}
+
+/// The followed log.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    floors: Floors,
+    cursor: Revision,
+    highest: Revision,
+    settled: Revision,
+    /// The primary of the last catch-up, and the era it told.
+    met: Option<(Identity, Era)>,
+    lost: Vec<Lost>,
+    /// Under which primary all that this view knew was put back.
+    healed_under: Option<Identity>,
+    /// When (on the clock's run) the catch-up was sent that last proved it fresh.
+    proved: Option<Millis>,
+    /// The last answer had more: the cursor is far behind.
+    is_behind: bool,
+    /// When (on the clock's run) floors that the store holds were last dropped from memory, where they were.
+    dropped: Option<Millis>,
+}
+
+impl View {
+    pub(super) const fn floors(&self) -> &Floors {
+        &self.floors
+    }
+
+    pub(super) const fn cursor(&self) -> Revision {
+        self.cursor
+    }
+
+    pub(super) const fn settled(&self) -> Revision {
+        self.settled
+    }
+
+    pub(super) const fn highest(&self) -> Revision {
+        self.highest
+    }
+
+    pub(super) const fn is_whole(&self) -> bool {
+        self.dropped.is_none()
+    }
+
+    /// Whether an append from here would be answered with a great part of the log.
+    pub(super) const fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    pub(super) fn position(&self) -> Position {
+        let era = self.met.map_or(Revision::START, |(_, era)| era.marker);
+        Position { cursor: self.cursor, highest: self.highest, era }
+    }
+
+    pub(super) fn met_under(&self) -> Option<Identity> {
+        self.met.map(|(identity, _)| identity)
+    }
+
+    pub(super) fn era_state(&self) -> EraState {
+        self.met.map_or(EraState::Healing, |(_, era)| era.state)
+    }
+
+    pub(super) fn is_healed_under(&self, identity: Identity) -> bool {
+        self.healed_under == Some(identity)
+    }
+
+    /// Where it stands, if it is provably no older than `longest` at `now`. A millisecond is lost in rounding.
+    pub(super) fn fresh_at(&self, now: Millis, longest: Millis) -> Option<Revision> {
+        let age = now.minus(self.proved?).plus(Millis::new(1));
+        (age <= longest).then_some(self.cursor)
+    }
+
+    /// Whether what was acknowledged at `revision` is known here, for a log whose head is `head`. That a place is lower is no evidence: it
+    /// may be of a history that was lost.
+    pub(super) fn knows(&self, revision: Revision, head: Revision) -> bool {
+        let is_lost = || self.lost.iter().any(|lost| lost.holds(revision));
+        revision <= head && (!is_lost() || self.floors.hold(revision))
+    }
+
+    /// Takes in what a store answered to a call sent at `sent`, the only way in. Answers what was raised.
+    pub(super) fn take_in(&mut self, followed: &Followed, sent: Millis, replicated: bool) -> Result<Vec<Raised>> {
+        let mut raised = Vec::new();
+        for logged in &followed.entries {
+            let Some(entry) = entry::decode(logged)? else { continue };
+            if self.floors.join(entry) {
+                raised.push(entry);
+            }
+        }
+        let last = followed.entries.last().map(|last| last.revision);
+        match last {
+            Some(last) if followed.gap || last > self.cursor => self.cursor = last,
+            None if followed.gap => self.cursor = Revision::START,
+            Some(_) | None => {}
+        }
+        self.highest = self.highest.max(self.cursor).max(followed.head);
+        self.settled = followed.settled;
+        if let Some(lost) = &followed.lost {
+            self.lost.clone_from(lost);
+        }
+        let before = self.met.replace((followed.identity, followed.era));
+        if followed.gap || before.is_some_and(|(identity, _)| identity != followed.identity) {
+            self.healed_under = None;
+        }
+        self.is_behind = followed.more;
+        let certain = match followed.era.state {
+            EraState::Healed => true,
+            // Where every acknowledged revocation is on every replica, none is missing under the next primary.
+            EraState::Healing => replicated,
+            EraState::Restored { .. } => false,
+        };
+        if certain && !followed.more && self.cursor == followed.head {
+            self.proved = self.proved.max(Some(sent));
+        }
+        Ok(raised)
+    }
+
+    /// What this view knows and a log that holds `found` lacks.
+    pub(super) fn missing(&self, found: &Floors, is_over: impl Fn(&Raised) -> bool) -> Vec<Raised> {
+        let lacks = |raised: &Raised| found.get(raised.target).is_none_or(|held| held.floor() < raised.floor());
+        let parts = (0..Floors::PARTS).flat_map(|part| self.floors.part(part));
+        parts.filter(|raised| !is_over(raised) && lacks(raised)).collect()
+    }
+
+    pub(super) fn healed(&mut self, under: Identity) {
+        if self.met_under() == Some(under) {
+            self.healed_under = Some(under);
+        }
+    }
+
+    /// Whether something may be missing in the log that this view knows.
+    pub(super) fn needs_healing(&self) -> bool {
+        self.met_under().is_some_and(|met| !self.is_healed_under(met))
+    }
+
+    /// Forgets of one part what is over. Where there are too many at `now`, what Refresh and Introspect find in the store is dropped too:
+    /// then the view is not whole any more.
+    pub(super) fn forget(&mut self, part: usize, is_over: impl Fn(&Raised) -> bool, too_many: Option<Millis>) {
+        let settled = self.settled;
+        if too_many.is_some() && self.is_whole() {
+            let entries = self.floors.len();
+            tracing::error!(entries, "the view of revocations is full: what is settled is asked of the store from now on");
+        }
+        self.dropped = too_many.or(self.dropped);
+        let in_the_store = |raised: &Raised| {
+            let has_record = !matches!(raised.kind, TargetKind::Token | TargetKind::SigningKey);
+            too_many.is_some() && has_record && raised.place <= settled
+        };
+        self.floors.forget(part, |raised| is_over(raised) || in_the_store(raised));
+    }
+
+    /// How long ago something was dropped, where the view is not whole.
+    pub(super) fn dropped_for(&self, now: Millis) -> Option<Millis> {
+        self.dropped.map(|dropped| now.minus(dropped))
+    }
+
+    /// Starts over from the log's beginning; nothing that is known is dropped.
+    pub(super) const fn start_over(&mut self) {
+        self.cursor = Revision::START;
+        self.is_behind = true;
+    }
+
+    /// All of the log was read again since something was dropped.
+    pub(super) const fn whole_again(&mut self) {
+        self.dropped = None;
+    }
+
+    pub(super) fn health(&self, now: Millis, max_entries: usize) -> Health {
+        Health {
+            age: self.proved.map(|proved| now.minus(proved)),
+            head: self.cursor,
+            settled: self.settled,
+            identity: self.met_under(),
+            era: self.met.map(|(_, era)| era),
+            healed: !self.needs_healing(),
+            entries: self.floors.len(),
+            max_entries,
+            bytes: self.floors.bytes(),
+            whole: self.is_whole(),
+        }
+    }
+
+    /// Refuses where nothing in the store is to be believed.
+    pub(super) fn believable(&self) -> Result<()> {
+        match self.met {
+            Some((_, Era { state: EraState::Restored { last_seen }, .. })) => Err(Error::Restored(last_seen)),
+            _ => Ok(()),
+        }
+    }
+}
