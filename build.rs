@@ -4,8 +4,13 @@ use prost::Message as _;
 use std::path::PathBuf;
 use std::{env, error, fs};
 
-const API: [&str; 4] =
-    ["jeton/v1/common.proto", "jeton/v1/token_service.proto", "jeton/v1/grant_service.proto", "jeton/v1/key_service.proto"];
+const API: [&str; 5] = [
+    "jeton/v1/common.proto",
+    "jeton/v1/token_service.proto",
+    "jeton/v1/grant_service.proto",
+    "jeton/v1/key_service.proto",
+    "jeton/v1/revocation_service.proto",
+];
 const RECORDS: [&str; 1] = ["jeton/records/v1/records.proto"];
 /// Only with the feature `bench`.
 const NOOP: [&str; 1] = ["jeton/bench/v1/noop.proto"];

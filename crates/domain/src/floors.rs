@@ -166,7 +166,6 @@ pub fn is_over(raised: &Raised, now: Timestamp, horizon: Millis, settled: Revisi
 }
 
 /// The upper bits choose the part, the table uses the others.
-#[expect(clippy::cast_possible_truncation, reason = "six bits")]
 const fn part_of(hash: u64) -> usize {
     (hash >> 58) as usize
 }
