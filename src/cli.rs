@@ -9,6 +9,7 @@ mod bench;
 mod call;
 mod escape;
 mod failure;
+mod leaked;
 mod messages;
 mod table;
 mod tour;

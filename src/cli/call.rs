@@ -7,7 +7,7 @@ use super::arguments::{
     RevokeArguments, RevokeReason, SignInMethod,
 };
 use super::failure::{Exit, Failure};
-use super::{bench, escape, messages, table};
+use super::{bench, escape, leaked, messages, table};
 use crate::api::grant_service_client::GrantServiceClient;
 use crate::api::key_service_client::KeyServiceClient;
 use crate::api::revoke_request::Target;
@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take, the connection included.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// The most that is read from standard input or a secret file: far above any token.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 /// Grants a page of `grants list`; every page is fetched.
@@ -51,6 +51,9 @@ pub async fn run_client(command: ClientCommand, client_secret: Option<SecretText
 }
 
 async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &Clock) -> Result<Exit, Failure> {
+    if let ClientCommand::Revoke(RevokeArguments { leaked: Some(file), dry_run, remote, .. }) = &command {
+        return leaked::run(file, *dry_run, remote, clock).await;
+    }
     let asks_whether_active = matches!(command, ClientCommand::Introspect(_));
     let (answer, remote) = match command {
         ClientCommand::Issue(arguments) => (issue(&arguments, secret).await?, arguments.remote),
@@ -236,7 +239,7 @@ fn generate_root() -> Result<String, Failure> {
     Ok(text)
 }
 
-fn channel(remote: &Remote) -> Result<Channel, Failure> {
+pub(super) fn channel(remote: &Remote) -> Result<Channel, Failure> {
     let server = &remote.server;
     let next = "write it like http://127.0.0.1:50051; TLS comes with a later version";
     if !server.starts_with("http://") {
@@ -248,7 +251,7 @@ fn channel(remote: &Remote) -> Result<Channel, Failure> {
 }
 
 /// A request whose deadline the server is told, so that it stops working when nobody waits any more.
-fn request<T>(message: T) -> Request<T> {
+pub(super) fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(DEADLINE);
     request
@@ -306,7 +309,7 @@ fn read_text(from: impl io::Read, name: &str) -> Result<String, Failure> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-fn show(answer: &Answer, remote: &Remote, clock: &Clock) -> Result<Exit, Failure> {
+pub(super) fn show(answer: &Answer, remote: &Remote, clock: &Clock) -> Result<Exit, Failure> {
     if !remote.field.is_empty() {
         let mut text = String::new();
         for name in &remote.field {

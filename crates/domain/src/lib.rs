@@ -16,6 +16,7 @@ pub mod floors;
 pub mod grant;
 pub mod id;
 pub mod issue;
+pub mod leak;
 pub mod name;
 pub mod policy;
 pub mod refresh;
