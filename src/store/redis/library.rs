@@ -49,7 +49,7 @@ mod tests {
         let digest = Sha256::digest(FUNCTIONS.as_bytes());
         let front: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            front, "c3e24b9812a09e85",
+            front, "e3501c05cb1105df",
             "a released library changed: give it and its functions the next number, then pin this"
         );
     }
