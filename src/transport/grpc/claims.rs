@@ -49,7 +49,7 @@ impl Reader {
             if name.is_empty() || name.len() > MAX_NAME_BYTES {
                 return Err(Error::invalid(
                     field,
-                    &format!("has a member whose name is empty or longer than {MAX_NAME_BYTES} bytes"),
+                    format!("has a member whose name is empty or longer than {MAX_NAME_BYTES} bytes"),
                 ));
             }
             if name.chars().any(char::is_control) {
