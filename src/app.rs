@@ -2,6 +2,7 @@
 //!
 //! Must not live here: anything that a request decides or does.
 
+pub mod doctor;
 mod jobs;
 mod readiness;
 mod root_key;

@@ -7,6 +7,7 @@ mod answer;
 mod arguments;
 mod bench;
 mod call;
+mod doctor;
 mod escape;
 mod failure;
 mod leaked;
@@ -20,6 +21,7 @@ pub use self::arguments::{
     RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod,
 };
 pub use self::call::run_client;
+pub use self::doctor::{Finding, doctor};
 pub use self::failure::Exit;
 pub use self::tour::{TOUR_CLIENT, TOUR_END, tour};
 
@@ -31,7 +33,7 @@ use std::path::PathBuf;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  refused by the server, the answer lacks what was asked for, or the configuration has mistakes
+  1  refused by the server, the answer lacks what was asked for, the configuration has mistakes, or a check failed
   2  the command line is wrong
   3  the server cannot be reached, or cannot serve now: try again
   4  `introspect` only: the token is not active";
@@ -75,6 +77,9 @@ pub enum Command {
     /// The configuration file
     #[command(subcommand, after_help = EXIT_CODES)]
     Config(ConfigCommand),
+    /// Check this configuration and its store before it goes live, and say what to change and why
+    #[command(after_help = EXIT_CODES)]
+    Doctor(DoctorArguments),
 }
 
 /// How to serve. Each overrides the environment, which overrides the file.
@@ -110,6 +115,17 @@ impl fmt::Debug for ServeArguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServeArguments").field("config", &self.config).field("insecure", &self.insecure).finish_non_exhaustive()
     }
+}
+
+/// `jeton doctor`
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArguments {
+    /// As it would be served.
+    #[command(flatten)]
+    pub serve: ServeArguments,
+    /// A table for people, or JSON for scripts
+    #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM")]
+    pub output: Output,
 }
 
 /// `jeton clients ...`

@@ -1,9 +1,10 @@
 //! The process: reads the command line, hands over, and says how it went. Nothing else ends the process.
 
+use jeton::app::doctor;
 use jeton::app::serve::serve;
-use jeton::cli::{self, ClientsCommand, Command, ConfigCommand, ServeArguments};
+use jeton::cli::{self, ClientsCommand, Command, ConfigCommand, DoctorArguments, ServeArguments};
 use jeton::clock::Clock;
-use jeton::config::{self, Environment, Overrides, ProcessEnvironment, environment};
+use jeton::config::{self, Environment, Loaded, Mistakes, Overrides, ProcessEnvironment, environment};
 use jeton_domain::secret::SecretText;
 use std::fmt::Display;
 use std::io::Write as _;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     let command = cli::parse().into_command();
     let runtime = match command {
         Command::Serve(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        Command::Client(_) | Command::Clients(_) | Command::Config(_) => {
+        Command::Client(_) | Command::Clients(_) | Command::Config(_) | Command::Doctor(_) => {
             tokio::runtime::Builder::new_current_thread().enable_all().build()
         }
     };
@@ -39,6 +40,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Serve(arguments) => start(arguments).await,
         Command::Config(ConfigCommand::Check { config }) => check(config.as_deref()),
         Command::Config(ConfigCommand::Example) => print(&config::example()),
+        Command::Doctor(arguments) => examine(arguments).await,
         Command::Clients(ClientsCommand::Secret) => {
             let secret = config::generate_secret();
             let hash = config::written_hash(&config::hash_secret(&secret));
@@ -50,15 +52,31 @@ async fn run(command: Command) -> ExitCode {
     }
 }
 
-async fn start(arguments: ServeArguments) -> ExitCode {
+/// As it is to be served.
+fn load(arguments: &ServeArguments) -> Result<Loaded, Mistakes> {
     let overrides = Overrides {
-        store: arguments.store,
-        grpc_listen: arguments.grpc_listen,
-        http_listen: arguments.http_listen,
-        admin_listen: arguments.admin_listen,
+        store: arguments.store.clone(),
+        grpc_listen: arguments.grpc_listen.clone(),
+        http_listen: arguments.http_listen.clone(),
+        admin_listen: arguments.admin_listen.clone(),
         insecure: arguments.insecure,
     };
-    let loaded = match config::load(arguments.config.as_deref(), &ProcessEnvironment, &overrides) {
+    config::load(arguments.config.as_deref(), &ProcessEnvironment, &overrides)
+}
+
+async fn examine(arguments: DoctorArguments) -> ExitCode {
+    match load(&arguments.serve) {
+        Ok(loaded) => {
+            let in_kubernetes = ProcessEnvironment.read(environment::KUBERNETES).is_some();
+            let found = doctor::examine(&loaded, in_kubernetes, &Clock::system()).await;
+            doctor::show(&found, arguments.output)
+        }
+        Err(mistakes) => failed(&mistakes),
+    }
+}
+
+async fn start(arguments: ServeArguments) -> ExitCode {
+    let loaded = match load(&arguments) {
         Ok(loaded) => loaded,
         Err(mistakes) => return failed(&mistakes),
     };

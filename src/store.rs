@@ -200,6 +200,64 @@ pub enum StoreError {
     NotDurable(String),
 }
 
+/// How one thing stands with a deployment, found out before it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What was looked at, in a word or two.
+    pub check: &'static str,
+    /// Which server or setting; empty where it is the whole.
+    pub at: String,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What was found, in a sentence without full stop.
+    pub found: String,
+    /// What to change and why; empty where nothing need be.
+    pub advice: String,
+}
+
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Unwise, or not to be seen.
+    Warn,
+    /// Not fit to serve so, or a promise would be broken.
+    Fail,
+}
+
+impl Verdict {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+impl Diagnosis {
+    /// As it should be.
+    #[must_use]
+    pub fn ok(check: &'static str, at: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { check, at: at.into(), verdict: Verdict::Ok, found: found.into(), advice: String::new() }
+    }
+
+    /// Unwise.
+    #[must_use]
+    pub fn warn(check: &'static str, at: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warn, advice: advice.into(), ..Self::ok(check, at, found) }
+    }
+
+    /// Not fit.
+    #[must_use]
+    pub fn fail(check: &'static str, at: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Fail, advice: advice.into(), ..Self::ok(check, at, found) }
+    }
+}
+
 /// What every store offers. All times are on the store's clock.
 ///
 /// # Promises

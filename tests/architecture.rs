@@ -7,7 +7,7 @@ use std::{fs, io};
 /// it is answered and nothing goes round in a circle.
 const ROOMS: [(&str, &str); 18] = [
     ("main", "app cli config transport telemetry clock"),
-    // `serve` prints the tour, which is a matter of the command line.
+    // `serve` prints the tour, and `doctor` what it found, which is a matter of the command line.
     ("app", "cli config transport service tokens floors signing records store roots telemetry clock random"),
     ("cli", "api transport clock coalescing random"),
     ("config", "random"),

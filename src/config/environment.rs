@@ -44,6 +44,9 @@ pub const CLIENT_SECRET: &str = "JETON_CLIENT_SECRET";
 /// The configuration file.
 pub const CONFIG: &str = "JETON_CONFIG";
 
+/// Set by Kubernetes in every pod.
+pub const KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
+
 /// The variables that are no setting of the file, and what they are for.
 pub(super) const OTHERS: [(&str, &str); 4] = [
     (

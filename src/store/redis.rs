@@ -11,10 +11,12 @@
 //! Every name is one key with the hash tag that `records` gave it; only commands on one key are sent, so a tag is never crossed.
 
 mod connection;
+mod doctor;
 mod library;
 mod link;
 mod reply;
 
+pub use doctor::{Expected, examine};
 pub use library::FUNCTIONS;
 
 use self::connection::{Live, Target};

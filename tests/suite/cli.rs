@@ -81,6 +81,7 @@ fn every_command_that_the_issue_spells_has_a_help_with_the_exit_codes() {
         "config check",
         "config example",
         "explain",
+        "doctor",
         "bench",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
@@ -109,11 +110,12 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
         ("introspect", "--resource"),
         ("revoke", "--grant --session --subject --client --leaked --reason --dry-run --client-secret-file"),
         ("explain", "--resource"),
+        ("doctor", "--config --store --grpc-listen --http-listen --admin-listen --insecure --output"),
         ("bench", "--operation --concurrency --connections --seconds --rounds --grants --overlap --server-pid --server --output"),
     ] {
         let text = stdout(&run(&[command, "--help"]));
         let mut options: Vec<&str> = options.split(' ').collect();
-        if !["serve", "bench"].contains(&command) {
+        if !["serve", "doctor", "bench"].contains(&command) {
             options.extend(["--server", "--output", "--field", "JETON_SERVER"]);
         }
         for option in options {
@@ -140,6 +142,7 @@ fn docs_cli_md_tells_every_command_and_exit_code() {
         "jeton config check",
         "jeton config example",
         "jeton explain",
+        "jeton doctor",
         "jeton bench",
     ] {
         assert!(page.contains(command), "docs/cli.md lacks `{command}`");

@@ -10,6 +10,8 @@ mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod golden;

@@ -10,6 +10,8 @@ use ::redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, Value,
 };
 use jeton_domain::id::Identity;
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,6 +32,12 @@ pub(super) struct Target {
     port: u16,
     tls: Option<TlsConnector>,
     login: RedisConnectionInfo,
+}
+
+/// A connection over which nothing was asked yet. Ends when the last request that uses it is done.
+pub(super) struct Wire {
+    pub(super) connection: MultiplexedConnection,
+    driver: Driver,
 }
 
 /// A connection that was made. Ends when the last request that uses it is done.
@@ -58,8 +66,45 @@ impl Target {
         Ok(Self { host, port, tls, login })
     }
 
+    /// The same of another server of the deployment.
+    pub(super) fn at(&self, host: &str, port: u16) -> Self {
+        Self { host: host.to_owned(), port, ..self.clone() }
+    }
+
+    /// Whether it is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether TLS is spoken.
+    pub(super) const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether a password is presented.
+    pub(super) fn logs_in(&self) -> bool {
+        self.login.password().is_some()
+    }
+
     /// Connects, loads the library where it is absent, and learns who answers. Bounded by the caller.
     pub(super) async fn open(&self) -> Result<Live, Refusal> {
+        let Wire { mut connection, driver } = self.enter().await?;
+        let (role, replid, run_id) = match hello(&mut connection).await {
+            Err(Refusal::NoFunction) => {
+                library::load(&mut connection).await?;
+                hello(&mut connection).await?
+            }
+            known => known?,
+        };
+        if role != "master" {
+            return Err(Refusal::NoPrimary("this Redis is a replica; jeton needs the primary"));
+        }
+        let identity = AtomicU64::new(u64::from_be_bytes(reply::identity(&replid, &run_id).0));
+        Ok(Live { connection, driver, run_id, identity })
+    }
+
+    /// Connects and logs in, to a server of any kind. Bounded by the caller.
+    pub(super) async fn enter(&self) -> Result<Wire, Refusal> {
         let unreachable = |_refused| Refusal::Lost("Redis cannot be reached: does it run at that address?");
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
@@ -85,26 +130,25 @@ impl Target {
         })
     }
 
-    async fn log_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Live, Refusal> {
+    async fn log_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Wire, Refusal> {
         // No time-out of its own: the caller's covers waiting, sending and retrying together.
         let config =
             AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None).set_pipeline_buffer_size(QUEUE);
         let made = MultiplexedConnection::new_with_config(&self.login, stream, config).await;
-        let (mut connection, driver) = made.map_err(|error| Refusal::lost(&error))?;
+        let (connection, driver) = made.map_err(|error| Refusal::lost(&error))?;
         #[expect(clippy::disallowed_methods, reason = "holds no state of ours and ends with the connection, which aborts it")]
         let driver = Driver(tokio::spawn(driver).abort_handle());
-        let (role, replid, run_id) = match hello(&mut connection).await {
-            Err(Refusal::NoFunction) => {
-                library::load(&mut connection).await?;
-                hello(&mut connection).await?
-            }
-            known => known?,
-        };
-        if role != "master" {
-            return Err(Refusal::NoPrimary("this Redis is a replica; jeton needs the primary"));
+        Ok(Wire { connection, driver })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
         }
-        let identity = AtomicU64::new(u64::from_be_bytes(reply::identity(&replid, &run_id).0));
-        Ok(Live { connection, driver, run_id, identity })
     }
 }
 

@@ -1,0 +1,251 @@
+//! Whether a Redis is fit to be jeton's store, found out before it goes live: every server is asked, and what is done is harmless.
+//!
+//! Lives here: who is asked what, and how long it took. Below: what the answers mean (`judge`), what the user may do (`permissions`).
+//! Must not live here: readiness, which is asked again and again and may take no time.
+
+mod judge;
+mod permissions;
+
+use super::connection::{Target, Wire};
+use super::reply::{self, Refusal, refusal};
+use crate::clock::Clock;
+use crate::store::Diagnosis;
+use ::redis::{Pipeline, Value};
+use judge::Server;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// How often a time is taken; the middle one counts.
+const TIMES: usize = 21;
+/// A round trip that takes longer is felt in every Issue and Refresh.
+const SLOW_TRIP: Duration = Duration::from_millis(5);
+/// A write that takes longer is.
+const SLOW_WRITE: Duration = Duration::from_millis(25);
+/// What is written to see how long it takes; it is gone a second later.
+const WRITTEN: &str = "jeton:{doctor}";
+/// The settings that are looked at.
+const SETTINGS: [&str; 3] = ["appendfsync", "save", "min-replicas-to-write"];
+
+/// What the configuration says of a Redis.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// How many replicas of each primary are waited for.
+    pub replicas: u32,
+    /// How long anything may take.
+    pub timeout: Duration,
+}
+
+/// Examines the Redis at an address. What cannot be found out is told too.
+pub async fn examine(url: &str, clock: &Clock, expected: Expected) -> Vec<Diagnosis> {
+    let target = match Target::parse(url) {
+        Ok(target) => target,
+        Err(problem) => return vec![Diagnosis::fail("address", "", problem.to_string(), "correct `store`")],
+    };
+    let mut all = vec![transport(&target), login(&target)];
+    let (primary, server) = match ask(&target, clock, expected.timeout).await {
+        Ok(asked) => asked,
+        Err(why) => {
+            all.push(unreached(&target, why));
+            return all;
+        }
+    };
+    all.extend(server.of_any());
+    all.extend(server.of_primary(expected.replicas));
+    all.extend(user(&primary, expected.timeout).await);
+    all.push(trip(&primary, expected.timeout).await);
+    all.push(write(&primary, expected).await);
+    for follower in server.followers() {
+        let target = target.at(&follower.host, follower.port);
+        match ask(&target, clock, expected.timeout).await {
+            Ok((_, replica)) => {
+                all.extend(replica.of_any());
+                all.extend(replica.of_replica(&server));
+            }
+            Err(why) => all.push(unreached(&target, why)),
+        }
+    }
+    all
+}
+
+/// A connection to one server.
+struct Asked {
+    name: String,
+    wire: Wire,
+}
+
+impl Asked {
+    async fn answers(&self, questions: &Pipeline, within: Duration) -> Result<Vec<Value>, Refusal> {
+        let mut connection = self.wire.connection.clone();
+        let answers = connection.send_packed_commands(questions, 0, questions.len());
+        let late = |_elapsed| Refusal::Lost("Redis did not answer in time");
+        timeout(within, answers).await.map_err(late)?.map_err(|error| Refusal::lost(&error))
+    }
+}
+
+/// Connects to a server, and lets it tell all that is judged.
+async fn ask(target: &Target, clock: &Clock, within: Duration) -> Result<(Asked, Server), Refusal> {
+    let wire = timeout(within, target.enter()).await.map_err(|_elapsed| target.silence())??;
+    let asked = Asked { name: target.to_string(), wire };
+    let mut questions = Pipeline::with_capacity(3);
+    questions.cmd("INFO").cmd("CONFIG").arg("GET").arg(&SETTINGS[..]).cmd("TIME");
+    let sent = clock.now();
+    let answers = asked.answers(&questions, within).await?;
+    let now = clock.now();
+    let [info, settings, time] = answers.as_slice() else { return Err(Refusal::Unknown) };
+    if let Value::ServerError(error) = info {
+        return Err(refusal(error));
+    }
+    let unknown = |_| Refusal::Unknown;
+    let theirs = reply::time(time).map_err(unknown)?;
+    let apart = theirs.since(now).max(sent.since(theirs));
+    let name = asked.name.clone();
+    let server = Server { name, info: reply::text(info).map_err(unknown)?.to_owned(), settings: pairs(settings), apart };
+    Ok((asked, server))
+}
+
+/// Name, value, name, value, ...; none where it is refused.
+fn pairs(answer: &Value) -> Option<BTreeMap<String, String>> {
+    let Value::Array(flat) = answer else { return None };
+    let texts: Vec<&str> = flat.iter().map(|value| reply::text(value).unwrap_or_default()).collect();
+    Some(texts.as_chunks().0.iter().map(|[name, value]| ((*name).to_owned(), (*value).to_owned())).collect())
+}
+
+fn unreached(target: &Target, why: Refusal) -> Diagnosis {
+    Diagnosis::fail(
+        "connection",
+        target.to_string(),
+        why.into_error().to_string(),
+        "mend it: jeton reaches every server of the deployment with the address and user of `store`",
+    )
+}
+
+fn transport(target: &Target) -> Diagnosis {
+    let at = target.to_string();
+    match (target.is_tls(), target.is_local()) {
+        (true, _) => Diagnosis::ok("transport", at, "TLS"),
+        (false, true) => Diagnosis::ok("transport", at, "plain text that does not leave this machine"),
+        (false, false) => Diagnosis::warn(
+            "transport",
+            at,
+            "plain text over the network",
+            "begin the address with rediss:// and give Redis a certificate: who listens learns the password, and can then end every \
+             session",
+        ),
+    }
+}
+
+fn login(target: &Target) -> Diagnosis {
+    let at = target.to_string();
+    if target.logs_in() {
+        return Diagnosis::ok("login", at, "with a password");
+    }
+    Diagnosis::warn(
+        "login",
+        at,
+        "without a password",
+        "make a user of Redis for jeton, with the permissions of docs/operations.md: who reaches its port can end every session",
+    )
+}
+
+/// What the user of the address may do.
+async fn user(asked: &Asked, within: Duration) -> Vec<Diagnosis> {
+    let name = &asked.name;
+    let lacking = match asked.answers(&permissions::trials(), within).await {
+        Ok(answers) => permissions::lacking(&answers),
+        Err(why) => {
+            let found = format!("what this user may do could not be tried: {}", why.into_error());
+            return vec![Diagnosis::warn("permissions", name, found, "run this again")];
+        }
+    };
+    let mut all = Vec::new();
+    all.push(if lacking.permissions.is_empty() {
+        Diagnosis::ok("permissions", name, "the user may do all that jeton does")
+    } else {
+        let found = format!("the user lacks {}", lacking.permissions.join(" "));
+        Diagnosis::fail(
+            "permissions",
+            name,
+            found,
+            format!("`ACL SETUSER NAME {}`, as docs/operations.md says", super::PERMISSIONS),
+        )
+    });
+    if lacking.library {
+        all.push(Diagnosis::fail(
+            "functions",
+            name,
+            "jeton's function library is not loaded, and this user may not load it",
+            "let a user who may run `redis-cli -x FUNCTION LOAD < functions.lua`: without it jeton does not start",
+        ));
+    }
+    all
+}
+
+/// How long one question takes.
+async fn trip(asked: &Asked, within: Duration) -> Diagnosis {
+    let mut question = Pipeline::with_capacity(1);
+    question.cmd("TIME");
+    let name = &asked.name;
+    match middle(asked, &question, within, |_| true).await.map(Option::unwrap_or_default) {
+        Err(why) => {
+            Diagnosis::fail("round trip", name, why.into_error().to_string(), "look at the network between jeton and Redis")
+        }
+        Ok(took) if took > SLOW_TRIP => Diagnosis::warn(
+            "round trip",
+            name,
+            spelled(took),
+            "bring jeton and Redis nearer to each other: Issue and Refresh wait for several round trips",
+        ),
+        Ok(took) => Diagnosis::ok("round trip", name, spelled(took)),
+    }
+}
+
+/// How long one write takes until it is where it must be: on the disk, where Redis is set so, and with the replicas.
+async fn write(asked: &Asked, expected: Expected) -> Diagnosis {
+    let name = &asked.name;
+    let mut questions = Pipeline::with_capacity(2);
+    questions.cmd("SET").arg(WRITTEN).arg("").arg("PX").arg(1_000);
+    if expected.replicas > 0 {
+        questions.cmd("WAIT").arg(expected.replicas).arg(u64::try_from(expected.timeout.as_millis()).unwrap_or(u64::MAX) / 2);
+    }
+    let advice =
+        "look at the disk and, where replicas are waited for, at the network between them: so long takes every revocation";
+    let reached = |answers: &[Value]| !matches!(answers, [_, Value::Int(reached)] if *reached < i64::from(expected.replicas));
+    match middle(asked, &questions, expected.timeout, reached).await {
+        Err(why) => {
+            Diagnosis::fail("write", name, why.into_error().to_string(), "mend it: so jeton can neither issue nor revoke")
+        }
+        Ok(None) => Diagnosis::fail("write", name, "not all replicas acknowledged a write in time", advice),
+        Ok(Some(took)) if took > SLOW_WRITE => Diagnosis::warn("write", name, spelled(took), advice),
+        Ok(Some(took)) => Diagnosis::ok("write", name, spelled(took)),
+    }
+}
+
+/// The middle of several times; none as soon as the answers are not as they should be.
+async fn middle(
+    asked: &Asked,
+    questions: &Pipeline,
+    within: Duration,
+    is_right: impl Fn(&[Value]) -> bool,
+) -> Result<Option<Duration>, Refusal> {
+    let mut times = Vec::with_capacity(TIMES);
+    for _ in 0..TIMES {
+        let begun = Instant::now();
+        let answers = asked.answers(questions, within).await?;
+        times.push(begun.elapsed());
+        if let Some(error) =
+            answers.iter().find_map(|answer| if let Value::ServerError(error) = answer { Some(error) } else { None })
+        {
+            return Err(refusal(error));
+        }
+        if !is_right(&answers) {
+            return Ok(None);
+        }
+    }
+    times.sort_unstable();
+    Ok(times.get(TIMES / 2).copied())
+}
+
+fn spelled(took: Duration) -> String {
+    format!("{:.2} ms", took.as_secs_f64() * 1_000.0)
+}

@@ -1,0 +1,226 @@
+//! `jeton doctor`: a good deployment is all well, and each fault of a configuration or a Redis is told with what to change.
+
+use crate::redis_server::RedisServer;
+use jeton::clock::Clock;
+use jeton::store::redis::{Expected, FUNCTIONS, PERMISSIONS, examine};
+use jeton::store::{Diagnosis, Verdict};
+use serde_json::Value;
+use std::process::Command;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What makes a Redis fit.
+const SOUND: [&str; 6] = ["--appendonly", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"];
+
+/// A primary and a replica, as the documentation wants them.
+struct Deployment {
+    primary: RedisServer,
+    replica: RedisServer,
+}
+
+impl Deployment {
+    async fn sound() -> Self {
+        let primary = RedisServer::start_with(&SOUND).await;
+        let port = primary.port().to_string();
+        let replica = RedisServer::start_with(&[&SOUND[..], &["--replicaof", "127.0.0.1", &port]].concat()).await;
+        while primary.try_ask::<i64>(&["WAIT", "1", "20000"]).await != Ok(1)
+            || !primary.info("replication", "slave0").await.contains("online")
+        {
+            tokio::task::yield_now().await;
+        }
+        primary.ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+        Self { primary, replica }
+    }
+
+    /// Passwords last: this test asks without.
+    async fn locked(self) -> Self {
+        for server in [&self.replica, &self.primary] {
+            server.ask::<()>(&["CONFIG", "SET", "masterauth", "hunter2", "requirepass", "hunter2"]).await;
+        }
+        self
+    }
+
+    async fn examined(&self, replicas: u32) -> Vec<Diagnosis> {
+        examined(&self.primary.url_of("default", "hunter2"), replicas).await
+    }
+}
+
+async fn examined(url: &str, replicas: u32) -> Vec<Diagnosis> {
+    let all = examine(url, &Clock::system(), Expected { replicas, timeout: PATIENCE }).await;
+    for one in &all {
+        assert!(!one.found.contains("hunter2") && !one.advice.contains("hunter2"), "{one:?}");
+        assert_eq!(one.advice.is_empty(), one.verdict == Verdict::Ok, "{one:?}");
+    }
+    all
+}
+
+/// What is not ok, but for how long anything took: other tests run beside this one.
+fn wrong(all: &[Diagnosis]) -> Vec<(&str, Verdict)> {
+    let slow = |one: &&Diagnosis| one.verdict == Verdict::Warn && ["round trip", "write", "replication"].contains(&one.check);
+    all.iter().filter(|one| one.verdict != Verdict::Ok && !slow(one)).map(|one| (one.check, one.verdict)).collect()
+}
+
+#[tokio::test]
+async fn a_good_deployment_is_all_well() {
+    let deployment = Deployment::sound().await.locked().await;
+    let all = deployment.examined(1).await;
+    assert_eq!(wrong(&all), [], "{all:?}");
+    for server in [&deployment.primary, &deployment.replica] {
+        let at = format!("127.0.0.1:{}", server.port());
+        assert!(all.iter().filter(|one| one.at == at).count() >= 7, "both were asked: {all:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_fault_of_a_redis_is_told() {
+    use Verdict::{Fail, Warn};
+    let deployment = Deployment::sound().await;
+    let set = async |server: &RedisServer, name: &str, value: &str| server.ask::<()>(&["CONFIG", "SET", name, value]).await;
+    let all = |at: &[(&'static str, Verdict)]| [&[("login", Warn)], at].concat();
+    let Deployment { primary, replica } = &deployment;
+    assert_eq!(wrong(&examined(&primary.url(), 1).await), all(&[]));
+    assert_eq!(wrong(&examined(&primary.url(), 0).await), all(&[("replicas", Warn)]));
+    assert_eq!(wrong(&examined(&replica.url(), 0).await), all(&[("role", Fail), ("write", Fail)]));
+
+    for server in [primary, replica] {
+        set(server, "maxmemory-policy", "allkeys-lru").await;
+        assert_eq!(wrong(&examined(&primary.url(), 1).await), all(&[("eviction", Fail)]), "on every node");
+        set(server, "maxmemory-policy", "noeviction").await;
+        set(server, "appendonly", "no").await;
+        assert_eq!(wrong(&examined(&primary.url(), 1).await), all(&[("persistence", Fail)]));
+        set(server, "appendonly", "yes").await;
+    }
+    set(primary, "maxmemory", "0").await;
+    let said = examined(&primary.url(), 1).await;
+    assert_eq!(wrong(&said), all(&[("memory", Warn), ("memory", Warn)]), "and the replica has less: {said:?}");
+    set(primary, "maxmemory", "1mb").await;
+    assert!(wrong(&examined(&primary.url(), 1).await).contains(&("memory", Fail)));
+    set(primary, "maxmemory", "256mb").await;
+
+    // One more is waited for than there are.
+    let expected = Expected { replicas: 2, timeout: Duration::from_millis(400) };
+    let said = examine(&primary.url(), &Clock::system(), expected).await;
+    assert_eq!(wrong(&said), all(&[("replicas", Fail), ("write", Fail)]), "{said:?}");
+    let none = RedisServer::start_with(&SOUND).await;
+    assert_eq!(wrong(&examined(&none.url(), 0).await), all(&[("replicas", Warn)]));
+    let mut gone = RedisServer::start().await;
+    gone.stop().await;
+    assert_eq!(wrong(&examined(&gone.url(), 0).await), all(&[("connection", Fail)]));
+    assert_eq!(wrong(&examined("redis://", 0).await), [("address", Fail)]);
+}
+
+#[tokio::test]
+async fn a_user_who_may_too_little_is_told_what_he_lacks_and_nothing_is_changed() {
+    use Verdict::{Fail, Warn};
+    let server = RedisServer::start_with(&SOUND).await;
+    let url = server.url_of("jeton", "hunter2");
+    let user = async |rules: &str| {
+        let words = ["ACL", "SETUSER", "jeton", "reset", "on", ">hunter2"];
+        server.ask::<()>(&words.into_iter().chain(rules.split_whitespace()).collect::<Vec<_>>()).await;
+    };
+    user(PERMISSIONS).await;
+    let rest = [("settings", Warn), ("replicas", Warn)];
+    let said = examined(&url, 0).await;
+    assert_eq!(wrong(&said), [&rest[..], &[("functions", Fail)]].concat(), "he may not load the library: {said:?}");
+    server.ask::<String>(&["FUNCTION", "LOAD", FUNCTIONS]).await;
+    assert_eq!(wrong(&examined(&url, 0).await), rest);
+
+    user(&PERMISSIONS.replace("+xadd", "").replace("+fcall", "")).await;
+    let said = examined(&url, 0).await;
+    assert_eq!(wrong(&said), [&rest[..], &[("permissions", Fail)]].concat());
+    assert!(said.iter().any(|one| one.found == "the user lacks +xadd +fcall"), "{said:?}");
+    user(&PERMISSIONS.replace("~jeton:*", "~other:*")).await;
+    assert!(wrong(&examined(&url, 0).await).contains(&("permissions", Fail)), "the names are part of it");
+    assert_eq!(wrong(&examined(&server.url_of("jeton", "wrong"), 0).await), [("connection", Fail)]);
+
+    server.ask::<()>(&["DEL", "jeton:{doctor}"]).await;
+    assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]).await, Vec::<String>::new());
+}
+
+/// What `jeton doctor` says of a configuration: check, where, verdict.
+fn diagnosed(configuration: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jeton.toml");
+    std::fs::write(&file, configuration).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_jeton"))
+        .args(["doctor", "--output", "json", "--config"])
+        .arg(&file)
+        .args(arguments)
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let checks = told["checks"].as_array().cloned().unwrap_or_default();
+    let row = |check: &Value| ["check", "at", "verdict"].map(|name| check[name].as_str().unwrap_or_default().to_owned());
+    (output.status.code(), checks.iter().map(row).filter(|[_, _, verdict]| verdict != "ok").collect())
+}
+
+const GOOD: &str = r#"
+issuer = "https://tokens.example.com"
+store = "embedded:data"
+insecure = true
+
+[listen]
+grpc = "127.0.0.1:50051"
+
+[resources."https://orders.internal"]
+scopes = ["orders:read"]
+access_token_lifetime = "5m"
+
+[clients.app]
+kind = "public"
+grant_types = ["authorization_code", "refresh_token"]
+scopes = ["openid", "offline_access", "orders:read"]
+resources = ["https://orders.internal"]
+"#;
+
+#[test]
+fn what_is_unwise_in_a_configuration_is_told() {
+    let root_key = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
+    let quiet = GOOD.replace("insecure = true\n", "");
+    let rows = |rows: &[[&str; 3]]| rows.iter().map(|row| row.map(str::to_owned)).collect::<Vec<_>>();
+    // Only who is called from this machine has nothing to be told.
+    let loopback = ["listeners", "grpc 127.0.0.1:50051", "warn"];
+    assert_eq!(diagnosed(&quiet, &[root_key], &[]), (Some(0), rows(&[loopback])));
+
+    let with = |from: &str, to: &str| {
+        assert!(quiet.contains(from), "{from}");
+        quiet.replace(from, to)
+    };
+    let kind = "kind = \"public\"";
+    for (configuration, expected) in [
+        (with("https://tokens", "http://tokens"), ["issuer", "http://tokens.example.com", "warn"]),
+        (with(kind, "kind = \"public\"\nrotation = \"never\""), ["client", "app", "warn"]),
+        (with(kind, "kind = \"public\"\nrotation = \"near-expiry\""), ["client", "app", "warn"]),
+        (with(kind, "kind = \"public\"\nreuse = \"refuse\""), ["client", "app", "warn"]),
+        (with("\"5m\"", "\"12h\""), ["resource", "https://orders.internal", "warn"]),
+        (with("\n[listen]", "\n[tokens]\noverlap = \"60s\"\n\n[listen]"), ["overlap", "tokens.overlap", "warn"]),
+        (with("\n[listen]", "\n[tokens]\nmax_staleness = \"1m\"\n\n[listen]"), ["staleness", "tokens.max_staleness", "warn"]),
+        (with("embedded:data", "memory:"), ["store", "memory:", "fail"]),
+    ] {
+        let (code, told) = diagnosed(&configuration, &[root_key], &[]);
+        assert!(told.contains(&expected.map(str::to_owned)), "{expected:?}: {told:?}");
+        assert_eq!(code, Some(i32::from(expected[2] == "fail")), "{told:?}");
+    }
+    let open = diagnosed(GOOD, &[root_key], &["--grpc-listen", "0.0.0.0:50051"]);
+    assert!(open.0 == Some(1) && open.1.contains(&["listeners", "grpc 0.0.0.0:50051", "fail"].map(str::to_owned)), "{open:?}");
+    let pod = diagnosed(&quiet, &[root_key, ("KUBERNETES_SERVICE_HOST", "10.0.0.1")], &[]);
+    assert_eq!(pod, (Some(0), rows(&[loopback, ["store", "embedded:data", "warn"]])));
+    assert_eq!(diagnosed(&quiet, &[], &[]), (Some(0), rows(&[loopback, ["root key", "", "warn"]])));
+    let development = include_str!("../../jeton.toml");
+    let (code, told) = diagnosed(development, &[root_key], &[]);
+    let published = |client: &str| told.contains(&["client", client, "fail"].map(str::to_owned));
+    assert!(code == Some(1) && published("web-app") && published("billing-job"), "{told:?}");
+    assert_eq!(diagnosed("store = 7", &[root_key], &[]), (Some(1), Vec::new()), "mistakes are told as by `serve`");
+}
+
+#[tokio::test]
+async fn the_command_asks_the_redis_of_the_configuration() {
+    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let root_key = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
+    let url = server.url();
+    let told = tokio::task::spawn_blocking(move || diagnosed(GOOD, &[root_key], &["--store", &url])).await.unwrap();
+    let at = format!("127.0.0.1:{}", server.port());
+    assert!(told.0 == Some(1) && told.1.contains(&["eviction".to_owned(), at, "fail".to_owned()]), "{told:?}");
+}
