@@ -5,6 +5,7 @@ mod canary;
 mod claims;
 mod explain;
 mod footprint;
+mod freshness;
 mod grants;
 mod introspect;
 mod issue;
