@@ -156,7 +156,7 @@ impl Records {
                 |held, _| {
                     let record = proto::Ended { at: ended.at.millis(), cause: cause_code(ended.cause).into() };
                     match held {
-                        Some(held) if held.ended.is_some() => Ok((Step::Keep, None)),
+                        Some(held) if held.ended.is_some() => Ok((Step::Confirm, None)),
                         Some(held) => {
                             let was = decode(id, held)?.grant().cloned();
                             let until = was.as_ref().map_or(keep_until, |grant| keep_until.max(grant.expires_at().plus(GRACE)));
