@@ -159,11 +159,10 @@ impl View {
         Ok(raised)
     }
 
-    /// What this view knows and a log that holds `found` lacks.
-    pub(super) fn missing(&self, found: &Floors, is_over: impl Fn(&Raised) -> bool) -> Vec<Raised> {
+    /// What this view knows of one part and a log that holds `found` lacks.
+    pub(super) fn missing(&self, part: usize, found: &Floors, is_over: impl Fn(&Raised) -> bool) -> Vec<Raised> {
         let lacks = |raised: &Raised| found.get(raised.target).is_none_or(|held| held.floor() < raised.floor());
-        let parts = (0..Floors::PARTS).flat_map(|part| self.floors.part(part));
-        parts.filter(|raised| !is_over(raised) && lacks(raised)).collect()
+        self.floors.part(part).filter(|raised| !is_over(raised) && lacks(raised)).collect()
     }
 
     pub(super) fn healed(&mut self, under: Identity) {
