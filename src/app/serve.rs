@@ -23,6 +23,9 @@ use tokio_util::task::TaskTracker;
 /// How long calls at work may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long telling the store so may take.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// Why serving ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -126,6 +129,10 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     stop.cancel();
     let served = all_ended(listeners).await;
     tracker.wait().await;
+    // Whoever heals does not wait for this replica then. Where the store is gone, it finds out by itself.
+    if let Ok(Err(problem)) = tokio::time::timeout(LEAVE, app.alive.leave()).await {
+        tracing::info!(%problem, "the store was not told that this replica ends");
+    }
     last.cancel();
     let answered = all_ended(to_the_end).await;
     tracing::info!("stopped");
