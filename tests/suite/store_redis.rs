@@ -22,7 +22,12 @@ async fn connect(server: &RedisServer) -> Redis {
 
 /// Gives up soon, over one connection.
 async fn impatient(server: &RedisServer) -> Redis {
-    let settings = Settings { connect_timeout: TIMEOUT, response_timeout: TIMEOUT, connections: std::num::NonZeroUsize::MIN };
+    let settings = Settings {
+        connect_timeout: TIMEOUT,
+        response_timeout: TIMEOUT,
+        connections: std::num::NonZeroUsize::MIN,
+        ..Settings::default()
+    };
     Redis::connect_with(&server.url(), Clock::system(), settings).await.unwrap()
 }
 
@@ -213,10 +218,10 @@ async fn full_memory_refuses_writes_and_still_follows_and_trims() {
 async fn a_server_that_would_evict_is_unfit() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "volatile-lru"]).await;
     let store = connect(&server).await;
-    let words = refused(store.health()).await;
+    let words = store.health().await.unwrap().join("\n");
     assert!(words.contains("volatile-lru") && words.contains("noeviction"), "{words}");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
-    store.health().await.unwrap();
+    assert_eq!(store.health().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -276,7 +281,7 @@ async fn tls_with_a_server_that_has_none_is_unavailable() {
 async fn the_log_outlives_a_clock_that_went_back() {
     let server = RedisServer::start().await;
     let store = connect(&server).await;
-    let ahead = Revision { micros: (1 << 53) - 10, random: u64::MAX };
+    let ahead = Revision { micros: 1 << 52, random: u64::MAX };
     let first = store.append_after(b"one", Revision::START, ahead).await.unwrap().head;
     assert!(first > ahead);
     let second = store.append_after(b"two", first, Revision::START).await.unwrap();
