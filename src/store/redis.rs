@@ -1,8 +1,8 @@
 //! The Redis store: records are strings, lists are sorted sets, the log is one stream.
 //!
-//! Lives here: what each method of `Store` asks of Redis. Below: the functions that run inside Redis (`functions.lua`, `library`),
-//! how a connection is made (`connection`) and comes back (`link`), how replies are read (`reply`). Must not live here: Sentinel and
-//! Cluster routing, waiting for replicas.
+//! Lives here: what each method of `Store` asks of Redis. Below: the log (`log`), writes that wait for replicas (`writer`), the functions
+//! that run inside Redis (`functions.lua`, `library`), how a connection is made (`connection`) and comes back (`link`), how replies are
+//! read (`reply`). Must not live here: Sentinel and Cluster routing.
 //!
 //! What a user of Redis needs who may do nothing else is [`PERMISSIONS`]; functions run with their caller's permissions, so what they
 //! call is on it. At connect go `AUTH` and `SELECT` (where the address says so), never `CLIENT SETINFO`. `FUNCTION LOAD` is tried
@@ -13,16 +13,20 @@
 mod connection;
 mod library;
 mod link;
+mod log;
 mod reply;
+mod writer;
 
 pub use library::FUNCTIONS;
 
 use self::connection::{Live, Target};
+use self::library::Call;
 use self::link::{Kind, Link, Request};
+use self::log::Log;
 use self::reply::broken;
-use super::{Add, Durability, Followed, Logged, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
+use self::writer::{Wait, Writer, Written, not_durable};
+use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
 use crate::clock::Clock;
-use crate::random;
 use ::redis::{Cmd, Pipeline, Value};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,10 +40,8 @@ use std::time::Duration;
 
 /// The rules of `ACL SETUSER` for a user that can be jeton and nothing else.
 pub const PERMISSIONS: &str = "~jeton:* -@all +fcall +info +time +get +set +del +exists +getrange +zadd +zrem +zcard +zrange \
-                               +zremrangebyscore +pexpireat +xadd +xrange +xrevrange +xtrim";
-
-const LOG: &str = "jeton:{log}";
-const SETTLED: &str = "jeton:{log}:settled";
+                               +zremrangebyscore +pexpireat +xadd +xrange +xrevrange +xtrim +xread +hset +hget +hmget +hgetall +hdel \
+                               +lrange +rpush +lpush +lpop +wait";
 
 /// The first number Lua cannot tell from its neighbour. No clock of ours gets near it.
 const EXACT: u64 = 1 << 53;
@@ -53,15 +55,21 @@ pub struct Settings {
     pub response_timeout: Duration,
     /// Connections that requests are spread over, each shared by many requests at once.
     pub connections: NonZeroUsize,
+    /// How many replicas each primary has: all of them must have what is to be `Replicated`. None: nothing waits.
+    pub replicas: u32,
+    /// For how long they are waited for. A write may have to wait twice, for the batch before its own too.
+    pub wait_timeout: Duration,
 }
 
 impl Default for Settings {
-    /// One second each; one connection a core.
+    /// One second each; one connection a core; no replicas.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
             connections: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            replicas: 0,
+            wait_timeout: Duration::from_millis(500),
         }
     }
 }
@@ -70,6 +78,9 @@ impl Default for Settings {
 pub struct Redis {
     links: Box<[Arc<Link>]>,
     next: AtomicUsize,
+    log: Log,
+    /// None where nothing waits for replicas.
+    writer: Option<Writer>,
     clock: Clock,
 }
 
@@ -88,13 +99,26 @@ impl Redis {
     /// As `connect`.
     pub async fn connect_with(url: &str, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
         let target = Target::parse(url)?;
-        let Settings { connect_timeout, response_timeout, connections } = settings;
-        let links: Box<[_]> =
-            (0..connections.get()).map(|_| Link::new(target.clone(), connect_timeout, response_timeout)).collect();
+        let Settings { connect_timeout, response_timeout, connections, replicas, wait_timeout } = settings;
+        let link = |response_timeout| Link::new(target.clone(), connect_timeout, response_timeout);
+        let links: Box<[_]> = (0..connections.get()).map(|_| link(response_timeout)).collect();
         for link in &links {
             link.connect().await?;
         }
-        Ok(Self { links, next: AtomicUsize::new(0), clock })
+        let log = Log::new(link(log::LISTENING.saturating_add(response_timeout)));
+        let wait = Wait { replicas, timeout: wait_timeout };
+        let writer =
+            (replicas > 0).then(|| Writer::start(link(wait_timeout.saturating_add(response_timeout)), wait, response_timeout));
+        Ok(Self { links, next: AtomicUsize::new(0), log, writer, clock })
+    }
+
+    /// A write that gets as far as writes of this store do, if the replicas are there in time.
+    async fn write(&self, call: Call) -> Result<Written, StoreError> {
+        if let Some(writer) = &self.writer {
+            return writer.write(call).await;
+        }
+        let (answer, live) = self.call(&call, Kind::Write).await?;
+        Ok(Written { answer, live, reached: Durability::Applied })
     }
 
     async fn call<R: Request>(&self, request: &R, kind: Kind) -> Result<(R::Answer, Arc<Live>), StoreError> {
@@ -106,6 +130,18 @@ impl Redis {
 
 fn read_of(live: &Live, values: impl Iterator<Item = Value>) -> Result<Read, StoreError> {
     Ok(Read { values: values.map(reply::optional).collect::<Result<_, _>>()?, identity: live.identity() })
+}
+
+fn swapped(answer: Value) -> Result<Swapped, StoreError> {
+    match answer {
+        Value::Int(1) => Ok(Swapped::Done),
+        other => Ok(Swapped::Conflict(reply::optional(other)?)),
+    }
+}
+
+/// The front of a name, which places it.
+fn placed(name: &Name) -> &str {
+    name.as_str().split_inclusive('}').next().unwrap_or_default()
 }
 
 fn get(name: &Name) -> Cmd {
@@ -153,6 +189,16 @@ impl Store for Redis {
         if let Some(value) = &swap.value {
             cmd.arg(value.as_ref());
         }
+        if swap.needs.min(self.durability()) == Durability::Replicated {
+            let Written { answer, live, reached } = self.write(Call::Whole(cmd)).await?;
+            let swapped = swapped(answer)?;
+            if swapped == Swapped::Done && reached < swap.needs {
+                return Err(not_durable());
+            }
+            let identity = live.identity();
+            let values = if also.is_empty() { Vec::new() } else { self.get(also).await?.values };
+            return Ok((swapped, Read { values, identity }));
+        }
         let mut pipeline = Pipeline::with_capacity(1 + also.len());
         pipeline.add_command(cmd);
         for name in also {
@@ -160,16 +206,18 @@ impl Store for Redis {
         }
         let (values, live) = self.call(&pipeline, Kind::Write).await?;
         let mut values = values.into_iter();
-        let swapped = match values.next() {
-            Some(Value::Int(1)) => Swapped::Done,
-            Some(other) => Swapped::Conflict(reply::optional(other)?),
-            None => return Err(broken()),
-        };
+        let swapped = swapped(values.next().ok_or_else(broken)?)?;
         Ok((swapped, read_of(&live, values)?))
     }
 
-    async fn confirm(&self, _name: &Name) -> Result<(), StoreError> {
-        Ok(())
+    async fn confirm(&self, name: &Name) -> Result<(), StoreError> {
+        if self.durability() == Durability::Applied {
+            return Ok(());
+        }
+        let key = format!("{}:c", placed(name));
+        let mut cmd = library::call(library::CONFIRM, 1, key.len());
+        cmd.arg(key);
+        self.write(Call::Whole(cmd)).await?.durable(Durability::Replicated).map(drop)
     }
 
     async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError> {
@@ -210,61 +258,39 @@ impl Store for Redis {
     }
 
     async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
-        let Position { cursor, highest, .. } = position;
-        let [entry] = entries else { return Err(broken()) };
-        if highest.micros >= EXACT - 1 {
-            return Err(StoreError::Broken("a revision lies beyond the log's last possible microsecond".to_owned()));
-        }
-        let random = random::bytes().map_err(|none| StoreError::Broken(none.to_string()))?;
-        let mut cmd = library::call(library::APPEND, 2, entry.len() + 160);
-        cmd.arg(LOG).arg(SETTLED).arg(entry.as_ref()).arg(cursor.to_string()).arg(highest.micros).arg(u64::from_be_bytes(random));
-        let (answer, live) = self.call(&cmd, Kind::Write).await?;
-        let mut followed = reply::followed(answer, |replid| live.learn(replid))?;
-        followed.entries.push(Logged { revision: followed.head, entry: entry.clone() });
-        Ok((followed, Durability::Applied))
+        log::append(self, entries, position).await
     }
 
     async fn follow(&self, position: Position, limit: usize) -> Result<Followed, StoreError> {
-        let mut cmd = library::call(library::FOLLOW, 2, 128);
-        cmd.arg(LOG).arg(SETTLED).arg(position.cursor.to_string()).arg(bounded(limit));
-        let (answer, live) = self.call(&cmd, Kind::Read).await?;
-        reply::followed(answer, |replid| live.learn(replid))
+        log::follow(self, position, limit).await
     }
 
-    async fn changed(&self, _cursor: Revision) -> Result<(), StoreError> {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        Ok(())
+    async fn changed(&self, cursor: Revision) -> Result<(), StoreError> {
+        log::changed(self, cursor).await
     }
 
     async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
-        let mut cmd = library::call(library::SETTLE, 2, 96);
-        cmd.arg(LOG).arg(SETTLED).arg(upto.to_string());
-        let (answer, _) = self.call(&cmd, Kind::Write).await?;
-        Ok(reply::count(&answer)? == 1)
+        log::settle(self, upto).await
     }
 
     async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError> {
-        let micros = older_than.millis().saturating_mul(1_000).min(EXACT - 1);
-        let mut cmd = library::call(library::TRIM, 2, 96);
-        cmd.arg(LOG).arg(SETTLED).arg(micros);
-        let (answer, _) = self.call(&cmd, Kind::Write).await?;
-        reply::count(&answer)
+        log::trim(self, older_than).await
     }
 
-    async fn beat(&self, _replica: ReplicaId, _horizon: Millis, _joins: bool) -> Result<(), StoreError> {
-        Ok(())
+    async fn beat(&self, replica: ReplicaId, horizon: Millis, joins: bool) -> Result<(), StoreError> {
+        log::beat(self, replica, horizon, joins).await
     }
 
-    async fn leave(&self, _replica: ReplicaId) -> Result<(), StoreError> {
-        Ok(())
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        log::leave(self, replica).await
     }
 
-    async fn healed(&self, _replica: ReplicaId, _under: Identity) -> Result<bool, StoreError> {
-        Ok(true)
+    async fn healed(&self, replica: ReplicaId, under: Identity) -> Result<bool, StoreError> {
+        log::healed(self, replica, under).await
     }
 
-    async fn accept(&self, _position: Position) -> Result<Revision, StoreError> {
-        Err(broken())
+    async fn accept(&self, position: Position) -> Result<Revision, StoreError> {
+        log::accept(self, position).await
     }
 
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
@@ -290,5 +316,8 @@ impl Store for Redis {
             return Ok(vec!["this Redis is a replica; jeton needs the primary".to_owned()]);
         }
         Ok(Vec::new())
+    }
+    fn durability(&self) -> Durability {
+        if self.writer.is_some() { Durability::Replicated } else { Durability::Applied }
     }
 }

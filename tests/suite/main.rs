@@ -34,6 +34,10 @@ mod store_model;
 #[cfg(test)]
 mod store_redis;
 #[cfg(test)]
+mod store_redis_durability;
+#[cfg(test)]
+mod store_redis_eras;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod tour;

@@ -22,7 +22,12 @@ async fn connect(server: &RedisServer) -> Redis {
 
 /// Gives up soon, over one connection.
 async fn impatient(server: &RedisServer) -> Redis {
-    let settings = Settings { connect_timeout: TIMEOUT, response_timeout: TIMEOUT, connections: std::num::NonZeroUsize::MIN };
+    let settings = Settings {
+        connect_timeout: TIMEOUT,
+        response_timeout: TIMEOUT,
+        connections: std::num::NonZeroUsize::MIN,
+        ..Settings::default()
+    };
     Redis::connect_with(&server.url(), Clock::system(), settings).await.unwrap()
 }
 
@@ -276,7 +281,7 @@ async fn tls_with_a_server_that_has_none_is_unavailable() {
 async fn the_log_outlives_a_clock_that_went_back() {
     let server = RedisServer::start().await;
     let store = connect(&server).await;
-    let ahead = Revision { micros: (1 << 53) - 10, random: u64::MAX };
+    let ahead = Revision { micros: 1 << 52, random: u64::MAX };
     let first = store.append_after(b"one", Revision::START, ahead).await.unwrap().head;
     assert!(first > ahead);
     let second = store.append_after(b"two", first, Revision::START).await.unwrap();

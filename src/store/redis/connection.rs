@@ -114,6 +114,11 @@ impl Live {
         self.driver.0.is_finished()
     }
 
+    /// The process at the other end.
+    pub(super) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
     /// The primary as last learnt.
     pub(super) fn identity(&self) -> Identity {
         Identity(self.identity.load(Ordering::Acquire).to_be_bytes())

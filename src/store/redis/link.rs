@@ -6,7 +6,6 @@ use super::library;
 use super::reply::{Refusal, refusal};
 use crate::random;
 use crate::store::StoreError;
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +47,7 @@ pub(super) enum Kind {
 pub(super) trait Request: Send + Sync {
     /// What comes back.
     type Answer: Send;
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
+    fn send(&self, live: &Live) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
     /// The first part's refusal; for reads that of any part.
     fn refused(answer: &Self::Answer, kind: Kind) -> Option<&ServerError>;
 }
@@ -56,8 +55,8 @@ pub(super) trait Request: Send + Sync {
 impl Request for Cmd {
     type Answer = Value;
 
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Value>> + Send {
-        connection.send_packed_command(self)
+    async fn send(&self, live: &Live) -> RedisResult<Value> {
+        live.connection.clone().send_packed_command(self).await
     }
 
     fn refused(answer: &Value, _kind: Kind) -> Option<&ServerError> {
@@ -68,8 +67,8 @@ impl Request for Cmd {
 impl Request for Pipeline {
     type Answer = Vec<Value>;
 
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Vec<Value>>> + Send {
-        connection.send_packed_commands(self, 0, self.len())
+    async fn send(&self, live: &Live) -> RedisResult<Vec<Value>> {
+        live.connection.clone().send_packed_commands(self, 0, self.len()).await
     }
 
     fn refused(answer: &Vec<Value>, kind: Kind) -> Option<&ServerError> {
@@ -80,7 +79,7 @@ impl Request for Pipeline {
     }
 }
 
-fn server_error(value: &Value) -> Option<&ServerError> {
+pub(super) fn server_error(value: &Value) -> Option<&ServerError> {
     match value {
         Value::ServerError(error) => Some(error),
         _ => None,
@@ -123,9 +122,8 @@ impl Link {
         let mut reload = true;
         loop {
             let live = self.live().await?;
-            let mut connection = live.connection.clone();
             let guard = Silence { link: self, live: &live, since: Instant::now() };
-            let answer = request.send(&mut connection).await;
+            let answer = request.send(&live).await;
             drop(guard);
             let refused = match &answer {
                 Ok(answer) => R::refused(answer, kind).map(refusal),
@@ -143,7 +141,7 @@ impl Link {
                 (None, Ok(answer)) => return Ok((answer, live)),
                 (Some(Refusal::NoFunction), _) if reload => {
                     reload = false;
-                    library::load(&mut connection).await?;
+                    library::load(&mut live.connection.clone()).await?;
                 }
                 (Some(passing @ Refusal::Passing(_)), _) => {
                     *last = Some(passing);
@@ -242,7 +240,7 @@ fn pause(failures: u32) -> Duration {
 }
 
 /// Between half and the whole of it, so that many clients do not come back at the same moment.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     pause / 2 + random::up_to(pause / 2)
 }
 
