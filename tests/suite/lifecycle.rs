@@ -7,6 +7,7 @@ mod explain;
 mod footprint;
 mod freshness;
 mod grants;
+mod healing;
 mod introspect;
 mod issue;
 mod keys;

@@ -81,8 +81,8 @@ async fn what_is_replicated_is_on_the_replica_when_it_is_answered() {
     assert_eq!(again.1.identity, store.get(&[]).await.unwrap().identity);
 
     let (followed, reached) = store.append(&[Bytes::from("a"), Bytes::from("b")], Position::default()).await.unwrap();
-    assert_eq!((followed.entries.len(), reached), (2, Durability::Replicated));
-    assert_eq!(replica.ask::<u64>(&["XLEN", "jeton:{log}"]).await, 2);
+    assert_eq!((followed.entries.len(), reached), (3, Durability::Replicated));
+    assert_eq!(replica.ask::<u64>(&["XLEN", "jeton:{log}"]).await, 3, "and the first of all logs");
     store.beat(ReplicaId([1; 8]), HORIZON, true).await.unwrap();
     assert_eq!(replica.ask::<u64>(&["HLEN", "jeton:{log}:replicas"]).await, 1);
     let late = names.fresh();

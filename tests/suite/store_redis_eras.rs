@@ -75,9 +75,12 @@ async fn a_store_never_used_is_healed_whoever_comes_first() {
             "leave" => store.leave(ONE).await.unwrap(),
             _ => {}
         }
-        let Followed { era, lost, entries, .. } = look(&store).await;
+        let Followed { era, lost, entries, now, .. } = look(&store).await;
         assert_eq!((era.marker, era.state, lost), (Revision::START, EraState::Healed, None), "{first}");
-        assert_eq!(entries.len(), usize::from(first == "append"), "no marker: {first}");
+        // So that who met it knows a place, and meets an emptied log as emptied.
+        assert_eq!(entries[0].entry, MARKER[..], "{first}");
+        assert_eq!(entries.len(), 1 + usize::from(first == "append"), "{first}");
+        assert!(entries[0].revision.micros < now.plus(Millis::from_secs(60)).millis() * 1_000, "not ahead of the clock");
     }
 }
 

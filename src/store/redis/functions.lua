@@ -151,6 +151,11 @@ local SILENT, HEALING = 5000, 10000
 -- So many intervals of lost places are told apart.
 local INTERVALS = 1000
 
+-- Appends an entry that raises nothing.
+local function mark(log, place)
+  redis.call('XADD', log, place, 'e', '\1' .. string.rep('\0', 39))
+end
+
 local function replication()
   return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 end
@@ -188,7 +193,7 @@ local function begin(keys, args, identity, state, seen, waits, now)
   local log, _, era, lost = unpack(keys)
   local tail = newest(log)
   local marker = whole(above(tail, saw(args), now) + AHEAD) .. '-' .. args[#args - 1]
-  redis.call('XADD', log, marker, 'e', '\1' .. string.rep('\0', 39))
+  mark(log, marker)
   if redis.call('RPUSH', lost, tail .. ' ' .. marker) > INTERVALS then
     local first, second = unpack(redis.call('LPOP', lost, 2))
     redis.call('LPUSH', lost, string.match(first, '^%S+ ') .. string.match(second, '%S+$'))
@@ -203,7 +208,8 @@ local function meet(keys, args, identity, was, emptied, now)
   local log, settled, era, lost, replicas = unpack(keys)
   local beats = redis.call('HGETALL', replicas)
   if not was[1] and saw(args) == 0 and #beats == 0 and redis.call('EXISTS', log, settled, lost) == 0 then
-    -- Never used: nothing can be lost.
+    -- Never used: nothing can be lost. An entry all the same: whoever was here knows a place, and meets an emptied log as emptied.
+    mark(log, whole(now) .. '-' .. args[#args - 1])
     local since = whole(math.floor(now / 1000))
     redis.call('HSET', era, 'identity', identity, 'marker', START, 'state', 'healed', 'since', since, 'seen', '0', 'waits', '')
     return { identity, START, 'healed', since, '0' }

@@ -91,7 +91,7 @@ mod tests {
         let digest = Sha256::digest(FUNCTIONS.as_bytes());
         let front: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            front, "1edc104bbe15f8cd",
+            front, "4d061f45bbc67a7b",
             "a released library changed: give it and its functions the next number, then pin this"
         );
     }
