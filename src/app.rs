@@ -148,5 +148,11 @@ fn ceilings(settings: &Settings) -> Ceilings {
 
 fn redis(settings: &Settings) -> redis::Settings {
     let timeout = settings.tokens.store_timeout.into();
-    redis::Settings { connect_timeout: timeout, response_timeout: timeout, ..redis::Settings::default() }
+    redis::Settings {
+        connect_timeout: timeout,
+        response_timeout: timeout,
+        replicas: settings.redis.replicas,
+        wait_timeout: settings.redis.wait_timeout.into(),
+        ..redis::Settings::default()
+    }
 }

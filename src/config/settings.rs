@@ -20,6 +20,8 @@ pub struct Settings {
     pub insecure: bool,
     /// The ring of root keys, the active one first. Empty is possible on the embedded store only.
     pub root_keys: RootKeys,
+    /// How the store is used where it is Redis.
+    pub redis: Redis,
     /// Rules of time that hold for all tokens.
     pub tokens: Tokens,
     /// The schedule of signing keys.
@@ -43,6 +45,15 @@ pub struct Listen {
     pub http: SocketAddr,
     /// Liveness, readiness, metrics.
     pub admin: SocketAddr,
+}
+
+/// How the store is used where it is Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// How many replicas each primary has, all of which must have what is to be durable. 0: nothing waits.
+    pub replicas: u32,
+    /// They are waited for so long; where there are any, at most half of `Tokens::store_timeout`.
+    pub wait_timeout: Millis,
 }
 
 /// Rules of time that hold for all tokens.

@@ -5,7 +5,8 @@ use crate::store_contract::Log;
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis, Settings};
-use jeton::store::{Add, Durability, Member, Name, Store, StoreError, Swap, Swapped};
+use jeton::store::{Add, Durability, Member, Name, Position, Store, StoreError, Swap, Swapped};
+use jeton_domain::id::ReplicaId;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
@@ -235,15 +236,18 @@ async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     let said = refused(async { Redis::connect(&url, Clock::system()).await.map(drop) }).await;
     assert!(said.contains("FUNCTION LOAD"), "{said}");
     server.ask::<String>(&["FUNCTION", "LOAD", FUNCTIONS]).await;
+    server.ask::<()>(&["ACL", "LOG", "RESET"]).await;
 
-    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    let settings = Settings { replicas: 1, wait_timeout: Duration::from_millis(1), ..Settings::default() };
+    let store = Redis::connect_with(&url, Clock::system(), settings).await.unwrap();
     let (name, list) = (Name::new("jeton:{ab12}:g:any"), Name::new("jeton:{ab12}:l"));
     let value = Bytes::from(vec![7; 40]);
     let far = Timestamp::from_millis(1 << 50);
     let stays = Swap { expires_at: Some(far), ..create(&name, value) };
     assert_eq!(store.swap(&stays, std::slice::from_ref(&name)).await.unwrap().0, Swapped::Done);
-    let gone = Swap { name, expected: Some([7; 17]), value: None, expires_at: None, needs: Durability::Applied };
+    let gone = Swap { name: name.clone(), expected: Some([7; 17]), value: None, expires_at: None, needs: Durability::Applied };
     assert_eq!(store.swap(&gone, &[]).await.unwrap().0, Swapped::Done);
+    assert!(matches!(store.confirm(&name).await, Err(StoreError::NotDurable(_))), "there is no replica");
     for member in ["grp1a", "grp1b", "grp2c"] {
         let capped = Add { group_cap: 1, list_cap: 1, ..add(&list, member, far) };
         store.list_add(&capped).await.unwrap();
@@ -256,8 +260,23 @@ async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     assert!(store.settle(second).await.unwrap());
     assert_eq!(store.trim(far).await.unwrap(), 2, "the first of all logs, and one more");
     assert_eq!(store.follow_after(first, 10).await.unwrap().settled, second);
+    store.changed(first).await.unwrap();
+    let replica = ReplicaId([1; 8]);
+    store.beat(replica, Millis::new(1), false).await.unwrap();
+    assert!(matches!(store.beat(replica, Millis::new(1), true).await, Err(StoreError::NotDurable(_))));
+    server.ask::<()>(&["HSET", "jeton:{log}:era", "identity", "another"]).await;
+    server.ask::<()>(&["HSET", "jeton:{log}:replicas", "0202020202020202", "1"]).await;
+    let met = store.follow_after(second, 10).await.unwrap();
+    assert!(store.healed(replica, met.identity).await.unwrap());
+    assert!(matches!(store.beat(replica, Millis::from_secs(7_200), true).await, Err(StoreError::NotDurable(_))));
+    let full: Vec<&str> = ["RPUSH", "jeton:{log}:lost"].into_iter().chain(["1-1 2-2"; 1_000]).collect();
+    server.ask::<()>(&full).await;
+    assert!(matches!(store.accept(Position::default()).await, Err(StoreError::NotDurable(_))));
+    assert!(store.follow_after(second, 10).await.unwrap().lost.is_some());
+    store.leave(replica).await.unwrap();
     store.time().await.unwrap();
     store.health().await.unwrap();
+    assert_eq!(server.ask::<Vec<redis::Value>>(&["ACL", "LOG"]).await, []);
 }
 
 #[tokio::test]

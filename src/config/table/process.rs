@@ -6,7 +6,7 @@ use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 6] = [
+pub(in crate::config) const SETTINGS: [Group; 7] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
@@ -52,6 +52,28 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
             row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
             row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: /.well-known/jwks.json."),
             row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness and metrics. Not for the outside."),
+        ],
+    },
+    Group {
+        section: "redis",
+        doc: "How the store is used where it is Redis.",
+        rows: &[
+            row(
+                "replicas",
+                count(0, 16),
+                Takes("0"),
+                "How many replicas each primary of Redis has. All of them must acknowledge a revocation, an Issue and a key \
+                 before it is answered, so that no failover loses it; one that is down makes these fail as UNAVAILABLE. 0: \
+                 nothing waits, and a failover may lose what was just acknowledged. Count what is deployed: with a smaller \
+                 number here, the replica that takes over may be one that was not waited for.",
+            ),
+            row(
+                "wait_timeout",
+                millis(10, 15_000),
+                Takes("500ms"),
+                "For how long the replicas are waited for. At most half of tokens.store_timeout, for a write may have to wait \
+                 for those before it too.",
+            ),
         ],
     },
     Group {

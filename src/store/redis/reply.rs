@@ -76,7 +76,7 @@ pub(super) fn refusal(error: &ServerError) -> Refusal {
         "MISCONF" => Refusal::Unfit("Redis cannot save to its disk and refuses writes"),
         "OOM" => Refusal::Unfit("Redis has no memory left: raise maxmemory"),
         "NOAUTH" | "WRONGPASS" => Refusal::Unfit("Redis refuses this user name or password"),
-        "UNBLOCKED" => Refusal::NoPrimary("this Redis became a replica while it wrote"),
+        "UNBLOCKED" => Refusal::Lost("this Redis became a replica while it was waited for"),
         "NOPERM" => Refusal::NotPermitted,
         "MOVED" | "ASK" => Refusal::Unfit("this Redis is a node of a cluster; a standalone server is expected"),
         "ERR" if details.starts_with("Function not found") => Refusal::NoFunction,
