@@ -1,13 +1,13 @@
 //! Is it genuine? Tokens made and proved: tags of derived tokens, the MAC in a `jti`, signatures of JWTs.
 //!
-//! Lives here: `mint` (making), `read` (proving), `jws` (RFC 7515 and RFC 8725 to the letter). Must not live here: what a token says
-//! (claims are the domain's), whether it is still alive (`floors`, the domain), the store.
+//! Lives here: `mint` (making), `read` (proving), `jws` (JWTs by the signing keys). Must not live here: how strictly a JWT
+//! is read and what it says (the domain's), whether it is still alive (`floors`, the domain), the store.
 
 mod jws;
 mod mint;
 mod read;
 
-pub use jws::{NotGenuine, Verified};
+pub use jeton_domain::jws::{NotGenuine, Verified};
 pub use mint::at_hash;
 
 use crate::roots::{Roots, Use};
