@@ -3,6 +3,7 @@
 //! Lives here: the order of steps of each operation and what it needs of the rooms below. Must not live here: rules of
 //! the domain, words of a transport (protobuf, HTTP, status codes), formats of tokens or records.
 
+mod arrivals;
 mod examine;
 pub mod explain;
 pub mod grants;
@@ -42,6 +43,7 @@ pub struct Service {
     registry: Registry,
     terms: Terms,
     reloaded: keys::Reloaded,
+    arrivals: arrivals::Arrivals,
 }
 
 /// What the operations hold to beside clients and resources.
@@ -83,6 +85,7 @@ impl Service {
             registry,
             terms,
             reloaded: keys::Reloaded::default(),
+            arrivals: arrivals::Arrivals::default(),
         }
     }
 

@@ -120,6 +120,9 @@ impl Service {
         };
         let active = examined.verdict.ok().filter(|_| shown).map(Box::new);
         metrics::INTROSPECTIONS.add(if active.is_some() { "active" } else { "inactive" });
+        if let Some(token) = &active {
+            self.arrived(examined.generation, token);
+        }
         Ok(Introspection { active, revision })
     }
 }

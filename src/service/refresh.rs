@@ -137,7 +137,7 @@ impl Service {
             return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
         }
         match outcome {
-            Outcome::End(cause) => self.end(presented.grant, cause).await,
+            Outcome::End(cause) => Err(Error::RefreshRefused(self.end(presented.grant, cause).await?)),
             Outcome::HandOut(form, out) => {
                 if out.event == Some(Event::FutureToken) {
                     tracing::error!(grant_id = %grant.id, "a refresh token newer than its grant was presented although the store lost nothing: its root key and its record may both have leaked");
@@ -164,15 +164,15 @@ impl Service {
         Ok(grant)
     }
 
-    /// A second holder was proved, or a retry came too late: the grant is revoked by the normal path, then the request refused.
-    async fn end<T>(&self, grant: GrantId, cause: Cause) -> Result<T> {
+    /// A second holder was proved, or a retry came too late: the grant is revoked by the normal path. Answers what to refuse with.
+    pub(super) async fn end(&self, grant: GrantId, cause: Cause) -> Result<RefreshRefusal> {
         let (reason, refusal) = match cause {
             Cause::RetryExpired => (Reason::RetryExpired, RefreshRefusal::RetryExpired),
             _ => (Reason::Reuse, RefreshRefusal::Reuse),
         };
         self.alive.raise(&Target::Grant(grant), reason).await?;
-        tracing::warn!(grant_id = %grant, cause = refusal.word(), "a refresh ended its grant");
-        Err(Error::RefreshRefused(refusal))
+        tracing::warn!(grant_id = %grant, cause = refusal.word(), "a grant was ended for how its tokens were used");
+        Ok(refusal)
     }
 
     /// How the access token will look.

@@ -162,7 +162,7 @@ impl Service {
         Ok(Revoked::Done { revision, durability })
     }
 
-    fn done(&self, target: &Target) -> Option<Revoked> {
+    pub(super) fn done(&self, target: &Target) -> Option<Revoked> {
         let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())))?;
         let durability = self.records.store().durability();
         (known.floor() == Floor::INFINITE).then_some(Revoked::Done { revision: known.origin, durability })

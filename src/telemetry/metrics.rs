@@ -21,6 +21,8 @@ pub static REFRESHES: Tally<1> =
     Tally::new("jeton_refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]);
 /// Introspections by answer.
 pub static INTROSPECTIONS: Tally<1> = Tally::new("jeton_introspections", "Tokens introspected by answer.", ["answer"]);
+/// Access tokens reported as seen, by what came of it.
+pub static ARRIVALS: Tally<1> = Tally::new("jeton_arrivals", "Access tokens reported as seen, by what came of it.", ["outcome"]);
 /// Revocations by kind of target and reason.
 pub static REVOCATIONS: Tally<2> =
     Tally::new("jeton_revocations", "Revocations by kind of target and reason.", ["kind", "reason"]);
@@ -176,7 +178,7 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     }
     .build();
     let meter = provider.meter("jeton");
-    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS] {
+    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &ARRIVALS] {
         tally.register(&meter);
     }
     for tally in [&REQUESTS, &REVOCATIONS, &STORE_CALLS] {

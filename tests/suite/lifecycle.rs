@@ -1,6 +1,7 @@
 //! The lifecycle of tokens through gRPC, on each kind of store: what is issued, refreshed, revoked and introspected, and
 //! what is refused. One file an operation; names say the rule, those of an RFC with its section.
 
+mod arrivals;
 mod canary;
 mod claims;
 mod explain;

@@ -1,7 +1,7 @@
 //! The arrival decision: what it means that an access token was seen. It tells for free whether a reply of Refresh arrived,
 //! and shows a second holder. Off the path of any request; losing a report only makes Refresh lenient.
 
-use crate::client::{Client, ReusePolicy};
+use crate::client::{Client, ReusePolicy, Rotation};
 use crate::error::Cause;
 use crate::grant::Grant;
 use crate::id::{Generation, Identity, KeyId};
@@ -42,15 +42,25 @@ pub enum Seen {
     End(Cause),
 }
 
+/// Whether seeing access tokens of a grant can tell anything: who presents its refresh tokens has not proved himself by more than
+/// them, and they rotate.
+#[must_use]
+pub fn tells(client: &Client, is_bound: bool) -> bool {
+    !is_bound && !client.is_confidential() && client.rotation != Rotation::Never
+}
+
 /// Decides what it means that an access token of the grant was seen at `now`.
 ///
-/// Where a held grant is concerned there is nothing to detect; where the client's policy only refuses reuse there is nothing
-/// here to refuse.
+/// Where it does not tell there is nothing to detect; where the client's policy only refuses reuse there is nothing here to refuse.
 #[must_use]
 pub fn seen(now: Timestamp, grant: &Grant, arrival: Arrival, env: &Env<'_>) -> Seen {
     let Arrival { generation, key } = arrival;
     let before = &grant.lineage;
-    if grant.is_held(env.client) || grant.ended.is_some() || generation == 0 || before.outdates(generation, key, env.ring) {
+    if !tells(env.client, grant.binding.is_some())
+        || grant.ended.is_some()
+        || generation == 0
+        || before.outdates(generation, key, env.ring)
+    {
         return Seen::Nothing;
     }
     let mut lineage = before.clone();
