@@ -320,7 +320,7 @@ fn mistakes_in_a_ring_name_its_lines_and_repeat_no_digit() {
 fn replicas_are_waited_for_half_as_long_as_the_store_at_most() {
     let key = "f00d".repeat(16);
     let on_redis =
-        |rest: &str| load(&format!("store = 'redis://redis'\n{rest}"), &[("JETON_ROOT_KEY", &key)], &Overrides::default());
+        |rest: &str| load(format!("store = 'redis://redis'\n{rest}"), &[("JETON_ROOT_KEY", &key)], &Overrides::default());
     for (rest, expected) in [
         (
             "[redis]\nreplicas = 1\nwait_timeout = '1001ms'",
