@@ -20,9 +20,15 @@ mod manifests;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod redis_cluster;
+#[cfg(test)]
+mod redis_sentinel;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod store_cluster;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
@@ -33,6 +39,8 @@ mod store_embedded;
 mod store_model;
 #[cfg(test)]
 mod store_redis;
+#[cfg(test)]
+mod store_sentinel;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
