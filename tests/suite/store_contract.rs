@@ -2,12 +2,15 @@
 //! instantiated for every store at the foot.
 //!
 //! An opener hands a store of its own: nobody else writes to it, but its log need not be empty. It answers `(what must outlive the store,
-//! the store)`. Concurrency and expiry cannot be excepted for any store.
+//! the store)`. What takes long to start is opened once for all promises, which are then tried one after the other. Concurrency and
+//! expiry cannot be excepted for any store.
 
 mod lists;
 mod log;
 mod records;
 
+use crate::redis_cluster::RedisCluster;
+use crate::redis_sentinel::RedisSentinel;
 use crate::redis_server::RedisServer;
 use bytes::Bytes;
 use jeton::clock::Clock;
@@ -49,14 +52,22 @@ pub trait Log: Store {
 
 impl<S: Store + ?Sized> Log for S {}
 
-/// Names that no other call of the same test made, all under one tag as those of one subject.
+/// Names that nobody else made who tries another promise, all under one tag as those of one subject.
 #[derive(Default)]
-pub struct Names(AtomicU64);
+pub struct Names {
+    promise: &'static str,
+    made: AtomicU64,
+}
 
 impl Names {
+    /// Those of one promise.
+    pub fn of(promise: &'static str) -> Self {
+        Self { promise, made: AtomicU64::new(0) }
+    }
+
     /// A name not seen before.
     pub fn fresh(&self) -> Name {
-        Name::new(&format!("{{ab12}}:t:{}", self.0.fetch_add(1, Ordering::Relaxed)))
+        Name::new(&format!("jeton:{{ab12}}:{}:{}", self.promise, self.made.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -187,9 +198,23 @@ pub async fn on_redis() -> (RedisServer, Arc<dyn Store>) {
     (server, Arc::new(store))
 }
 
+/// The primary that Sentinels name.
+pub async fn on_sentinel() -> (RedisSentinel, Arc<dyn Store>) {
+    let all = RedisSentinel::start().await;
+    let store = Redis::connect(&all.url(), Clock::system()).await.unwrap();
+    (all, Arc::new(store))
+}
+
+/// A cluster.
+pub async fn on_cluster() -> (RedisCluster, Arc<dyn Store>) {
+    let all = RedisCluster::start().await;
+    let store = Redis::connect(&all.url(), Clock::system()).await.unwrap();
+    (all, Arc::new(store))
+}
+
 macro_rules! keeps_every_promise {
-    ($opener:ident) => {
-        keeps_every_promise! { $opener:
+    ($tried:ident: $opener:ident) => {
+        $tried! { $opener:
             records {
                 absent_reads_as_none, get_answers_in_order, large_values_come_back_whole,
                 create_only_when_absent, swap_only_when_stamp_matches, conflict_shows_what_is_there, delete_needs_the_stamp,
@@ -210,22 +235,44 @@ macro_rules! keeps_every_promise {
             }
         }
     };
+}
+
+/// Each promise is a test with a store of its own.
+macro_rules! each {
     ($opener:ident: $($of:ident { $($promise:ident),+ $(,)? })+) => {
         mod $opener {
             $($(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $promise() {
                     let (_alive, store) = super::$opener().await;
-                    super::$of::$promise(store, super::Names::default()).await;
+                    super::$of::$promise(store, super::Names::of(stringify!($promise))).await;
                 }
             )+)+
         }
     };
 }
 
-keeps_every_promise!(in_memory);
-keeps_every_promise!(embedded_file);
-keeps_every_promise!(on_redis);
+/// All promises are one test with one store.
+macro_rules! in_turn {
+    ($opener:ident: $($of:ident { $($promise:ident),+ $(,)? })+) => {
+        mod $opener {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn keeps_every_promise() {
+                let (_alive, store) = super::$opener().await;
+                $($(
+                    println!("{}", stringify!($promise));
+                    super::$of::$promise(std::sync::Arc::clone(&store), super::Names::of(stringify!($promise))).await;
+                )+)+
+            }
+        }
+    };
+}
+
+keeps_every_promise!(each: in_memory);
+keeps_every_promise!(each: embedded_file);
+keeps_every_promise!(each: on_redis);
+keeps_every_promise!(in_turn: on_sentinel);
+keeps_every_promise!(in_turn: on_cluster);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_file_survives_a_reopening() {

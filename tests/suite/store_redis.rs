@@ -22,7 +22,12 @@ async fn connect(server: &RedisServer) -> Redis {
 
 /// Gives up soon, over one connection.
 async fn impatient(server: &RedisServer) -> Redis {
-    let settings = Settings { connect_timeout: TIMEOUT, response_timeout: TIMEOUT, connections: std::num::NonZeroUsize::MIN };
+    let settings = Settings {
+        connect_timeout: TIMEOUT,
+        response_timeout: TIMEOUT,
+        connections: std::num::NonZeroUsize::MIN,
+        ..Settings::default()
+    };
     Redis::connect_with(&server.url(), Clock::system(), settings).await.unwrap()
 }
 
@@ -137,7 +142,8 @@ async fn paused_is_unavailable_within_the_time_out() {
     for _ in 0..3 {
         refused(store.get(std::slice::from_ref(&name))).await;
         refused(store.swap(&create(&name, "value"), &[])).await;
-        refused(store.health()).await;
+        let said = store.health().await.unwrap();
+        assert!(said.len() == 1 && said[0].contains("did not answer"), "{said:?}");
     }
     server.resume().await;
     until_it_works(&store).await;
@@ -212,11 +218,14 @@ async fn full_memory_refuses_writes_and_still_follows_and_trims() {
 #[tokio::test]
 async fn a_server_that_would_evict_is_unfit() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "volatile-lru"]).await;
-    let store = connect(&server).await;
-    let words = refused(store.health()).await;
-    assert!(words.contains("volatile-lru") && words.contains("noeviction"), "{words}");
+    let said = refused(async { Redis::connect(&server.url(), Clock::system()).await.map(drop) }).await;
+    assert!(said.contains("noeviction"), "{said}");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
-    store.health().await.unwrap();
+    let store = connect(&server).await;
+    assert_eq!(store.health().await.unwrap(), Vec::<String>::new());
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let said = store.health().await.unwrap();
+    assert!(said.len() == 1 && said[0].contains("allkeys-lru") && said[0].contains("noeviction"), "{said:?}");
 }
 
 #[tokio::test]
