@@ -64,7 +64,7 @@ pub struct Settings {
     /// Connections that requests are spread over, each shared by many requests at once.
     pub connections: NonZeroUsize,
     /// How many replicas each primary has.
-    pub replicas: usize,
+    pub replicas: u32,
 }
 
 impl Default for Settings {

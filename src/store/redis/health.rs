@@ -45,7 +45,7 @@ struct Nodes<'a> {
     probes: &'a Probes,
     within: Duration,
     /// How many replicas each primary must have.
-    replicas: usize,
+    replicas: u32,
 }
 
 impl Nodes<'_> {
@@ -86,7 +86,7 @@ impl Nodes<'_> {
         }
         wrong.extend(persistence(node, info));
         let in_step = replicas(info).filter(|replica| replica.in_step).count();
-        if in_step < self.replicas {
+        if u32::try_from(in_step).is_ok_and(|in_step| in_step < self.replicas) {
             wrong.push(format!(
                 "{node} has {in_step} replicas in step and {} are configured: a failover could lose what it acknowledges; \
                  bring the others back",
@@ -177,7 +177,7 @@ async fn of_sentinels(sentinels: &Sentinels) -> (Vec<String>, Option<Node>) {
     (wrong, said.named.into_iter().next().map(|(node, _)| node))
 }
 
-async fn of_cluster(cluster: &Cluster, within: Duration, replicas: usize) -> Vec<String> {
+async fn of_cluster(cluster: &Cluster, within: Duration, replicas: u32) -> Vec<String> {
     let view = match cluster.refresh().await {
         Ok(view) => view,
         Err(why) => return vec![why.into_error().to_string()],

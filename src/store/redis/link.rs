@@ -85,6 +85,11 @@ impl Link {
         self.live().await.map(drop)
     }
 
+    /// Whether it would fail at once.
+    pub(super) fn pauses(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Down { until, .. } if Instant::now() < *until)
+    }
+
     /// Sends once, and hands back the connection with the answer, which may be a refusal. Not bounded in time: whoever gives up, drops
     /// it. Sent again only where nothing ran because the library is absent, which is then loaded.
     pub(super) async fn send<R: Request>(self: &Arc<Self>, request: &R) -> Result<(R::Answer, Arc<Live>), Refusal> {

@@ -41,10 +41,13 @@ impl Primary {
         }
     }
 
-    /// Sends once over one of the links that requests are spread over. See `Link::send`.
+    /// Sends once over one of the links that requests are spread over: the next in turn, but none that pauses while another does not.
+    /// See `Link::send`.
     pub(super) async fn send<R: Request>(&self, request: &R) -> Result<(R::Answer, Arc<Live>), Refusal> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.links.get(turn % self.links.len().max(1)).ok_or(Refusal::Unknown)?.send(request).await
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len().max(1);
+        let mut in_turn = self.links.iter().cycle().skip(turn).take(self.links.len());
+        let link = in_turn.find(|link| !link.pauses()).or(self.links.get(turn));
+        link.ok_or(Refusal::Unknown)?.send(request).await
     }
 }
 
