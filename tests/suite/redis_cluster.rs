@@ -111,15 +111,17 @@ impl RedisCluster {
         agreed.expect("they agree")
     }
 
-    /// Which node is the one replica of that one.
+    /// Which node is the one replica of that one: in step with it, and known to it as its own.
     pub async fn replica_of(&self, primary: usize) -> usize {
         let mut found = None;
         self.until("the primary has a replica in step", async |all| {
-            let info: String = all.nodes[primary].ask(&["INFO", "replication"]).await;
-            let online = info.lines().find(|line| line.starts_with("slave0:") && line.contains("state=online"));
-            let port = online.and_then(|line| line.split("port=").nth(1)?.split(',').next()?.parse::<u16>().ok());
-            found = port.and_then(|port| all.nodes.iter().position(|node| node.port() == port));
-            found.is_some()
+            let node = &all.nodes[primary];
+            let known: String = node.ask(&["CLUSTER", "NODES"]).await;
+            let replica = known.lines().find(|line| line.contains(&format!("slave {}", all.ids[primary])));
+            found = replica.and_then(|line| all.ids.iter().position(|id| line.starts_with(id.as_str())));
+            let info: String = node.ask(&["INFO", "replication"]).await;
+            let port = found.map(|replica| format!("port={},state=online", all.nodes[replica].port()));
+            port.is_some_and(|port| info.contains(&port))
         })
         .await;
         found.expect("it has one")
@@ -161,14 +163,6 @@ impl RedisCluster {
             self.nodes[node].ask::<()>(&["CLUSTER", "SETSLOT", &text, "NODE", &self.ids[to]]).await;
         }
         self.until("all know where the slot is", async |all| all.primary_of(slot).await == to).await;
-    }
-
-    /// Moves a slot with all that is in it.
-    pub async fn move_slot(&self, slot: u16, to: usize) {
-        let from = self.primary_of(slot).await;
-        self.begin_to_move(slot, from, to).await;
-        while self.move_keys(slot, from, to, 10).await > 0 {}
-        self.end_the_move(slot, from, to).await;
     }
 
     /// Asks until the answer is yes.

@@ -66,6 +66,18 @@ impl RedisServer {
         format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
     }
 
+    /// Makes a user with these rules and no others.
+    pub async fn add_user(&self, user: &str, password: &str, rules: &str) {
+        let password = format!(">{password}");
+        let words: Vec<&str> = ["ACL", "SETUSER", user, "reset", "on", &password].into_iter().chain(rules.split(' ')).collect();
+        self.ask::<()>(&words).await;
+    }
+
+    /// What it denied to anybody since it started, in Redis' own words.
+    pub async fn denied(&self) -> Vec<Value> {
+        self.ask(&["ACL", "LOG"]).await
+    }
+
     /// Its port on the loopback interface.
     pub fn port(&self) -> u16 {
         self.port

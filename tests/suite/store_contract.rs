@@ -15,7 +15,7 @@ use crate::redis_server::RedisServer;
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::embedded::Embedded;
-use jeton::store::redis::Redis;
+use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis};
 use jeton::store::{Add, Durability, Followed, Member, Name, Position, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
@@ -130,6 +130,11 @@ pub async fn added(store: &Arc<dyn Store>, list: &Name, member: &Member, group_c
     store.list_add(&add).await.unwrap()
 }
 
+/// A moment that is not reached.
+pub async fn far_off(store: &Arc<dyn Store>) -> Timestamp {
+    now(store).await.plus(LATER)
+}
+
 pub async fn whole(store: &Arc<dyn Store>, list: &Name) -> Vec<Member> {
     store.list(list, None, 10_000).await.unwrap()
 }
@@ -198,18 +203,47 @@ pub async fn on_redis() -> (RedisServer, Arc<dyn Store>) {
     (server, Arc::new(store))
 }
 
-/// The primary that Sentinels name.
-pub async fn on_sentinel() -> (RedisSentinel, Arc<dyn Store>) {
+/// The primary that Sentinels name, for a user who may do no more than is documented.
+pub async fn on_sentinel() -> (Restricted, Arc<dyn Store>) {
     let all = RedisSentinel::start().await;
-    let store = Redis::connect(&all.url(), Clock::system()).await.unwrap();
-    (all, Arc::new(store))
+    let url = all.url_of("jeton:hunter2@");
+    let restricted = Restricted { _sentinels: all.sentinels, nodes: all.nodes };
+    restricted.admit(&restricted.nodes[..1]).await;
+    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    (restricted, Arc::new(store))
 }
 
-/// A cluster.
-pub async fn on_cluster() -> (RedisCluster, Arc<dyn Store>) {
+/// A cluster, for a user who may do no more than is documented.
+pub async fn on_cluster() -> (Restricted, Arc<dyn Store>) {
     let all = RedisCluster::start().await;
-    let store = Redis::connect(&all.url(), Clock::system()).await.unwrap();
-    (all, Arc::new(store))
+    let url = all.url_of("jeton:hunter2@");
+    let restricted = Restricted { _sentinels: Vec::new(), nodes: all.nodes };
+    restricted.admit(&restricted.nodes[..3]).await;
+    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    (restricted, Arc::new(store))
+}
+
+/// Servers with a user `jeton` who may do what is documented and cannot load functions.
+pub struct Restricted {
+    nodes: Vec<RedisServer>,
+    _sentinels: Vec<RedisServer>,
+}
+
+impl Restricted {
+    async fn admit(&self, primaries: &[RedisServer]) {
+        for node in &self.nodes {
+            node.add_user("jeton", "hunter2", PERMISSIONS).await;
+        }
+        for primary in primaries {
+            primary.ask::<String>(&["FUNCTION", "LOAD", FUNCTIONS]).await;
+        }
+    }
+
+    async fn denied_nothing(&self) {
+        for node in &self.nodes {
+            assert_eq!(node.denied().await, []);
+        }
+    }
 }
 
 macro_rules! keeps_every_promise {
@@ -258,11 +292,13 @@ macro_rules! in_turn {
         mod $opener {
             #[tokio::test(flavor = "multi_thread")]
             async fn keeps_every_promise() {
-                let (_alive, store) = super::$opener().await;
+                let (servers, store) = super::$opener().await;
                 $($(
                     println!("{}", stringify!($promise));
                     super::$of::$promise(std::sync::Arc::clone(&store), super::Names::of(stringify!($promise))).await;
                 )+)+
+                assert_eq!(store.health().await.unwrap(), Vec::<String>::new());
+                servers.denied_nothing().await;
             }
         }
     };

@@ -231,9 +231,7 @@ async fn a_server_that_would_evict_is_unfit() {
 #[tokio::test]
 async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     let server = RedisServer::start().await;
-    let mut words = vec!["ACL", "SETUSER", "jeton", "on", ">hunter2"];
-    words.extend(PERMISSIONS.split_whitespace());
-    server.ask::<()>(&words).await;
+    server.add_user("jeton", "hunter2", PERMISSIONS).await;
     let url = server.url_of("jeton", "hunter2");
     let said = refused(async { Redis::connect(&url, Clock::system()).await.map(drop) }).await;
     assert!(said.contains("FUNCTION LOAD"), "{said}");

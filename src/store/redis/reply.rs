@@ -81,6 +81,9 @@ pub(super) fn refusal(error: &ServerError) -> Refusal {
         "MOVED" | "ASK" => Refusal::Unfit("this Redis is a node of a cluster: begin its address with redis+cluster"),
         "ERR" if details.starts_with("Function not found") => Refusal::NoFunction,
         "ERR" if details.contains("already exists") => Refusal::LibraryExists,
+        "ERR" if details.starts_with("This instance has cluster support disabled") => {
+            Refusal::Unfit("this Redis is no cluster: begin its address with redis instead of redis+cluster")
+        }
         "ERR" if details.starts_with("unknown command") => Refusal::Unfit("this Redis is too old; jeton needs 7.0 or later"),
         _ => Refusal::Unknown,
     }
