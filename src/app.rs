@@ -132,8 +132,8 @@ async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>
     Ok(match &settings.store {
         StoreUrl::Embedded(path) => Arc::new(Traced::new(Embedded::open(path, clock.clone()).map_err(refused)?)),
         StoreUrl::Memory => Arc::new(Traced::new(Embedded::in_memory(clock.clone()).map_err(refused)?)),
-        StoreUrl::Redis(url) => {
-            Arc::new(Traced::new(Redis::connect_with(url.expose(), clock.clone(), redis(settings)).await.map_err(refused)?))
+        StoreUrl::Redis(address) => {
+            Arc::new(Traced::new(Redis::open(address, clock.clone(), redis(settings)).await.map_err(refused)?))
         }
     })
 }

@@ -10,7 +10,8 @@ const ROOMS: [(&str, &str); 18] = [
     // `serve` prints the tour, which is a matter of the command line.
     ("app", "cli config transport service tokens floors signing records store roots telemetry clock random"),
     ("cli", "api transport clock coalescing random"),
-    ("config", "random"),
+    // The address of a Redis is read where it is used.
+    ("config", "store random"),
     ("transport", "api service telemetry clock coalescing random"),
     // Generated code, which encodes by the transport's codec.
     ("api", "transport"),

@@ -20,9 +20,15 @@ mod manifests;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod redis_cluster;
+#[cfg(test)]
+mod redis_sentinel;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod store_cluster;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
@@ -37,6 +43,8 @@ mod store_redis;
 mod store_redis_durability;
 #[cfg(test)]
 mod store_redis_eras;
+#[cfg(test)]
+mod store_sentinel;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

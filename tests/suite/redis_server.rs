@@ -2,7 +2,9 @@
 
 use redis::{Cmd, FromRedisValue, Value};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -13,9 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server that is killed when this is dropped.
 pub struct RedisServer {
     port: u16,
-    options: Vec<String>,
+    kind: Kind,
     directory: tempfile::TempDir,
     process: Option<Child>,
+    paused: AtomicBool,
+}
+
+enum Kind {
+    /// Holds data; with these options.
+    Data(Vec<String>),
+    /// Watches a primary; with this configuration, which it rewrites.
+    Sentinel(String),
 }
 
 impl RedisServer {
@@ -26,11 +36,20 @@ impl RedisServer {
 
     /// The same with options such as `["--maxmemory-policy", "allkeys-lru"]`; `["--appendonly", "yes"]` keeps what it holds.
     pub async fn start_with(options: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Self { port: 0, options, directory, process: None };
+        Self::launched(Kind::Data(options.iter().map(|&option| option.to_owned()).collect())).await
+    }
+
+    /// Starts a Sentinel with these lines in its configuration.
+    pub async fn start_sentinel(configuration: String) -> Self {
+        Self::launched(Kind::Sentinel(configuration)).await
+    }
+
+    async fn launched(kind: Kind) -> Self {
+        let mut server =
+            Self { port: 0, kind, directory: tempfile::tempdir().unwrap(), process: None, paused: AtomicBool::new(false) };
         loop {
             server.port = free_port();
+            server.configure();
             if server.launch().await {
                 return server;
             }
@@ -47,15 +66,33 @@ impl RedisServer {
         format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
     }
 
+    /// Makes a user with these rules and no others.
+    pub async fn add_user(&self, user: &str, password: &str, rules: &str) {
+        let password = format!(">{password}");
+        let words: Vec<&str> = ["ACL", "SETUSER", user, "reset", "on", &password].into_iter().chain(rules.split(' ')).collect();
+        self.ask::<()>(&words).await;
+    }
+
+    /// What it denied to anybody since it started, in Redis' own words.
+    pub async fn denied(&self) -> Vec<Value> {
+        self.ask(&["ACL", "LOG"]).await
+    }
+
     /// Its port on the loopback interface.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether it was neither stopped nor paused.
+    pub fn runs(&self) -> bool {
+        self.process.is_some() && !self.paused.load(Ordering::Relaxed)
     }
 
     /// Kills it as a failing machine would.
     pub async fn stop(&mut self) {
         let mut process = self.process.take().expect("it runs");
         process.kill().await.unwrap();
+        self.paused.store(false, Ordering::Relaxed);
     }
 
     /// Starts it anew on the same port; without persistence it comes back empty.
@@ -69,11 +106,13 @@ impl RedisServer {
     /// Leaves its connections open and answers nothing.
     pub async fn pause(&self) {
         self.signal("-STOP").await;
+        self.paused.store(true, Ordering::Relaxed);
     }
 
     /// Goes on where it was paused.
     pub async fn resume(&self) {
         self.signal("-CONT").await;
+        self.paused.store(false, Ordering::Relaxed);
     }
 
     /// One command over a connection of its own, and what it answered.
@@ -114,20 +153,33 @@ impl RedisServer {
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
     }
 
+    fn configuration(&self) -> PathBuf {
+        self.directory.path().join("sentinel.conf")
+    }
+
+    fn configure(&self) {
+        if let Kind::Sentinel(lines) = &self.kind {
+            let directory = self.directory.path().display();
+            let whole = format!("port {}\nbind 127.0.0.1\ndir {directory}\n{lines}\n", self.port);
+            std::fs::write(self.configuration(), whole).unwrap();
+        }
+    }
+
     /// False where another process took the port first.
     async fn launch(&mut self) -> bool {
-        let port = self.port.to_string();
-        let mut process = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
-            .arg("--dir")
-            .arg(self.directory.path())
-            .args(&self.options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("these tests need redis-server 7.0 or later: `apt-get install redis-server`, or the package of your system");
+        let port = self.port;
+        let mut command = Command::new("redis-server");
+        match &self.kind {
+            Kind::Sentinel(_) => command.arg(self.configuration()).arg("--sentinel"),
+            Kind::Data(options) => command
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
+                .arg(self.directory.path())
+                .args(options),
+        };
+        let mut process =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect(
+                "these tests need redis-server 7.0 or later: `apt-get install redis-server`, or the package of your system",
+            );
         let pid = process.id().map(|id| id.to_string());
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {

@@ -23,8 +23,12 @@ pub(in crate::config) const SETTINGS: [Group; 7] = [
                 Kind::Text("store"),
                 Takes("embedded:data"),
                 "Where grants, keys and revocations are kept: embedded:PATH (a directory of this machine), memory: (for \
-                 trials; nothing is kept), redis://HOST:PORT or rediss://HOST:PORT (TLS). A password in the URL is never \
-                 shown; it is best given by the environment.",
+                 trials; nothing is kept), redis://HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/NAME (the primary that \
+                 these Sentinels know by that name) or redis+cluster://HOST:PORT,HOST:PORT (some nodes of a cluster). With \
+                 rediss instead of redis all of it speaks TLS; ?ca_file=PATH at the end names the authorities to trust \
+                 instead of the machine's. USER:PASSWORD@ before the first host is for the nodes with data, \
+                 ?sentinel_user=USER&sentinel_password=PASSWORD for Sentinels that demand it; percent-encode what stands \
+                 for something else. A password in the address is never shown; it is best given by the environment.",
             ),
             row(
                 "root_key_file",

@@ -1,7 +1,7 @@
 //! The functions jeton runs inside Redis: their source, their names, how they get there. Not what the Store makes of their answers.
 
 use super::connection::Live;
-use super::link::{Kind, Request, server_error};
+use super::link::{Request, server_error};
 use super::reply::{Refusal, refusal};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisResult, ServerError, Value};
@@ -33,6 +33,7 @@ pub(super) fn call(function: &str, keys: usize, bytes: usize) -> Cmd {
 }
 
 /// A call that changes something, and what it still has to be told when its connection is known.
+#[derive(Clone)]
 pub(super) enum Call {
     /// Nothing.
     Whole(Cmd),
@@ -61,7 +62,7 @@ impl Request for Call {
         live.connection.clone().send_packed_command(&self.over(live)).await
     }
 
-    fn refused(answer: &Value, _kind: Kind) -> Option<&ServerError> {
+    fn refused(answer: &Value) -> Option<&ServerError> {
         server_error(answer)
     }
 }

@@ -2,8 +2,10 @@
 //! Must not live here: records and lists, how a call gets to the primary.
 
 use super::library::{self, Call};
-use super::link::{Kind, Link, jittered};
+use super::link::jittered;
+use super::primary::LISTENING;
 use super::reply;
+use super::topology::Kind;
 use super::{EXACT, Redis, bounded};
 use crate::random;
 use crate::store::{Durability, ERA_AHEAD, Followed, Logged, Position, Store as _, StoreError};
@@ -12,34 +14,25 @@ use bytes::Bytes;
 use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const STREAM: &str = "jeton:{log}";
+pub(super) const STREAM: &str = "jeton:{log}";
 const SETTLED: &str = "jeton:{log}:settled";
 /// What who looks at the era may touch, in the order in which the functions take it.
 const KEYS: [&str; 5] = [STREAM, SETTLED, "jeton:{log}:era", "jeton:{log}:lost", "jeton:{log}:replicas"];
 
-/// For how long Redis is asked to wait for a new entry, before it is asked again.
-pub(super) const LISTENING: Duration = Duration::from_millis(500);
 /// The pause before an error of listening is told, so that who asks again and again does not spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What this process keeps of the log.
+#[derive(Default)]
 pub(super) struct Log {
     /// The highest microsecond that a caller ever saw: some calls that may begin an era have no position.
     seen: AtomicU64,
-    /// On it requests wait for something to happen, so that no other may go over it.
-    listening: Arc<Link>,
 }
 
 impl Log {
-    /// Listens over that link, whose time-out is longer than `LISTENING`.
-    pub(super) fn new(listening: Arc<Link>) -> Self {
-        Self { seen: AtomicU64::new(0), listening }
-    }
-
     /// Remembers a place. An era that begins above it, and what is appended there, must stay numbers that Lua can tell apart.
     fn see(&self, place: Revision) -> Result<(), StoreError> {
         if place.micros >= EXACT - ERA_AHEAD.get() * 2_000 {
@@ -84,7 +77,7 @@ pub(super) async fn append(redis: &Redis, entries: &[Bytes], position: Position)
         }
         Ok(())
     })?;
-    let written = redis.write(call).await?;
+    let written = redis.write(STREAM, &call).await?;
     let mut followed = reply::followed(written.answer, |replid| written.live.learn(replid))?;
     // The last is the head, each before it one microsecond earlier.
     let (head, count) = (followed.head.micros, u64::try_from(entries.len()).unwrap_or(u64::MAX));
@@ -102,7 +95,7 @@ pub(super) async fn follow(redis: &Redis, position: Position, limit: usize) -> R
         cmd.arg(position.cursor.to_string()).arg(position.era.to_string()).arg(bounded(limit));
         Ok(())
     })?;
-    let (answer, live) = redis.call(&call, Kind::Read).await?;
+    let (answer, live) = redis.call(STREAM, &call, Kind::Read).await?;
     let followed = reply::followed(answer, |replid| live.learn(replid))?;
     redis.log.see(followed.head)?;
     Ok(followed)
@@ -112,7 +105,7 @@ pub(super) async fn changed(redis: &Redis, cursor: Revision) -> Result<(), Store
     let mut cmd = Cmd::new();
     cmd.arg("XREAD").arg("BLOCK").arg(LISTENING.as_millis()).arg("COUNT").arg(1);
     cmd.arg("STREAMS").arg(STREAM).arg(cursor.to_string());
-    match redis.log.listening.call(&cmd, Kind::Read).await {
+    match redis.topology.listen(STREAM, &cmd).await {
         Ok(_hint) => Ok(()),
         Err(error) => {
             tokio::time::sleep(jittered(PAUSE)).await;
@@ -124,7 +117,7 @@ pub(super) async fn changed(redis: &Redis, cursor: Revision) -> Result<(), Store
 pub(super) async fn settle(redis: &Redis, upto: Revision) -> Result<bool, StoreError> {
     let mut cmd = library::call(library::SETTLE, 2, 96);
     cmd.arg(STREAM).arg(SETTLED).arg(upto.to_string());
-    let (answer, _) = redis.call(&cmd, Kind::Write).await?;
+    let (answer, _) = redis.call(STREAM, &cmd, Kind::Write).await?;
     Ok(reply::count(&answer)? == 1)
 }
 
@@ -132,7 +125,7 @@ pub(super) async fn trim(redis: &Redis, older_than: Timestamp) -> Result<u64, St
     let micros = older_than.millis().saturating_mul(1_000).min(EXACT - 1);
     let mut cmd = library::call(library::TRIM, 2, 96);
     cmd.arg(STREAM).arg(SETTLED).arg(micros);
-    let (answer, _) = redis.call(&cmd, Kind::Write).await?;
+    let (answer, _) = redis.call(STREAM, &cmd, Kind::Write).await?;
     reply::count(&answer)
 }
 
@@ -141,8 +134,11 @@ pub(super) async fn beat(redis: &Redis, replica: ReplicaId, horizon: Millis, joi
         cmd.arg(hex(replica.0)).arg(horizon.get().min(EXACT - 1)).arg(u8::from(joins));
         Ok(())
     })?;
-    let answer =
-        if joins { redis.write(call).await?.durable(redis.durability())? } else { redis.call(&call, Kind::Write).await?.0 };
+    let answer = if joins {
+        redis.write(STREAM, &call).await?.durable(redis.durability())?
+    } else {
+        redis.call(STREAM, &call, Kind::Write).await?.0
+    };
     reply::count(&answer).map(drop)
 }
 
@@ -151,7 +147,7 @@ pub(super) async fn leave(redis: &Redis, replica: ReplicaId) -> Result<(), Store
         cmd.arg(hex(replica.0));
         Ok(())
     })?;
-    let (answer, _) = redis.call(&call, Kind::Write).await?;
+    let (answer, _) = redis.call(STREAM, &call, Kind::Write).await?;
     reply::count(&answer).map(drop)
 }
 
@@ -160,14 +156,14 @@ pub(super) async fn healed(redis: &Redis, replica: ReplicaId, under: Identity) -
         cmd.arg(hex(replica.0)).arg(hex(under.0));
         Ok(())
     })?;
-    let (answer, _) = redis.call(&call, Kind::Write).await?;
+    let (answer, _) = redis.call(STREAM, &call, Kind::Write).await?;
     Ok(reply::count(&answer)? == 1)
 }
 
 pub(super) async fn accept(redis: &Redis, position: Position) -> Result<Revision, StoreError> {
     redis.log.see(position.highest)?;
     let call = redis.log.call(library::ACCEPT, |_cmd| Ok(()))?;
-    let answer = redis.write(call).await?.durable(redis.durability())?;
+    let answer = redis.write(STREAM, &call).await?.durable(redis.durability())?;
     let marker = reply::revision(reply::text(&answer)?)?;
     redis.log.see(marker)?;
     Ok(marker)

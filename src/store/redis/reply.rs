@@ -71,18 +71,44 @@ pub(super) fn refusal(error: &ServerError) -> Refusal {
         "TRYAGAIN" => Refusal::Passing("Redis is moving keys between its nodes"),
         "READONLY" => Refusal::NoPrimary("this Redis is a replica; jeton needs the primary"),
         "MASTERDOWN" => Refusal::NoPrimary("this Redis is a replica that lost its primary"),
-        "CLUSTERDOWN" => Refusal::Unfit("Redis Cluster is down"),
+        "CLUSTERDOWN" => Refusal::Passing("Redis Cluster is down"),
         "NOREPLICAS" => Refusal::Unfit("Redis has fewer replicas than min-replicas-to-write"),
         "MISCONF" => Refusal::Unfit("Redis cannot save to its disk and refuses writes"),
         "OOM" => Refusal::Unfit("Redis has no memory left: raise maxmemory"),
         "NOAUTH" | "WRONGPASS" => Refusal::Unfit("Redis refuses this user name or password"),
         "UNBLOCKED" => Refusal::Lost("this Redis became a replica while it was waited for"),
         "NOPERM" => Refusal::NotPermitted,
-        "MOVED" | "ASK" => Refusal::Unfit("this Redis is a node of a cluster; a standalone server is expected"),
+        "MOVED" | "ASK" => Refusal::Unfit("this Redis is a node of a cluster: begin its address with redis+cluster"),
         "ERR" if details.starts_with("Function not found") => Refusal::NoFunction,
         "ERR" if details.contains("already exists") => Refusal::LibraryExists,
+        "ERR" if details.starts_with("This instance has cluster support disabled") => {
+            Refusal::Unfit("this Redis is no cluster: begin its address with redis instead of redis+cluster")
+        }
+        "ERR" if details.starts_with("unknown command") => Refusal::Unfit("this Redis is too old; jeton needs 7.0 or later"),
         _ => Refusal::Unknown,
     }
+}
+
+/// Another node of a cluster that is to be asked.
+pub(super) struct Redirect<'a> {
+    /// With this command only; else with all of that slot from now on.
+    pub(super) once: bool,
+    pub(super) slot: usize,
+    /// Empty: the host that answered.
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+}
+
+/// Reads `MOVED 3999 host:port` and `ASK 3999 host:port`.
+pub(super) fn redirect(error: &ServerError) -> Option<Redirect<'_>> {
+    let once = match error.code() {
+        "ASK" => true,
+        "MOVED" => false,
+        _ => return None,
+    };
+    let (slot, place) = error.details()?.split_once(' ')?;
+    let (host, port) = place.rsplit_once(':')?;
+    Some(Redirect { once, slot: slot.parse().ok()?, host, port: port.parse().ok()? })
 }
 
 /// What no store of ours answers.
