@@ -42,6 +42,8 @@ mod store_redis;
 #[cfg(test)]
 mod store_sentinel;
 #[cfg(test)]
+mod store_tls;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod tour;
