@@ -92,10 +92,8 @@ impl RedisCluster {
 
     /// The slot of a key, as Redis says.
     pub async fn slot_of(&self, key: &str) -> u16 {
-        for node in self.nodes.iter().filter(|node| node.runs()) {
-            return node.ask(&["CLUSTER", "KEYSLOT", key]).await;
-        }
-        panic!("no node runs");
+        let node = self.nodes.iter().find(|node| node.runs()).expect("a node runs");
+        node.ask(&["CLUSTER", "KEYSLOT", key]).await
     }
 
     /// Which node is the primary of that slot: all that run say so, and it says so itself.
