@@ -207,7 +207,8 @@ pub enum StoreError {
 /// - `create_only_when_absent`, `swap_only_when_stamp_matches`, `conflict_shows_what_is_there`, `delete_needs_the_stamp`.
 /// - `one_of_many_concurrent_swaps_wins`.
 /// - `expired_reads_as_absent`, `expired_may_be_created_anew`, `no_expiry_stays`.
-/// - `reads_after_a_swap_see_what_was_there_before_it_was_sent`: the reads of `swap` begin after the swap was made.
+/// - `reads_after_a_swap_see_what_was_there_before_it_was_sent`: the reads of `swap` begin after it was sent, and under its own tag after
+///   it was made.
 /// - `list_is_ordered_by_expiry`, `group_cap_evicts_the_earliest_of_the_group`, `list_cap_evicts_the_earliest`,
 ///   `adding_twice_counts_once`, `list_pages_by_member`, `expired_members_are_gone_and_not_evicted`, `removed_members_are_gone`.
 /// - `revisions_grow`, `append_returns_all_after_the_cursor_with_its_own_last`, `concurrent_appends_are_all_there`,
@@ -226,7 +227,8 @@ pub trait Store: Send + Sync + 'static {
     /// Several records at once.
     async fn get(&self, names: &[Name]) -> Result<Read, StoreError>;
 
-    /// One record changed if its stamp is unchanged, and `also` read after it.
+    /// One record changed if its stamp is unchanged, and `also` read: what is under its tag after it was made, the rest not before it
+    /// was sent.
     async fn swap(&self, swap: &Swap, also: &[Name]) -> Result<(Swapped, Read), StoreError>;
 
     /// Waits until all that was written under this name is as durable as `durability()` says: for who finds that it was written before.

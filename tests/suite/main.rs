@@ -46,6 +46,8 @@ mod store_redis_eras;
 #[cfg(test)]
 mod store_sentinel;
 #[cfg(test)]
+mod store_tls;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod tour;

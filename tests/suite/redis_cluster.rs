@@ -19,6 +19,8 @@ pub struct RedisCluster {
     /// The nodes.
     pub nodes: Vec<RedisServer>,
     ids: Vec<String>,
+    /// They speak TLS with each other.
+    tls: bool,
 }
 
 impl RedisCluster {
@@ -38,7 +40,7 @@ impl RedisCluster {
         for node in &nodes {
             ids.push(node.ask::<String>(&["CLUSTER", "MYID"]).await);
         }
-        let cluster = Self { nodes, ids };
+        let cluster = Self { nodes, ids, tls: options.contains(&"--tls-cluster") };
         cluster.form().await;
         cluster
     }
@@ -51,7 +53,7 @@ impl RedisCluster {
         }
         for (at, node) in self.nodes.iter().enumerate() {
             for other in &self.nodes[at + 1..] {
-                node.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string()]).await;
+                node.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &self.port_of(other).to_string()]).await;
             }
         }
         self.until("the nodes know each other", async |all| {
@@ -90,10 +92,8 @@ impl RedisCluster {
 
     /// The slot of a key, as Redis says.
     pub async fn slot_of(&self, key: &str) -> u16 {
-        for node in self.nodes.iter().filter(|node| node.runs()) {
-            return node.ask(&["CLUSTER", "KEYSLOT", key]).await;
-        }
-        panic!("no node runs");
+        let node = self.nodes.iter().find(|node| node.runs()).expect("a node runs");
+        node.ask(&["CLUSTER", "KEYSLOT", key]).await
     }
 
     /// Which node is the primary of that slot: all that run say so, and it says so itself.
@@ -120,7 +120,7 @@ impl RedisCluster {
             let replica = known.lines().find(|line| line.contains(&format!("slave {}", all.ids[primary])));
             found = replica.and_then(|line| all.ids.iter().position(|id| line.starts_with(id.as_str())));
             let info: String = node.ask(&["INFO", "replication"]).await;
-            let port = found.map(|replica| format!("port={},state=online", all.nodes[replica].port()));
+            let port = found.map(|replica| format!("port={},state=online", all.port_of(&all.nodes[replica])));
             port.is_some_and(|port| info.contains(&port))
         })
         .await;
@@ -149,7 +149,7 @@ impl RedisCluster {
         let (slot, most) = (slot.to_string(), most.to_string());
         let keys: Vec<String> = self.nodes[from].ask(&["CLUSTER", "GETKEYSINSLOT", &slot, &most]).await;
         for key in &keys {
-            let port = self.nodes[to].port().to_string();
+            let port = self.port_of(&self.nodes[to]).to_string();
             self.nodes[from].ask::<Value>(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]).await;
         }
         keys.len()
@@ -172,6 +172,11 @@ impl RedisCluster {
             assert!(Instant::now() < until, "not in {PATIENCE:?}: {what}");
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Where the others know it.
+    fn port_of(&self, node: &RedisServer) -> u16 {
+        if self.tls { node.tls_port() } else { node.port() }
     }
 
     /// How many nodes that one has shaken hands with, itself included.

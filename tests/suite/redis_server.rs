@@ -12,9 +12,13 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long a server may take to start or to answer; a machine that is busy with other tests included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// In options, the port that `RedisServer::tls_port` tells.
+const TLS_PORT: &str = "TLS_PORT";
+
 /// A server that is killed when this is dropped.
 pub struct RedisServer {
     port: u16,
+    tls_port: u16,
     kind: Kind,
     directory: tempfile::TempDir,
     process: Option<Child>,
@@ -45,10 +49,16 @@ impl RedisServer {
     }
 
     async fn launched(kind: Kind) -> Self {
-        let mut server =
-            Self { port: 0, kind, directory: tempfile::tempdir().unwrap(), process: None, paused: AtomicBool::new(false) };
+        let mut server = Self {
+            port: 0,
+            tls_port: 0,
+            kind,
+            directory: tempfile::tempdir().unwrap(),
+            process: None,
+            paused: AtomicBool::new(false),
+        };
         loop {
-            server.port = free_port();
+            (server.port, server.tls_port) = (free_port(), free_port());
             server.configure();
             if server.launch().await {
                 return server;
@@ -76,6 +86,11 @@ impl RedisServer {
     /// What it denied to anybody since it started, in Redis' own words.
     pub async fn denied(&self) -> Vec<Value> {
         self.ask(&["ACL", "LOG"]).await
+    }
+
+    /// Where it speaks TLS, if its options say `--tls-port` and `TLS_PORT` (a Sentinel's: `tls-port TLS_PORT`).
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
     }
 
     /// Its port on the loopback interface.
@@ -160,6 +175,7 @@ impl RedisServer {
     fn configure(&self) {
         if let Kind::Sentinel(lines) = &self.kind {
             let directory = self.directory.path().display();
+            let lines = lines.replace(TLS_PORT, &self.tls_port.to_string());
             let whole = format!("port {}\nbind 127.0.0.1\ndir {directory}\n{lines}\n", self.port);
             std::fs::write(self.configuration(), whole).unwrap();
         }
@@ -174,7 +190,7 @@ impl RedisServer {
             Kind::Data(options) => command
                 .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
                 .arg(self.directory.path())
-                .args(options),
+                .args(options.iter().map(|option| option.replace(TLS_PORT, &self.tls_port.to_string()))),
         };
         let mut process =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect(

@@ -10,6 +10,7 @@ use jeton_domain::id::ReplicaId;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -133,6 +134,55 @@ async fn a_restart_between_two_requests_is_not_noticed() {
     let store = connect(&server).await;
     server.restart().await;
     store.follow_after(Revision::START, 10).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_at_once_make_one_connection_for_each_that_was_lost() {
+    let server = RedisServer::start().await;
+    let settings = Settings { connections: std::num::NonZeroUsize::new(2).unwrap(), ..Settings::default() };
+    let store = Arc::new(Redis::connect_with(&server.url(), Clock::system(), settings).await.unwrap());
+    let made = async || server.info("stats", "total_connections_received").await.parse::<u64>().unwrap();
+    let before = made().await;
+    server.ask::<u64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..500 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.get(&[Name::new("jeton:{ab12}:g:any")]).await.map(drop) });
+    }
+    assert!(tasks.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(made().await - before, 2 + 2, "two for the store, one to kill, one to count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_is_left_alone_however_many_ask() {
+    const REFUSED: u64 = 50_000;
+    let mut server = RedisServer::start().await;
+    let store = Arc::new(impatient(&server).await);
+    server.stop().await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", server.port())).await.unwrap();
+    let accepted = Arc::new(AtomicU64::new(0));
+    let mut accepting = JoinSet::new();
+    let counted = Arc::clone(&accepted);
+    accepting.spawn(async move {
+        loop {
+            drop(listener.accept().await.unwrap());
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let mut tasks = JoinSet::new();
+    for _ in 0..50 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for _ in 0..REFUSED / 50 {
+                let name = Name::new("jeton:{ab12}:g:any");
+                assert!(matches!(store.get(&[name]).await, Err(StoreError::Unavailable(_))));
+            }
+        });
+    }
+    tasks.join_all().await;
+    let tried = accepted.load(Ordering::Relaxed);
+    println!("{REFUSED} refused, {tried} attempts to connect");
+    assert!(tried > 0 && tried < REFUSED / 100, "{tried} attempts to connect");
 }
 
 #[tokio::test]

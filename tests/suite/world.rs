@@ -1,5 +1,7 @@
 //! The whole service in this process, on a store of each kind, called as callers do: over gRPC. No tests here.
 
+use crate::redis_cluster::RedisCluster;
+use crate::redis_sentinel::RedisSentinel;
 use crate::redis_server::RedisServer;
 use jeton::api::grant_service_client::GrantServiceClient;
 use jeton::api::key_service_client::KeyServiceClient;
@@ -65,6 +67,8 @@ pub struct World {
     pub clock: Clock,
     pub settings: Settings,
     pub redis: Option<RedisServer>,
+    pub sentinel: Option<RedisSentinel>,
+    pub cluster: Option<RedisCluster>,
     /// For how long a replica waits for Redis.
     pub patience: Duration,
     shared: Option<Arc<dyn Store>>,
@@ -103,26 +107,39 @@ impl World {
         world
     }
 
+    /// On a primary that Sentinels name.
+    pub async fn sentinel() -> Self {
+        Self { sentinel: Some(RedisSentinel::start().await), ..Self::new() }
+    }
+
+    /// On a cluster.
+    pub async fn cluster() -> Self {
+        Self { cluster: Some(RedisCluster::start().await), ..Self::new() }
+    }
+
     fn new() -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("jeton.toml");
         let overrides = Overrides { store: Some("memory:".into()), ..Overrides::default() };
         let mut settings = config::load(Some(&file), &BTreeMap::<String, String>::new(), &overrides).unwrap().settings;
         settings.root_keys = ring(&[1]);
         let clock = Clock::fixed(Clock::system().now());
-        Self { clock, settings, redis: None, patience: Duration::from_secs(20), shared: None, _directory: None }
+        let patience = Duration::from_secs(20);
+        Self { clock, settings, redis: None, sentinel: None, cluster: None, patience, shared: None, _directory: None }
     }
 
     /// A store handle of its own, as another process would have.
     pub async fn store(&self) -> Arc<dyn Store> {
-        match (&self.shared, &self.redis) {
-            (Some(store), _) => Arc::clone(store),
-            (None, Some(server)) => {
-                let settings =
-                    redis::Settings { connect_timeout: self.patience, response_timeout: self.patience, ..Default::default() };
-                Arc::new(Redis::connect_with(&server.url(), self.clock.clone(), settings).await.unwrap())
-            }
-            (None, None) => unreachable!("a world has a store"),
+        if let Some(store) = &self.shared {
+            return Arc::clone(store);
         }
+        let url = match (&self.redis, &self.sentinel, &self.cluster) {
+            (Some(redis), ..) => redis.url(),
+            (_, Some(sentinel), _) => sentinel.url(),
+            (.., Some(cluster)) => cluster.url(),
+            _ => unreachable!("a world has a store"),
+        };
+        let settings = redis::Settings { connect_timeout: self.patience, response_timeout: self.patience, ..Default::default() };
+        Arc::new(Redis::connect_with(&url, self.clock.clone(), settings).await.unwrap())
     }
 
     /// A replica with the world's settings.

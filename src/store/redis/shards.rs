@@ -73,7 +73,7 @@ fn member(node: &Value, asked: &Node, tls: bool) -> Result<Member, Refusal> {
     let host = if matches!(host, "" | "?") { &asked.host } else { host };
     let port = get(node, if tls { "tls-port" } else { "port" }).map_err(|_absent| {
         Refusal::Unfit(if tls {
-            "a node of the cluster does not speak TLS: begin the address with redis+cluster"
+            "the nodes of the cluster tell no port for TLS: set tls-cluster there, or begin the address with redis+cluster"
         } else {
             "a node of the cluster speaks only TLS: begin the address with rediss+cluster"
         })
