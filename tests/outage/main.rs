@@ -3,4 +3,17 @@
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod clock_offset;
+#[cfg(test)]
 mod history;
+#[cfg(test)]
+mod node;
+#[cfg(test)]
+mod sentinels;
+
+/// Deployments take turns: they are many processes, and the machine may have two cores.
+#[cfg(test)]
+async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    TURN.lock().await
+}
