@@ -1,15 +1,33 @@
 //! Redis fails under load, and an independent checker judges what was seen. One binary: its runs take turns.
 
 #[cfg(test)]
+mod caller;
+#[cfg(test)]
 mod checker;
 #[cfg(test)]
 mod clock_offset;
 #[cfg(test)]
+mod controls;
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod history;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod network;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod run;
+#[cfg(test)]
 mod sentinels;
+#[cfg(test)]
+mod standalone;
+#[cfg(test)]
+mod summary;
 
 /// Deployments take turns: they are many processes, and the machine may have two cores.
 #[cfg(test)]

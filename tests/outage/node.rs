@@ -1,6 +1,7 @@
 //! One redis-server process, as an operator would run it: users with passwords, a configuration file, a clock that may be off.
 
 use super::clock_offset;
+use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisResult, Value};
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -45,7 +46,9 @@ impl Node {
 
     /// The same with its clock so many seconds ahead; only where `clock_offset` can.
     pub async fn start_off(configuration: &str, clock_ahead: i32) -> Self {
-        let mut text = format!("{configuration}\nsave \"\"\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\nmasteruser link\nmasterauth link\nuser default off\n");
+        let mut text = format!(
+            "{configuration}\nsave \"\"\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\nmasteruser link\nmasterauth link\nuser default off\n"
+        );
         let jeton = ("jeton", jeton::store::redis::PERMISSIONS);
         for (name, rules) in USERS.iter().copied().chain([jeton]) {
             // A restart that comes back empty needs the functions again.
@@ -145,15 +148,24 @@ impl Node {
 
     /// The same where an error is an answer too.
     pub async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
-        let login = if self.sentinel { "" } else { "admin:admin@" };
-        let client = redis::Client::open(format!("redis://{login}127.0.0.1:{}", self.port))?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = self.try_connection().await?;
         let mut cmd = Cmd::new();
         for word in words {
             cmd.arg(word);
         }
         cmd.query_async(&mut connection).await
+    }
+
+    /// A connection as the tests' own user.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        self.try_connection().await.unwrap()
+    }
+
+    async fn try_connection(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
+        let login = if self.sentinel { "" } else { "admin:admin@" };
+        let client = redis::Client::open(format!("redis://{login}127.0.0.1:{}", self.port))?;
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     /// A field of `INFO`; none where it is not there, or the server does not answer.

@@ -60,9 +60,7 @@ impl Sentinels {
     /// Changes how patient the sentinels are.
     pub async fn be(&self, temper: Temper) {
         for sentinel in &self.sentinels {
-            for (name, value) in
-                [("down-after-milliseconds", temper.down_after), ("failover-timeout", temper.failover_timeout)]
-            {
+            for (name, value) in [("down-after-milliseconds", temper.down_after), ("failover-timeout", temper.failover_timeout)] {
                 sentinel.ask::<()>(&["SENTINEL", "SET", MASTER, name, &value.as_millis().to_string()]).await;
             }
         }
@@ -83,14 +81,12 @@ impl Sentinels {
     /// Waits until most sentinels name another primary than `before`, and it is one. Answers which.
     pub async fn failed_over(&self, before: usize) -> usize {
         let mut now = before;
-        until("a failover", async || {
-            match self.primary().await {
-                Some(at) if at != before && self.nodes[at].info("role").await.as_deref() == Some("master") => {
-                    now = at;
-                    true
-                }
-                _ => false,
+        until("a failover", async || match self.primary().await {
+            Some(at) if at != before && self.nodes[at].info("role").await.as_deref() == Some("master") => {
+                now = at;
+                true
             }
+            _ => false,
         })
         .await;
         now
