@@ -22,7 +22,7 @@ mod chains;
 mod lives;
 
 use super::history::{History, Moment, Outcome, Revocation, RevocationAt, Span, Target, TokenAt};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -63,10 +63,11 @@ pub enum Rule {
     Defect,
 }
 
-/// A rule broken, in words.
+/// A rule broken, in words, by whom: a revocation that did not hold, or a grant.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub rule: Rule,
+    pub by: usize,
     pub words: String,
 }
 
@@ -98,8 +99,10 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub fn breaks(&self, rule: Rule) -> usize {
-        self.findings.iter().filter(|finding| finding.rule == rule).count()
+    /// How many revocations or grants broke this rule.
+    pub fn broken(&self, rule: Rule) -> usize {
+        let by: HashSet<usize> = self.findings.iter().filter(|finding| finding.rule == rule).map(|finding| finding.by).collect();
+        by.len()
     }
 
     /// The first findings of each rule, a line each.
@@ -140,14 +143,14 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn find(&mut self, rule: Rule, words: String) {
-        self.verdict.findings.push(Finding { rule, words });
+    fn find(&mut self, rule: Rule, by: usize, words: String) {
+        self.verdict.findings.push(Finding { rule, by, words });
     }
 
     fn durations(&mut self) {
         let last = self.history.introspections.iter().map(|asked| asked.span.end).max().unwrap_or_default();
         if last >= self.rules.lifetime {
-            self.find(Rule::Defect, format!("the history takes {last:?}, and tokens end after {:?}", self.rules.lifetime));
+            self.find(Rule::Defect, 0, format!("the history takes {last:?}, and tokens end after {:?}", self.rules.lifetime));
         }
     }
 
@@ -181,7 +184,7 @@ impl<'a> Checker<'a> {
     }
 
     fn issues(&mut self) {
-        for failure in &self.history.failures {
+        for (by, failure) in self.history.failures.iter().enumerate() {
             let calm = failure.span.start > self.rules.calm;
             match &failure.outcome {
                 Outcome::Refused(reason) if reason == "SESSION_REVOKED" => {
@@ -190,32 +193,32 @@ impl<'a> Checker<'a> {
                         .get(&Target::Session(failure.sid.clone()))
                         .is_some_and(|all| all.iter().any(|at| self.history.revocations[*at].span.start < failure.span.end));
                     if !revoked {
-                        self.find(Rule::FalseLogout, format!("Issue was refused for session {}, never revoked", failure.sid));
+                        self.find(Rule::FalseLogout, by, format!("Issue was refused for session {}, never revoked", failure.sid));
                     }
                 }
-                Outcome::Refused(reason) => self.find(Rule::Defect, format!("Issue was refused: {reason}")),
-                Outcome::Unknown(reason) if calm => self.find(Rule::Unavailable, format!("Issue: {reason}")),
+                Outcome::Refused(reason) => self.find(Rule::Defect, by, format!("Issue was refused: {reason}")),
+                Outcome::Unknown(reason) if calm => self.find(Rule::Unavailable, by, format!("Issue: {reason}")),
                 Outcome::Unknown(_) | Outcome::Done(()) => {}
             }
         }
     }
 
     fn acknowledgements(&mut self) {
-        for revocation in &self.history.revocations {
+        for (by, revocation) in self.history.revocations.iter().enumerate() {
             let what = &revocation.target;
             match &revocation.outcome {
                 Outcome::Done(acknowledged) if !acknowledged.durable => {
-                    self.find(Rule::Undurable, format!("the revocation of {what:?} got less far than is configured"));
+                    self.find(Rule::Undurable, by, format!("the revocation of {what:?} got less far than is configured"));
                 }
                 Outcome::Done(_) => {}
                 Outcome::Unknown(reason) => {
                     self.verdict.notes.open_revocations += 1;
                     if revocation.span.start > self.rules.calm {
-                        self.find(Rule::Unavailable, format!("Revoke of {what:?}: {reason}"));
+                        self.find(Rule::Unavailable, by, format!("Revoke of {what:?}: {reason}"));
                     }
                 }
                 Outcome::Refused(reason) if reason == "KEY_UNKNOWN" && !self.rules.records_kept => {}
-                Outcome::Refused(reason) => self.find(Rule::Defect, format!("Revoke of {what:?} was refused: {reason}")),
+                Outcome::Refused(reason) => self.find(Rule::Defect, by, format!("Revoke of {what:?} was refused: {reason}")),
             }
         }
     }

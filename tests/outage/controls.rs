@@ -7,7 +7,7 @@ use super::history::{
     Acknowledged, Freshness, Grant, GrantAt, History, Introspection, Kind, Outcome, Recorder, Refresh, Revocation, Span, Target,
     TokenAt,
 };
-use super::load::{Dice, USUAL};
+use super::load::USUAL;
 use super::node::Node;
 use super::run::{REPLICATED, Run, Terms};
 use super::sentinels::{STEADY, Sentinels};
@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
+/// Judged as if all replicas had acknowledged, which they have not.
+const CONTROL: Terms = Terms { is_control: true, ..REPLICATED };
 /// How often a control may fail to show what it must.
 const TRIES: u64 = 5;
 
@@ -38,7 +40,7 @@ async fn without_wait_a_partition_loses_revocations() {
     let _turn = super::turn().await;
     must_lose("no WAIT under a partition", async |attempt| {
         let redis = Sentinels::start(STEADY, [0; 3]).await;
-        let terms = Terms { durability: Durability::Applied, ..REPLICATED };
+        let terms = Terms { durability: Durability::Applied, ..CONTROL };
         let settings = Settings { stores: vec![redis.nodes[0].url(); 2], ..Settings::default() };
         let mut run = Run::start("control: no WAIT under a partition", terms, settings, USUAL, attempt).await;
         redis.nodes[0].isolate().await;
@@ -51,7 +53,28 @@ async fn without_wait_a_partition_loses_revocations() {
         for at in 0..2 {
             run.fleet.move_to(at, redis.nodes[next].url());
         }
-        run.conclude().await.verdict.breaks(Rule::Revived)
+        run.conclude().await.verdict.broken(Rule::Revived)
+    })
+    .await;
+}
+
+/// One of two replicas is waited for, and the sentinels choose the other: the service ignores the failover, and whoever knew is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_one_of_two_loses_revocations_in_a_failover_by_hand() {
+    let _turn = super::turn().await;
+    must_lose("WAIT 1 of two under SENTINEL FAILOVER", async |attempt| {
+        let redis = Sentinels::start(STEADY, [0; 3]).await;
+        let variables = vec![("JETON_REDIS_REPLICAS".into(), "1".into())];
+        let settings = Settings { stores: vec![redis.nodes[0].url(); 2], variables, ..Settings::default() };
+        let mut run = Run::start("control: WAIT 1 of two", CONTROL, settings, USUAL, attempt).await;
+        let (_, next) = redis.fail_over().await;
+        run.injected("failovers by hand");
+        run.kill_the_fleet().await;
+        redis.settled().await;
+        for at in 0..2 {
+            run.fleet.move_to(at, redis.nodes[next].url());
+        }
+        run.conclude().await.verdict.broken(Rule::Revived)
     })
     .await;
 }
@@ -85,7 +108,7 @@ async fn an_evicting_policy_loses_revocations() {
                 let revoked: bool = redis::cmd("EXISTS").arg(at).query_async(&mut connection).await.unwrap();
                 seen(&mut history, token, Span { start, end: recorder.now() }, !revoked);
             }
-            check(&history, rules()).breaks(Rule::Revived)
+            check(&history, rules()).broken(Rule::Revived)
         })
         .await;
     }
@@ -143,8 +166,7 @@ async fn a_naive_rotation_spends_tokens_twice() {
             let active: i64 = redis.ask(&["EXISTS", &text]).await;
             seen(&mut history.lock().unwrap(), token, Span { start, end: recorder.now() }, active == 1);
         }
-        let found = check(&history.lock().unwrap(), rules()).breaks(Rule::DoubleSpend);
-        found
+        check(&history.lock().unwrap(), rules()).broken(Rule::DoubleSpend)
     })
     .await;
 }

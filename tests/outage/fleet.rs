@@ -188,10 +188,19 @@ impl Fleet {
 
     /// What one says of its readiness.
     pub async fn readiness(&self, at: usize) -> String {
+        self.administration(at, "/readyz").await
+    }
+
+    /// What one counted.
+    pub async fn metrics(&self, at: usize) -> String {
+        self.administration(at, "/metrics").await
+    }
+
+    async fn administration(&self, at: usize, path: &str) -> String {
         let Some(process) = &self.processes[at] else { return "it does not run".into() };
         let ask = async {
             let mut stream = TcpStream::connect(process.admin).await?;
-            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: jeton\r\nconnection: close\r\n\r\n").await?;
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: jeton\r\nconnection: close\r\n\r\n").as_bytes()).await?;
             let mut said = String::new();
             stream.read_to_string(&mut said).await?;
             std::io::Result::Ok(said)

@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, Held, Wanted};
 use super::fleet::{APPS, WEB};
-use super::history::{Freshness, GrantAt, Kind, Outcome, RevocationAt, Target, TokenAt};
+use super::history::{Freshness, Outcome, RevocationAt, Target, TokenAt};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Load {
     }
 
     /// Ends it; what is held then.
-    pub async fn stop(mut self) -> Vec<Held> {
+    pub async fn stop(&mut self) -> Vec<Held> {
         self.stop.cancel();
         while let Some(ended) = self.workers.join_next().await {
             ended.unwrap();
@@ -279,17 +279,6 @@ impl Worker {
         let replica = self.replica();
         self.caller.introspect(replica, &[token], freshness).await;
     }
-}
-
-/// The targets of which a revocation ends many grants at once, for an operator: all of one client, all that a key signed.
-pub fn sweeping(caller: &Caller, of: GrantAt) -> Vec<Target> {
-    let history = caller.recorder.history();
-    let key = history.tokens.iter().rev().find_map(|token| match &token.kind {
-        Kind::Jwt(kid) => Some(Target::Key(kid.clone())),
-        Kind::Refresh | Kind::Opaque => None,
-    });
-    let client = history.grants.get(of).map(|grant| Target::Client(grant.client.clone()));
-    client.into_iter().chain(key).collect()
 }
 
 /// Chance that a seed decides (splitmix64).

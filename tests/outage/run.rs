@@ -3,12 +3,12 @@
 use super::caller::{Caller, Held, Wanted};
 use super::checker::{Promise, Rules, Verdict, check};
 use super::fleet::{APPS, Fleet, LIFETIME, MAX_STALENESS, Settings};
-use super::history::{Freshness, Outcome, Recorder, TokenAt};
+use super::history::{Freshness, Introspection, Kind, Moment, Outcome, Recorder, Target, Token, TokenAt};
 use super::load::{Dice, Load, Mix};
 use super::node::until;
 use super::summary;
 use jeton::api::Durability;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -27,6 +27,8 @@ pub struct Terms {
     pub durability: Durability,
     pub records_kept: bool,
     pub views_kept: bool,
+    /// It must lose something, and does not count.
+    pub is_control: bool,
 }
 
 /// Acknowledged by all replicas of the store; records and views kept.
@@ -48,6 +50,8 @@ pub struct Run {
 /// What a run was, and how it was judged.
 pub struct Judged {
     pub verdict: Verdict,
+    pub recorder: Arc<Recorder>,
+    pub calm: Moment,
     told: String,
 }
 
@@ -92,6 +96,26 @@ impl Run {
         sleep(long).await;
     }
 
+    /// Ends what many hold: everything of one client, and all that was signed with the key that signed last. Until it is acknowledged.
+    pub async fn sweep(&self) {
+        let signed_last = |tokens: &[Token]| {
+            tokens.iter().rev().find_map(|token| match &token.kind {
+                Kind::Jwt(kid) => Some(Target::Key(kid.clone())),
+                Kind::Refresh | Kind::Opaque => None,
+            })
+        };
+        let key = signed_last(&self.caller.recorder.history().tokens);
+        for target in [Some(Target::Client(APPS[2].into())), key].into_iter().flatten() {
+            let mut replica = 0;
+            until("a sweeping revocation is acknowledged", async || {
+                replica = (replica + 1) % self.caller.doors.len();
+                let revoked = self.caller.revoke(replica, target.clone(), None).await;
+                self.caller.recorder.history().revocations[revoked].outcome.done().is_some()
+            })
+            .await;
+        }
+    }
+
     /// All replicas of the service die at once: nobody is left who has seen anything. Others begin in the end, or by `revive`.
     pub async fn kill_the_fleet(&mut self) {
         self.fleet.kill_all().await;
@@ -99,10 +123,18 @@ impl Run {
         self.injected("fleets killed");
     }
 
+    /// Starts every replica that does not run.
+    pub async fn revive(&mut self) {
+        let ended = self.fleet.revive().await;
+        if ended > 0 {
+            self.injected_many("replicas that ended by themselves", ended);
+        }
+    }
+
     /// Ends the load and waits until all is well, asks everything once more of everyone, and judges.
     pub async fn conclude(mut self) -> Judged {
         let held = self.load.stop().await;
-        self.fleet.revive().await;
+        self.revive().await;
         self.fleet.ready().await;
         recovered(&self.caller).await;
         let calm = self.caller.now();
@@ -124,13 +156,23 @@ impl Run {
             views_kept: self.terms.views_kept,
         };
         let verdict = check(&history, rules);
-        summary::add(self.name, &self.injected, &history, &verdict, calm);
+        summary::add(self.name, self.terms.is_control, &self.injected, &history, &verdict, calm);
         let told = format!("{}: broken promises\n{}\n{}", self.name, verdict.told(), self.fleet.complaints());
-        Judged { verdict, told }
+        drop(history);
+        Judged { verdict, recorder: self.caller.recorder, calm, told }
     }
 }
 
 impl Judged {
+    /// How many access tokens that were handed out before `moment` are active after the calm.
+    pub fn survivors(&self, moment: Moment) -> usize {
+        let history = self.recorder.history();
+        let lives = |asked: &&Introspection| asked.outcome == Outcome::Done(true) && asked.span.start > self.calm;
+        let alive: HashSet<TokenAt> = history.introspections.iter().filter(lives).map(|asked| asked.token).collect();
+        let tokens = alive.into_iter().map(|at| &history.tokens[at]);
+        tokens.filter(|token| token.kind != Kind::Refresh && token.handed.end < moment).count()
+    }
+
     /// Fails where a promise was broken.
     #[track_caller]
     pub fn is_kept(&self) {
@@ -149,7 +191,7 @@ async fn recovered(caller: &Caller) {
                 sleep(Duration::from_millis(100)).await;
                 return false;
             };
-            let revoked = caller.revoke(replica, super::history::Target::Grant(held.grant), None).await;
+            let revoked = caller.revoke(replica, Target::Grant(held.grant), None).await;
             let is_done = caller.recorder.history().revocations[revoked].outcome.done().is_some();
             is_done && caller.introspect(replica, &[held.access], Freshness::Full).await.is_some()
         })

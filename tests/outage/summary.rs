@@ -1,6 +1,6 @@
 //! What ran and what was lost: a line for each run, and the sum. Goes to standard error, past the capture of the test harness.
 
-use super::checker::{Notes, Verdict};
+use super::checker::{Notes, Rule, Verdict};
 use super::history::{History, Moment};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,6 +15,7 @@ static TOTAL: Mutex<Sum> = Mutex::new(Sum {
     histories: 0,
     acknowledged: 0,
     unknown: 0,
+    lost: 0,
     introspections: 0,
     findings: 0,
 });
@@ -28,6 +29,8 @@ struct Sum {
     histories: usize,
     acknowledged: usize,
     unknown: usize,
+    /// Acknowledged revocations of which something was active again.
+    lost: usize,
     introspections: usize,
     findings: usize,
 }
@@ -35,8 +38,8 @@ struct Sum {
 impl Sum {
     fn told(&self) -> String {
         let mut told = format!(
-            "{} operations, {} histories, {} introspections, {} revocations acknowledged and {} unknown, {} promises broken",
-            self.operations, self.histories, self.introspections, self.acknowledged, self.unknown, self.findings
+            "{} operations, {} histories, {} introspections, {} revocations acknowledged, {} of them lost, {} unknown, {} findings",
+            self.operations, self.histories, self.introspections, self.acknowledged, self.lost, self.unknown, self.findings
         );
         for (what, count) in &self.injected {
             write!(told, ", {count} {what}").unwrap();
@@ -45,8 +48,15 @@ impl Sum {
     }
 }
 
-/// Adds a run that was judged, and tells of it.
-pub fn add(name: &str, injected: &BTreeMap<&'static str, usize>, history: &History, verdict: &Verdict, calm: Moment) {
+/// Tells of a run that was judged, and adds it to the sum unless it is one that must lose something.
+pub fn add(
+    name: &str,
+    is_control: bool,
+    injected: &BTreeMap<&'static str, usize>,
+    history: &History,
+    verdict: &Verdict,
+    calm: Moment,
+) {
     let acknowledged = history.revocations.iter().filter(|revocation| revocation.outcome.done().is_some()).count();
     let run = Sum {
         injected: injected.clone(),
@@ -55,9 +65,17 @@ pub fn add(name: &str, injected: &BTreeMap<&'static str, usize>, history: &Histo
         histories: history.grants.len(),
         acknowledged,
         unknown: verdict.notes.open_revocations,
+        lost: verdict.broken(Rule::Revived),
         introspections: history.introspections.len(),
         findings: verdict.findings.len(),
     };
+    let Notes { flickers, late_refreshes, revisions_lost, exposed, .. } = verdict.notes;
+    let notes =
+        format!("{flickers} flickers, {late_refreshes} late refreshes, {revisions_lost} revisions lost, {exposed} exposed");
+    say(&format!("{name} ({:.1} s): {}; {notes}", calm.as_secs_f64(), run.told()));
+    if is_control {
+        return;
+    }
     let mut total = TOTAL.lock().unwrap();
     for (what, count) in injected {
         *total.injected.entry(what).or_default() += count;
@@ -67,18 +85,10 @@ pub fn add(name: &str, injected: &BTreeMap<&'static str, usize>, history: &Histo
     total.histories += run.histories;
     total.acknowledged += run.acknowledged;
     total.unknown += run.unknown;
+    total.lost += run.lost;
     total.introspections += run.introspections;
     total.findings += run.findings;
-    let Notes { flickers, late_refreshes, revisions_lost, exposed, .. } = verdict.notes;
-    let notes =
-        format!("{flickers} flickers, {late_refreshes} late refreshes, {revisions_lost} revisions lost, {exposed} exposed");
-    say(&format!(
-        "{name} ({:.1} s): {}; {notes}\n  so far, {} runs: {}",
-        calm.as_secs_f64(),
-        run.told(),
-        total.runs,
-        total.told()
-    ));
+    say(&format!("so far, {} runs: {}", total.runs, total.told()));
 }
 
 /// Says a line, whatever becomes of the test.

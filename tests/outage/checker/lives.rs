@@ -9,17 +9,17 @@ impl Checker<'_> {
         let mut flickered = vec![false; self.history.tokens.len()];
         for asked in &self.history.introspections {
             let calm = asked.span.start > self.rules.calm;
+            let by = self.history.tokens[asked.token].grant;
             match &asked.outcome {
                 Outcome::Done(true) => self.active(asked),
                 Outcome::Done(false) => {
                     let token = &self.history.tokens[asked.token];
                     let is_forever_gone = token.kind == Kind::Refresh || self.may_have_ended(asked.token, asked.span);
-                    let is_kept = self.rules.records_kept || matches!(token.kind, Kind::Jwt(_));
-                    if is_forever_gone || !is_kept {
+                    if is_forever_gone || !self.rules.records_kept {
                         continue;
                     }
                     if calm {
-                        self.find(Rule::FalseLogout, format!("{} is inactive, and nothing ended it", self.asked(asked)));
+                        self.find(Rule::FalseLogout, by, format!("{} is inactive, and nothing ended it", self.asked(asked)));
                     } else if !flickered[asked.token] {
                         flickered[asked.token] = true;
                         self.verdict.notes.flickers += 1;
@@ -28,12 +28,12 @@ impl Checker<'_> {
                 Outcome::Refused(reason) if reason == "REVISION_LOST" => {
                     self.verdict.notes.revisions_lost += 1;
                     if calm && self.rules.promise == Promise::Replicated {
-                        self.find(Rule::Unavailable, format!("{}: an acknowledged revision is lost", self.asked(asked)));
+                        self.find(Rule::Unavailable, by, format!("{}: an acknowledged revision is lost", self.asked(asked)));
                     }
                 }
-                Outcome::Refused(reason) => self.find(Rule::Defect, format!("{} was refused: {reason}", self.asked(asked))),
+                Outcome::Refused(reason) => self.find(Rule::Defect, by, format!("{} was refused: {reason}", self.asked(asked))),
                 Outcome::Unknown(reason) if calm => {
-                    self.find(Rule::Unavailable, format!("{}: {reason}", self.asked(asked)));
+                    self.find(Rule::Unavailable, by, format!("{}: {reason}", self.asked(asked)));
                 }
                 Outcome::Unknown(_) => {}
             }
@@ -50,16 +50,16 @@ impl Checker<'_> {
             let since = revocation.span.end;
             let (is_breach, always) = match asked.freshness {
                 Freshness::Full => (asked.span.start > since, false),
-                Freshness::AtLeast(of) => (of == at && asked.span.start > since, true),
-                Freshness::Default => (asked.span.start > since + max_staleness, false),
+                Freshness::AtLeast(of) if of == at => (asked.span.start > since, true),
+                Freshness::AtLeast(_) | Freshness::Default => (asked.span.start > since + max_staleness, false),
             };
             if !is_breach {
                 continue;
             }
             if always || promise == Promise::Replicated || asked.span.start > calm {
                 let later = asked.span.start.saturating_sub(since);
-                let by = (&revocation.target, revocation.replica);
-                self.find(Rule::Revived, format!("{} is active {later:?} after the acknowledged {by:?}", self.asked(asked)));
+                let acknowledged = (&revocation.target, revocation.replica);
+                self.find(Rule::Revived, at, format!("{} is active {later:?} after {acknowledged:?}", self.asked(asked)));
             } else {
                 self.verdict.notes.exposed += 1;
             }
@@ -89,11 +89,12 @@ impl Checker<'_> {
         let active = |asked: &&Introspection| asked.outcome == Outcome::Done(true) && asked.freshness == Freshness::Full;
         let (history, calm) = (self.history, self.rules.calm);
         for asked in history.introspections.iter().filter(active).filter(|asked| asked.span.start > calm) {
+            let by = history.tokens[asked.token].grant;
             if dead.get(&asked.token).is_some_and(|seen| *seen < asked.span.start) {
-                self.find(Rule::Undead, format!("{} is active, and was seen dead", self.asked(asked)));
+                self.find(Rule::Undead, by, format!("{} is active, and was seen dead", self.asked(asked)));
             }
             if dead_before.contains_key(&asked.token) {
-                self.find(Rule::Forgotten, format!("{} is active, and was seen dead during the faults", self.asked(asked)));
+                self.find(Rule::Forgotten, by, format!("{} is active, and was seen dead during the faults", self.asked(asked)));
             }
         }
     }
