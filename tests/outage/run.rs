@@ -32,8 +32,13 @@ pub struct Terms {
 }
 
 /// Acknowledged by all replicas of the store; records and views kept.
-pub const REPLICATED: Terms =
-    Terms { promise: Promise::Replicated, durability: Durability::Replicated, records_kept: true, views_kept: true };
+pub const REPLICATED: Terms = Terms {
+    promise: Promise::Replicated,
+    durability: Durability::Replicated,
+    records_kept: true,
+    views_kept: true,
+    is_control: false,
+};
 /// Acknowledged by the primary alone.
 pub const APPLIED: Terms = Terms { promise: Promise::Applied, durability: Durability::Applied, ..REPLICATED };
 
