@@ -1,0 +1,168 @@
+//! N1 to N5: a primary dies, is cut off, is replaced by hand, comes back from the dead, or is taken for dead again and again.
+
+use super::fleet::Settings;
+use super::load::{Dice, USUAL};
+use super::run::{APPLIED, REPLICATED, Run, Terms};
+use super::sentinels::{NERVOUS, STEADY, Sentinels};
+use std::time::Duration;
+
+/// How many replicas each primary has, for the service.
+pub const REPLICAS: (&str, &str) = ("JETON_REDIS_REPLICAS", "2");
+
+/// A fault of a Sentinel deployment. Each ends with all nodes in step.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// N1: kill -9 of the primary, which comes back empty when another was elected.
+    Kill,
+    /// N2: the primary is cut off from its replicas and the sentinels, not from the service.
+    Partition,
+    /// N3: `SENTINEL FAILOVER`, while nothing is wrong.
+    ByHand,
+    /// N4: the primary stands still until another was elected, then goes on.
+    Zombie,
+    /// N5: impatient sentinels, and a primary that is slow again and again.
+    Flapping,
+}
+
+const FAULTS: [Fault; 5] = [Fault::ByHand, Fault::Kill, Fault::Partition, Fault::Zombie, Fault::Flapping];
+
+/// The deployment with a fleet of three on it. The third replica of the service knows one address only, and ignores every failover.
+struct Stage {
+    redis: Sentinels,
+    run: Run,
+}
+
+impl Stage {
+    async fn start(name: &'static str, terms: Terms, replicas: &str, clocks: [i32; 3], seed: u64) -> Self {
+        let redis = Sentinels::start(STEADY, clocks).await;
+        let stores = vec![redis.url(), redis.url(), redis.nodes[0].url()];
+        let variables = vec![(REPLICAS.0.into(), replicas.into())];
+        let settings = Settings { stores, variables, clocks: Vec::new() };
+        let run = Run::start(name, terms, settings, USUAL, seed).await;
+        Self { redis, run }
+    }
+
+    /// Injects one fault; `kills` says that every replica of the service dies at the moment when another primary is elected.
+    async fn inject(&mut self, fault: Fault, kills: bool) {
+        let Self { redis, run } = self;
+        let before = redis.primary().await.expect("the sentinels agree");
+        // The one that does not ask the sentinels: on the primary that is about to go.
+        run.fleet.move_to(2, redis.nodes[before].url());
+        run.fleet.restart(2).await;
+        run.revocations(20).await;
+        match fault {
+            Fault::Kill => {
+                redis.nodes[before].kill().await;
+                redis.failed_over(before).await;
+                run.injected("primaries killed");
+            }
+            Fault::Partition => {
+                redis.nodes[before].isolate().await;
+                redis.failed_over(before).await;
+                run.injected("partitions");
+                run.lasting(Duration::from_secs(2)).await;
+            }
+            Fault::ByHand => {
+                redis.fail_over().await;
+                run.injected("failovers by hand");
+            }
+            Fault::Zombie => {
+                redis.nodes[before].pause().await;
+                redis.failed_over(before).await;
+                run.lasting(3 * STEADY.down_after).await;
+                redis.nodes[before].resume().await;
+                run.injected("zombies");
+            }
+            Fault::Flapping => {
+                redis.be(NERVOUS).await;
+                for _ in 0..6 {
+                    let Some(now) = redis.primary().await else { continue };
+                    redis.nodes[now].pause().await;
+                    run.lasting(Duration::from_millis(450)).await;
+                    redis.nodes[now].resume().await;
+                    run.lasting(Duration::from_millis(300)).await;
+                }
+                redis.be(STEADY).await;
+                run.injected("storms of failovers");
+            }
+        }
+        if kills {
+            run.kill_the_fleet().await;
+        }
+        run.lasting(Duration::from_millis(500)).await;
+        redis.nodes[before].rejoin().await;
+        if !redis.nodes[before].runs() {
+            redis.nodes[before].restart().await;
+        }
+        redis.settled().await;
+        // The stubborn one is lost on what is a replica now.
+        run.fleet.move_to(2, redis.url());
+        run.fleet.kill(2).await;
+        run.revive().await;
+        run.revocations(20).await;
+    }
+}
+
+/// What all replicas of Redis acknowledged is never lost, whatever becomes of the service's own replicas.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_replicas_acknowledged_survives_every_failover() {
+    let _turn = super::turn().await;
+    let mut stage = Stage::start("N1-N5, replicated", REPLICATED, "2", [0; 3], 1).await;
+    for fault in FAULTS {
+        stage.inject(fault, false).await;
+    }
+    for fault in [Fault::Partition, Fault::Kill] {
+        stage.run.sweep().await;
+        stage.inject(fault, true).await;
+    }
+    stage.run.conclude().await.is_kept();
+}
+
+/// What only the primary had survives its death, because replicas of the service have seen it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_living_replica_has_seen_is_put_back() {
+    let _turn = super::turn().await;
+    let mut stage = Stage::start("N1 and N3, applied", APPLIED, "0", [0; 3], 2).await;
+    for fault in [Fault::Kill, Fault::ByHand] {
+        stage.inject(fault, false).await;
+    }
+    stage.run.conclude().await.is_kept();
+}
+
+/// N9: the clocks of the three nodes are a minute and a half apart on either side, so that every failover jumps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_of_redis_that_are_off_by_ninety_seconds_change_nothing() {
+    let _turn = super::turn().await;
+    if !super::clock_offset::is_possible() {
+        super::summary::say("no clock of a Redis node can be set off here: Linux and `cc` are needed");
+        return;
+    }
+    let mut stage = Stage::start("N9 clocks of the nodes", REPLICATED, "2", [0, 90, -90], 3).await;
+    for fault in [Fault::Kill, Fault::ByHand, Fault::ByHand] {
+        stage.inject(fault, false).await;
+    }
+    stage.run.injected("clocks off");
+    stage.run.conclude().await.is_kept();
+}
+
+/// The long form: faults in a random order, in runs that are short enough to be judged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes hours: `make soak`"]
+async fn soak_failovers() {
+    for round in 0..super::rounds() {
+        let _turn = super::turn().await;
+        let mut dice = Dice::new(round);
+        let mut stage = Stage::start("soak N1-N5, replicated", REPLICATED, "2", [0; 3], 1_000 + round).await;
+        for _ in 0..10 {
+            let fault = FAULTS[usize::try_from(dice.below(5)).unwrap()];
+            stage.inject(fault, dice.one_in(3)).await;
+        }
+        stage.run.conclude().await.is_kept();
+        let mut stage = Stage::start("soak N1 and N3, applied", APPLIED, "0", [0; 3], 2_000 + round).await;
+        for _ in 0..5 {
+            let fault = [Fault::Kill, Fault::ByHand][usize::try_from(dice.below(2)).unwrap()];
+            stage.inject(fault, false).await;
+        }
+        stage.run.conclude().await.is_kept();
+    }
+}
