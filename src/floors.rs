@@ -2,17 +2,21 @@
 //! failover lost.
 //!
 //! Lives here: what the rooms above ask. Below: `view` (the log in memory, what it knows and how fresh it is), `catch_up` (catch-ups
-//! shared), `follow`, `heal`, `settle`, `entry` (the log's format). Must not live here: what a floor means (`domain`), who may revoke what
+//! shared), `follow`, `heal`, `settle`, `watch` (what who follows this view lacks), `health`, `entry` (the log's format). Must not live here: what a floor means (`domain`), who may revoke what
 //! (`service`), how records are kept (`records`).
 
 mod catch_up;
 pub mod entry;
 mod follow;
 mod heal;
+mod health;
 mod settle;
 mod view;
+mod watch;
 
-pub use view::{Change, Health};
+pub use health::Health;
+pub use view::Change;
+pub use watch::Backlog;
 
 use crate::clock::Clock;
 use crate::random;
@@ -248,13 +252,6 @@ impl Alive {
         self.changes.subscribe()
     }
 
-    /// Whether this revision, which a follower stands at, is in this view's history: whether what came after it is all it lacks.
-    #[must_use]
-    pub fn knows(&self, revision: Revision) -> bool {
-        let view = self.read();
-        view.knows(revision, view.cursor())
-    }
-
     /// Takes the store's data as it is, where it was restored from an old backup: answers the marker of the new era.
     ///
     /// # Errors
@@ -270,7 +267,7 @@ impl Alive {
     /// What is wrong or remarkable with the view, for readiness and `jeton heal`.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.read().health(self.clock.run(), self.terms.max_entries)
+        self.read().health(self.clock.run(), &self.terms, self.joined_under())
     }
 
     /// How long an entry must stay where every replica sees it: no token that it could kill lives longer, by any clock.

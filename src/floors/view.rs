@@ -2,8 +2,10 @@
 //!
 //! Must not live here: how and when it is fed (`follow`, `heal`).
 
-use crate::floors::entry;
+use crate::floors::health::Health;
+use crate::floors::{Terms, entry};
 use crate::store::{Era, EraState, Followed, Position};
+use crate::telemetry::metrics;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::id::Identity;
@@ -15,35 +17,10 @@ use std::sync::Arc;
 /// What a view took in at once.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The floors raised.
+    /// The floors raised, and those that were put back.
     pub raised: Arc<[Raised]>,
     /// Where the view stands after it.
     pub upto: Revision,
-}
-
-/// How a view is.
-#[derive(Clone, Copy, Debug)]
-pub struct Health {
-    /// How long ago the last proof of freshness was asked for; none before the first.
-    pub age: Option<Millis>,
-    /// Where it stands.
-    pub head: Revision,
-    /// Up to where the log is settled.
-    pub settled: Revision,
-    /// The store's primary, as last met.
-    pub identity: Option<Identity>,
-    /// How far healing is; none before the first catch-up.
-    pub era: Option<Era>,
-    /// Whether all that this replica knew was put back under that primary.
-    pub healed: bool,
-    /// How many floors it holds.
-    pub entries: usize,
-    /// The most it holds before what is settled is asked of the store.
-    pub max_entries: usize,
-    /// Bytes that they take.
-    pub bytes: usize,
-    /// Whether it holds every floor of the log.
-    pub whole: bool,
 }
 
 /// The followed log.
@@ -122,12 +99,13 @@ impl View {
         revision <= head && (!is_lost() || self.floors.hold(revision))
     }
 
-    /// Takes in what a store answered to a call sent at `sent`, the only way in. Answers what was raised.
+    /// Takes in what a store answered to a call sent at `sent`, the only way in. Answers what was raised, or put back.
     pub(super) fn take_in(&mut self, followed: &Followed, sent: Millis, replicated: bool) -> Result<Vec<Raised>> {
         let mut raised = Vec::new();
         for logged in &followed.entries {
             let Some(entry) = entry::decode(logged)? else { continue };
-            if self.floors.join(entry) {
+            // What was put back is no higher than it was, but who follows this view must keep it for longer.
+            if self.floors.join(entry) || entry.place != entry.origin {
                 raised.push(entry);
             }
         }
@@ -143,8 +121,12 @@ impl View {
             self.lost.clone_from(lost);
         }
         let before = self.met.replace((followed.identity, followed.era));
-        if followed.gap || before.is_some_and(|(identity, _)| identity != followed.identity) {
+        let is_another = before.is_some_and(|(identity, _)| identity != followed.identity);
+        if followed.gap || is_another {
             self.healed_under = None;
+        }
+        if is_another {
+            metrics::PRIMARIES.add();
         }
         self.is_behind = followed.more;
         let certain = match followed.era.state {
@@ -209,16 +191,18 @@ impl View {
         self.dropped = None;
     }
 
-    pub(super) fn health(&self, now: Millis, max_entries: usize) -> Health {
+    /// How it is at `now`, for a replica that holds to `terms` and that all replicas of the store acknowledged under `joined_under`.
+    pub(super) fn health(&self, now: Millis, terms: &Terms, joined_under: Option<Identity>) -> Health {
         Health {
             age: self.proved.map(|proved| now.minus(proved)),
+            stale: self.fresh_at(now, terms.max_staleness).is_none(),
             head: self.cursor,
             settled: self.settled,
-            identity: self.met_under(),
             era: self.met.map(|(_, era)| era),
             healed: !self.needs_healing(),
+            joined: joined_under.is_some() && joined_under == self.met_under(),
             entries: self.floors.len(),
-            max_entries,
+            max_entries: terms.max_entries,
             bytes: self.floors.bytes(),
             whole: self.is_whole(),
         }

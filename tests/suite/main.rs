@@ -40,6 +40,8 @@ mod tour;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
+mod watch;
+#[cfg(test)]
 mod wire;
 #[cfg(test)]
 mod world;

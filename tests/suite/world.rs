@@ -3,6 +3,7 @@
 use crate::redis_server::RedisServer;
 use jeton::api::grant_service_client::GrantServiceClient;
 use jeton::api::key_service_client::KeyServiceClient;
+use jeton::api::revocation_service_client::RevocationServiceClient;
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::{self, AuthenticationContext, ClientAuthentication, Grant, IssueRequest, IssueResponse};
@@ -20,6 +21,7 @@ use jeton_domain::resource::{Resource, Resources};
 use jeton_domain::secret::Secret;
 use jeton_domain::time::{Millis, Timestamp};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +79,9 @@ pub struct Replica {
     pub tokens: TokenServiceClient<Channel>,
     pub grants: GrantServiceClient<Channel>,
     pub keys: KeyServiceClient<Channel>,
+    pub revocations: RevocationServiceClient<Channel>,
+    pub address: SocketAddr,
+    pub shutdown: CancellationToken,
     _ended: DropGuard,
     _serving: JoinSet<()>,
 }
@@ -132,6 +137,11 @@ impl World {
 
     /// A replica with settings of its own.
     pub async fn start_with(&self, settings: &Settings) -> Replica {
+        self.start_watched(settings, grpc::Watching::default()).await
+    }
+
+    /// The same with streams that hold to terms of their own.
+    pub async fn start_watched(&self, settings: &Settings, watching: grpc::Watching) -> Replica {
         let mut settings = settings.clone();
         settings.tokens.store_timeout = Millis::new(u64::try_from(self.patience.as_millis()).unwrap());
         settings.limits.request_deadline = settings.tokens.store_timeout.percent(200);
@@ -142,6 +152,7 @@ impl World {
         let grpc_settings = grpc::Settings {
             admission: Admission::Open,
             request_deadline: settings.limits.request_deadline.into(),
+            watching,
             ..grpc::Settings::default()
         };
         let mut serving = JoinSet::new();
@@ -156,7 +167,10 @@ impl World {
             app,
             tokens: TokenServiceClient::new(channel.clone()),
             grants: GrantServiceClient::new(channel.clone()),
-            keys: KeyServiceClient::new(channel),
+            keys: KeyServiceClient::new(channel.clone()),
+            revocations: RevocationServiceClient::new(channel),
+            address,
+            shutdown: shutdown.clone(),
             _ended: shutdown.drop_guard(),
             _serving: serving,
         }

@@ -144,6 +144,13 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 "The most revocations that are held in memory, at most 64 bytes each. An alarm tells at 80 %. Over it none is \
                  dropped: what is settled is asked of the store, which makes introspection slower.",
             ),
+            row(
+                "watchers",
+                count(1, 100_000),
+                Takes("10000"),
+                "Streams of revocations (Watch) open at the same moment: gateways and services that check tokens by themselves, \
+                 one each. One more is refused with RESOURCE_EXHAUSTED. They take no place of `concurrency`.",
+            ),
         ],
     },
     Group {

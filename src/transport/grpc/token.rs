@@ -223,6 +223,10 @@ fn reason(fields: &mut Fields, number: i32) -> Reason {
         Ok(Word::Leaked) => Reason::Leaked,
         Ok(Word::Incident) => Reason::Incident,
         Ok(Word::Administrative) => Reason::Administrative,
+        Ok(Word::Reuse | Word::RetryExpired) => {
+            fields.wrong("reason", "is one that only jeton itself says");
+            Reason::Unspecified
+        }
         Err(_) => {
             fields.wrong("reason", "is not a value of RevocationReason");
             Reason::Unspecified
@@ -287,7 +291,8 @@ fn text(token: Option<SecretText>) -> String {
     token.map(|token| token.expose().to_owned()).unwrap_or_default()
 }
 
-const fn durability(durability: Option<Durability>) -> api::Durability {
+/// How far a write got.
+pub const fn durability(durability: Option<Durability>) -> api::Durability {
     match durability {
         None => api::Durability::Unspecified,
         Some(Durability::Applied) => api::Durability::Applied,

@@ -99,7 +99,7 @@ pub(crate) enum Learnt {
     Nothing,
     /// This is how often a ping is due.
     Began(Millis),
-    /// A snapshot is complete: a ping will prove it.
+    /// Nothing is lacking any more: a ping will prove it.
     Complete,
     /// A signing key was burnt.
     KeyBurnt,
@@ -116,6 +116,7 @@ pub(crate) struct Stream<'a> {
     /// A snapshot is built aside. It takes the place of what was known when it is proved fresh: until then the old one, which ages,
     /// judges, and never one that lacks something.
     building: Option<View>,
+    /// Whether all was told that was lacking at the beginning.
     complete: bool,
     pings: VecDeque<(u64, Millis)>,
     next_ping: u64,
@@ -195,7 +196,7 @@ impl<'a> Stream<'a> {
         if held > self.max_floors {
             return Err(Broken::TooMany(self.max_floors));
         }
-        let completed = stands && self.building.is_some() && !self.complete;
+        let completed = stands && !self.complete;
         self.complete |= completed;
         Ok(if completed {
             Learnt::Complete
@@ -213,7 +214,7 @@ impl<'a> Stream<'a> {
         // A later one came back before: it said more.
         let Some(at) = self.pings.iter().position(|(id, _)| *id == pong.id) else { return Ok(Learnt::Nothing) };
         let sent = self.pings.drain(..=at).next_back().map_or(Millis::ZERO, |(_, sent)| sent);
-        if self.building.is_some() && !self.complete {
+        if !self.complete {
             return Ok(Learnt::Nothing);
         }
         let mut known = self.watched.write();
@@ -256,6 +257,8 @@ fn raised(told: &RaisedFloor) -> Option<Raised> {
         RevocationReason::Leaked => Reason::Leaked,
         RevocationReason::Incident => Reason::Incident,
         RevocationReason::Administrative => Reason::Administrative,
+        RevocationReason::Reuse => Reason::Reuse,
+        RevocationReason::RetryExpired => Reason::RetryExpired,
     };
     let origin = Revision { micros: if infinite { 0 } else { told.floor }, random: 0 };
     let at = Timestamp::from_secs(u64::try_from(told.at).unwrap_or(u64::MAX));

@@ -47,6 +47,9 @@ fn age_counts_from_the_sending_of_the_ping_that_came_back() {
     assert!(is_fresh(&watched, 5_000) && is_fresh(&watched, 7_000) && !is_fresh(&watched, 7_001));
     let mut stream = Stream::new(&watched, 10);
     stream.take(started(false, 7)).unwrap();
+    let early = stream.ping(Millis::new(9_000)).unwrap();
+    assert_eq!(stream.take(pong(early, "")), Ok(Learnt::Nothing), "what was lacking is not told yet");
+    stream.take(changes(&[], "10-1")).unwrap();
     let [first, second] = [6_000, 8_000].map(|run| stream.ping(Millis::new(run)).unwrap());
     stream.take(pong(first, "")).unwrap();
     assert!(is_fresh(&watched, 8_000) && !is_fresh(&watched, 8_001), "the later one did not come back");
