@@ -2,7 +2,6 @@
 
 use crate::service::{Durability, Freshness, Service};
 use jeton_domain::error::{Error, Result};
-use jeton_domain::id::GrantId;
 use jeton_domain::revision::Revision;
 use jeton_domain::target::Salt;
 use jeton_domain::time::{Millis, Timestamp};
@@ -62,11 +61,6 @@ impl Service {
     /// `Healing`, `Restored`, the store.
     pub async fn caught_up(&self) -> Result<Revision> {
         self.alive.fresh(Freshness::Full).await
-    }
-
-    /// Verifiers elsewhere saw access tokens of these grants, with these `jti`s. Returns at once.
-    pub fn arrivals(&self, seen: Vec<(GrantId, String)>) {
-        tracing::debug!(tokens = seen.len(), "watchers saw tokens");
     }
 
     /// How the log is. Answered from memory but for what the store says of itself.
