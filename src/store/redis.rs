@@ -61,7 +61,7 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// From being asked to having answered, retries included: at most so long.
     pub response_timeout: Duration,
-    /// Connections that requests are spread over, each shared by many requests at once.
+    /// Connections to each primary that requests are spread over, each shared by many requests at once.
     pub connections: NonZeroUsize,
     /// How many replicas each primary has.
     pub replicas: u32,
