@@ -65,7 +65,7 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// From being asked to having answered, retries included: at most so long.
     pub response_timeout: Duration,
-    /// Connections that requests are spread over, each shared by many requests at once.
+    /// Connections to each primary that requests are spread over, each shared by many requests at once.
     pub connections: NonZeroUsize,
     /// How many replicas each primary has: all of them must have what is to be `Replicated`. None: nothing waits.
     pub replicas: u32,

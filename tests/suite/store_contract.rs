@@ -52,7 +52,7 @@ pub trait Log: Store {
 
 impl<S: Store + ?Sized> Log for S {}
 
-/// Names that nobody else made who tries another promise, all under one tag as those of one subject.
+/// Names that nobody else made who tries another promise.
 #[derive(Default)]
 pub struct Names {
     promise: &'static str,
@@ -65,9 +65,14 @@ impl Names {
         Self { promise, made: AtomicU64::new(0) }
     }
 
-    /// A name not seen before.
+    /// A name not seen before, under one tag with all others as those of one subject.
     pub fn fresh(&self) -> Name {
         Name::new(&format!("jeton:{{ab12}}:{}:{}", self.promise, self.made.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// One under a tag of its own.
+    pub fn anywhere(&self) -> Name {
+        Name::new(&format!("jeton:{{{}:{}}}", self.promise, self.made.fetch_add(1, Ordering::Relaxed)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+const NO_REDIS: &str = "is no Redis: write redis://, redis+sentinel:// or redis+cluster://, with rediss for TLS";
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
@@ -21,8 +22,6 @@ const SENTINEL_PORT: u16 = 26379;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     pub(super) deployment: Deployment,
-    /// The server, the Sentinels, or some nodes of the cluster: at least one.
-    pub(super) nodes: Vec<Node>,
     pub(super) tls: bool,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) login: Option<Login>,
@@ -30,13 +29,14 @@ pub struct Address {
     pub(super) database: u16,
 }
 
-/// How the servers belong together.
+/// Which servers, and how they belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Deployment {
-    Standalone,
-    /// The name under which the Sentinels know the primary.
-    Sentinel(String),
-    Cluster,
+    Standalone(Node),
+    /// The Sentinels, and the name under which they know the primary.
+    Sentinel(Vec<Node>, String),
+    /// Some of the nodes.
+    Cluster(Vec<Node>),
 }
 
 /// Who we are; without a user Redis takes the one called `default`.
@@ -83,24 +83,23 @@ impl Address {
     /// What is wrong and what would be right, said of the address. The text itself is never repeated: it may hold a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = Parts::of(text)?;
-        let (tls, deployment) = match parts.scheme {
-            "redis" => (false, Deployment::Standalone),
-            "rediss" => (true, Deployment::Standalone),
-            "redis+sentinel" => (false, Deployment::Sentinel(String::new())),
-            "rediss+sentinel" => (true, Deployment::Sentinel(String::new())),
-            "redis+cluster" => (false, Deployment::Cluster),
-            "rediss+cluster" => (true, Deployment::Cluster),
-            _ => return Err("is no Redis: write redis://, redis+sentinel:// or redis+cluster://, with rediss for TLS".into()),
+        let (tls, kind) = match (parts.scheme.strip_prefix("rediss"), parts.scheme.strip_prefix("redis")) {
+            (Some(kind), _) => (true, kind),
+            (None, Some(kind)) => (false, kind),
+            (None, None) => return Err(NO_REDIS.into()),
         };
-        let port = if matches!(deployment, Deployment::Sentinel(_)) { SENTINEL_PORT } else { PORT };
-        let nodes: Vec<Node> = parts.hosts.split(',').map(|place| node(place, port)).collect::<Result<_, _>>()?;
-        let (deployment, database) = match deployment {
-            Deployment::Standalone if nodes.len() > 1 => {
-                return Err("names several hosts: write redis+sentinel:// for Sentinels, redis+cluster:// for a cluster".into());
-            }
-            Deployment::Standalone => (Deployment::Standalone, parts.path),
-            Deployment::Cluster => (Deployment::Cluster, parts.path),
-            Deployment::Sentinel(_) => {
+        let default_port = if kind == "+sentinel" { SENTINEL_PORT } else { PORT };
+        let mut nodes: Vec<Node> = parts.hosts.split(',').map(|place| node(place, default_port)).collect::<Result<_, _>>()?;
+        let (deployment, database) = match kind {
+            "" => match (nodes.pop(), nodes.pop()) {
+                (Some(node), None) => (Deployment::Standalone(node), parts.path),
+                _ => {
+                    return Err(
+                        "names several hosts: write redis+sentinel:// for Sentinels, redis+cluster:// for a cluster".into()
+                    );
+                }
+            },
+            "+sentinel" => {
                 let (name, database) = parts.path.split_once('/').unwrap_or((parts.path, ""));
                 if name.is_empty() {
                     return Err(
@@ -109,18 +108,20 @@ impl Address {
                             .into(),
                     );
                 }
-                (Deployment::Sentinel(decoded(name)?), database)
+                (Deployment::Sentinel(nodes, decoded(name)?), database)
             }
+            "+cluster" => (Deployment::Cluster(nodes), parts.path),
+            _ => return Err(NO_REDIS.into()),
         };
         let database = match database {
             "" => 0,
             number => number.parse().map_err(|_word| "names a database that is no number: write it such as /0")?,
         };
-        if deployment == Deployment::Cluster && database != 0 {
+        if matches!(deployment, Deployment::Cluster(_)) && database != 0 {
             return Err("names a database, and a cluster has only number 0".into());
         }
         let login = parts.login.map(login).transpose()?;
-        let mut address = Self { deployment, nodes, tls, ca_file: None, login, sentinel_login: None, database };
+        let mut address = Self { deployment, tls, ca_file: None, login, sentinel_login: None, database };
         address.options(parts.query)?;
         Ok(address)
     }
@@ -138,7 +139,7 @@ impl Address {
                 _ => return Err("has an option that is none: there are ca_file, sentinel_user and sentinel_password".into()),
             }
         }
-        if (user.is_some() || password.is_some()) && !matches!(self.deployment, Deployment::Sentinel(_)) {
+        if (user.is_some() || password.is_some()) && !matches!(self.deployment, Deployment::Sentinel(..)) {
             return Err("has credentials for Sentinels and names none: begin it with redis+sentinel".into());
         }
         self.sentinel_login = match (user, password) {
@@ -153,13 +154,13 @@ impl Address {
     #[must_use]
     pub fn shown(&self) -> String {
         let scheme = if self.tls { "rediss" } else { "redis" };
-        let (kind, name) = match &self.deployment {
-            Deployment::Standalone => ("", String::new()),
-            Deployment::Sentinel(name) => ("+sentinel", format!("/{name}")),
-            Deployment::Cluster => ("+cluster", String::new()),
+        let (kind, nodes, name) = match &self.deployment {
+            Deployment::Standalone(node) => ("", std::slice::from_ref(node), String::new()),
+            Deployment::Sentinel(nodes, name) => ("+sentinel", nodes.as_slice(), format!("/{name}")),
+            Deployment::Cluster(nodes) => ("+cluster", nodes.as_slice(), String::new()),
         };
         let login = self.login.as_ref().map_or_else(String::new, |login| format!("{}:***@", login.user.as_deref().unwrap_or("")));
-        let hosts: Vec<String> = self.nodes.iter().map(Node::to_string).collect();
+        let hosts: Vec<String> = nodes.iter().map(Node::to_string).collect();
         let database = if self.database == 0 { String::new() } else { format!("/{}", self.database) };
         format!("{scheme}{kind}://{login}{}{name}{database}", hosts.join(","))
     }
@@ -277,7 +278,7 @@ mod tests {
         let address = Address::parse("redis+sentinel://us%65r:p%40%3a%2F@s/m%61in?sentinel_password=%25").unwrap();
         let login = address.login.unwrap();
         assert_eq!((login.user.as_deref(), login.password.expose()), (Some("user"), "p@:/"));
-        assert_eq!(address.deployment, Deployment::Sentinel("main".into()));
+        assert_eq!(address.deployment, Deployment::Sentinel(vec![Node::new("s", SENTINEL_PORT)], "main".into()));
         let login = address.sentinel_login.unwrap();
         assert_eq!((login.user, login.password.expose()), (None, "%"));
     }

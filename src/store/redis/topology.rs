@@ -88,21 +88,20 @@ impl Topology {
     pub(super) async fn connect(address: &Address, settings: Settings) -> Result<Self, StoreError> {
         let (door, sentinel_door) = Door::both(address)?;
         let (servers, watch) = match &address.deployment {
-            Deployment::Standalone => {
-                let node = address.nodes.first().cloned().unwrap_or_else(|| Node::new("", 0));
+            Deployment::Standalone(node) => {
                 let place = Place::Fixed(node.clone());
                 let primary = Primary::new(Target { place, door: Arc::clone(&door) }, &settings);
-                (Servers::Standalone { primary, node, probes: Probes::new(door) }, None)
+                (Servers::Standalone { primary, node: node.clone(), probes: Probes::new(door) }, None)
             }
-            Deployment::Sentinel(name) => {
-                let sentinels = Sentinels::new(name, &address.nodes, &sentinel_door, settings.connect_timeout);
+            Deployment::Sentinel(nodes, name) => {
+                let sentinels = Sentinels::new(name, nodes, &sentinel_door, settings.connect_timeout);
                 let place = Place::Named(Arc::clone(&sentinels));
                 let primary = Primary::new(Target { place, door: Arc::clone(&door) }, &settings);
                 let watch = Job::start(Arc::clone(&sentinels).watch());
                 (Servers::Sentinel { primary, sentinels, probes: Probes::new(door) }, Some(watch))
             }
-            Deployment::Cluster => {
-                let cluster = Cluster::connect(&address.nodes, &door, settings).await.map_err(Refusal::into_error)?;
+            Deployment::Cluster(nodes) => {
+                let cluster = Cluster::connect(nodes, &door, settings).await.map_err(Refusal::into_error)?;
                 let watch = Job::start(Arc::clone(&cluster).watch());
                 (Servers::Cluster(cluster), Some(watch))
             }
@@ -247,18 +246,10 @@ impl Topology {
         // Another than the slot's primary, for one attempt.
         let mut other: Option<Arc<Primary>> = None;
         loop {
-            let sent = match (other.take(), self.primary(slot)) {
-                (Some(other), primary) => (primary, errand.go(&other, true).await),
-                (None, Some(primary)) => {
-                    let sent = errand.go(&primary, false).await;
-                    (Some(primary), sent)
-                }
-                (None, None) => (None, Err(UNSERVED)),
-            };
-            let refused = match sent {
-                (primary, Ok(written)) => match server_error(&written.answer) {
+            let refused = match self.attempt(slot, errand, other.take()).await {
+                Ok((primary, written)) => match server_error(&written.answer) {
                     None => return Ok(written),
-                    Some(error) => match self.redirected(error, primary.as_deref()) {
+                    Some(error) => match self.redirected(error, &primary) {
                         Some(asked) => {
                             other = asked;
                             *last = Some(MOVING);
@@ -271,7 +262,7 @@ impl Topology {
                         None => refusal(error),
                     },
                 },
-                (_, Err(refused)) => refused,
+                Err(refused) => refused,
             };
             match refused {
                 Refusal::Lost(_) if repeat_lost => repeat_lost = false,
@@ -285,13 +276,25 @@ impl Topology {
         }
     }
 
+    /// Asks `other`, which only answers who was sent by another node, or the slot's primary.
+    async fn attempt(
+        &self,
+        slot: usize,
+        errand: &impl Errand,
+        other: Option<Arc<Primary>>,
+    ) -> Result<(Arc<Primary>, Written), Refusal> {
+        let asking = other.is_some();
+        let primary = other.or_else(|| self.primary(slot)).ok_or(UNSERVED)?;
+        let written = errand.go(&primary, asking).await?;
+        Ok((primary, written))
+    }
+
     /// Follows a redirection: to a node that is to be asked once, or where the map says now.
-    fn redirected(&self, error: &ServerError, from: Option<&Primary>) -> Option<Option<Arc<Primary>>> {
+    fn redirected(&self, error: &ServerError, from: &Primary) -> Option<Option<Arc<Primary>>> {
         let Servers::Cluster(cluster) = &self.servers else { return None };
         let Redirect { once, slot, host, port } = reply::redirect(error)?;
         // A node that does not know its own host means the one that was asked.
-        let asked = from.and_then(Primary::node).map(|node| &*node.host);
-        let node = Node::new(if host.is_empty() { asked? } else { host }, port);
+        let node = Node::new(if host.is_empty() { &from.node()?.host } else { host }, port);
         if once {
             return Some(Some(cluster.at(&node)));
         }
