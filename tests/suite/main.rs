@@ -8,6 +8,8 @@ mod bench;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod documents;

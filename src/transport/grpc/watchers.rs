@@ -38,12 +38,7 @@ pub struct Watching {
 
 impl Default for Watching {
     fn default() -> Self {
-        Self {
-            most: 10_000,
-            silence: Duration::from_secs(60),
-            patience: Duration::from_secs(5),
-            longest: MAX_CONNECTION_AGE,
-        }
+        Self { most: 10_000, silence: Duration::from_secs(60), patience: Duration::from_secs(5), longest: MAX_CONNECTION_AGE }
     }
 }
 

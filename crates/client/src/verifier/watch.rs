@@ -23,6 +23,8 @@ const QUEUE: usize = 16;
 const BEGIN: Duration = Duration::from_secs(10);
 /// A connection on which no ping comes back for so many periods is given up for another.
 const SILENT_PERIODS: u32 = 20;
+/// Who asks while so many pings are under way shares the next.
+const MAX_ASKED: usize = 4;
 /// The pause where there are more revocations than may be held.
 const TOO_MANY_PAUSE: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,13 @@ enum Cut {
     Ended,
     #[error("jeton does not answer pings on the stream of revocations")]
     Silent,
+}
+
+impl Cut {
+    /// jeton ends every stream some time, so that watchers spread over new replicas.
+    fn is_usual(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.reason() == Some("WATCH_CUT"))
+    }
 }
 
 /// Watches, for ever.
@@ -54,10 +63,12 @@ pub(crate) async fn watch(shared: &Shared) {
             told = None;
         }
         let problem = cut.to_string();
-        if told.as_ref() != Some(&problem) {
+        if cut.is_usual() {
+            tracing::debug!(problem, "the stream of revocations ended; it is opened again");
+        } else if told.as_ref() != Some(&problem) {
             tracing::warn!(problem, "the stream of revocations was cut; it is opened again");
+            told = Some(problem);
         }
-        told = Some(problem);
         let pause = match cut {
             Cut::Broken(Broken::TooMany(_)) => {
                 shared.watched.forget_all();
@@ -89,6 +100,10 @@ async fn follow(shared: &Shared, proved: &mut bool) -> Result<std::convert::Infa
                 let message = message.map_err(|status| Cut::Refused(status.into()))?.ok_or(Cut::Ended)?;
                 // A message of a newer version says nothing to us.
                 let Some(message) = message.message else { continue };
+                // What is told at the beginning may take long. After it only a proof is a sign of life.
+                if !*proved {
+                    heard = Instant::now();
+                }
                 match stream.take(message)? {
                     Learnt::Began(period) => tick = ticks(period.into()),
                     Learnt::Complete => pinger.ping(&mut stream)?,
@@ -113,7 +128,7 @@ async fn follow(shared: &Shared, proved: &mut bool) -> Result<std::convert::Infa
                 shared.watched.forget(part, shared.settings.clock.now());
                 part = (part + 1) % Floors::PARTS;
             }
-            () = shared.turns.asked() => pinger.ping(&mut stream)?,
+            () = shared.turns.asked(), if pinger.begun.len() < MAX_ASKED => pinger.ping(&mut stream)?,
         }
     }
 }
