@@ -33,11 +33,13 @@ pub struct Health {
 }
 
 const NOT_READ: &str = "the log of revocations was not read yet";
-const STALE: &str = "what is known of the revocations is older than `tokens.max_staleness`: introspection has to wait for the store";
+const STALE: &str =
+    "what is known of the revocations is older than `tokens.max_staleness`: introspection has to wait for the store";
 const NOT_JOINED: &str = "not all replicas of the store have acknowledged this replica: nothing is issued before they have";
 const HEALING: &str = "the store changed its primary: revocations that it may have lost are being put back";
 const FULL: &str = "the view of revocations is full, and what is settled is asked of the store: raise `limits.view_entries`";
-const NEARLY_FULL: &str = "the view of revocations is over 80 % full: raise `limits.view_entries` before introspection slows down";
+const NEARLY_FULL: &str =
+    "the view of revocations is over 80 % full: raise `limits.view_entries` before introspection slows down";
 
 impl Health {
     /// Whether it is being healed.
@@ -113,7 +115,11 @@ mod tests {
             (Health { entries: 120, whole: false, ..well() }, &[], &[FULL]),
         ];
         for (health, wrong, remarkable) in rows {
-            assert_eq!((health.wrong(), health.remarkable()), (wrong.iter().map(ToString::to_string).collect(), remarkable.iter().map(ToString::to_string).collect()), "{health:?}");
+            assert_eq!(
+                (health.wrong(), health.remarkable()),
+                (wrong.iter().map(ToString::to_string).collect(), remarkable.iter().map(ToString::to_string).collect()),
+                "{health:?}"
+            );
         }
         assert!(restored.wrong().concat().contains("`jeton heal --accept`") && restored.wrong().len() == 1);
     }

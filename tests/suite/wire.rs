@@ -228,11 +228,8 @@ async fn fields_of_the_other_methods_are_bounded_and_named() {
         ("KeyService/RotateKey", vec![], &["alg"]),
         (
             "TokenService/Revoke",
-            api::RevokeRequest {
-                reason: api::RevocationReason::Reuse.into(),
-                ..revoke(Some(Target::Sub("alice".into())))
-            }
-            .encode_to_vec(),
+            api::RevokeRequest { reason: api::RevocationReason::Reuse.into(), ..revoke(Some(Target::Sub("alice".into()))) }
+                .encode_to_vec(),
             &["reason"],
         ),
         ("RevocationService/AcceptLog", api::AcceptLogRequest { last_seen: -1 }.encode_to_vec(), &["last_seen"]),
