@@ -36,7 +36,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Notify, broadcast};
 use tracing::Instrument as _;
-use view::View;
+use view::{Reign, View};
 
 /// How long a verifier may believe a token after its `exp` (leeway).
 pub const LEEWAY: Millis = Millis::from_secs(60);
@@ -87,7 +87,7 @@ pub struct Alive {
     view: RwLock<View>,
     turns: Turns,
     /// Under which primary all replicas have acknowledged this one, and with it the era's marker.
-    joined: Mutex<Option<Identity>>,
+    joined: Mutex<Option<Reign>>,
     /// Something was lost that this view may know.
     ill: Notify,
     /// Held by the one who heals.
@@ -188,17 +188,18 @@ impl Alive {
     /// # Errors
     /// `Healing`, `NotDurable`, `Restored`, the store.
     pub async fn born(&self) -> Result<Caught> {
+        let mut seen = self.read().highest();
         let mut caught = self.caught_up().await?;
-        if self.joined_under() != Some(caught.identity) {
+        if !self.is_joined() {
             self.beat().await?;
             caught = self.caught_up().await?;
         }
-        if caught.head < self.read().highest() {
+        if caught.head < seen {
             self.heal_in_time().await?;
+            seen = self.read().highest();
             caught = self.caught_up().await?;
         }
-        let above = caught.head >= self.read().highest();
-        if above && self.joined_under() == Some(caught.identity) { Ok(caught) } else { Err(Error::Healing) }
+        if caught.head >= seen && self.is_joined() { Ok(caught) } else { Err(Error::Healing) }
     }
 
     /// Raises the floor of a target. In force, and in this replica's view, when it answers.
@@ -267,7 +268,8 @@ impl Alive {
     /// What is wrong or remarkable with the view, for readiness and `jeton heal`.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.read().health(self.clock.run(), &self.terms, self.joined_under())
+        let joined = self.is_joined();
+        self.read().health(self.clock.run(), &self.terms, joined)
     }
 
     /// How long an entry must stay where every replica sees it: no token that it could kill lives longer, by any clock.
@@ -282,8 +284,10 @@ impl Alive {
         move |raised| is_over(raised, now, horizon, settled)
     }
 
-    fn joined_under(&self) -> Option<Identity> {
-        *self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether all replicas of the store have acknowledged this one in the era that it met last.
+    fn is_joined(&self) -> bool {
+        let joined = *self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        joined.is_some() && joined == self.read().reign()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, View> {

@@ -23,6 +23,13 @@ pub struct Change {
     pub upto: Revision,
 }
 
+/// One era under one primary: an emptied log begins another under the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reign {
+    identity: Identity,
+    marker: Revision,
+}
+
 /// The followed log.
 #[derive(Debug, Default)]
 pub(super) struct View {
@@ -76,6 +83,11 @@ impl View {
 
     pub(super) fn met_under(&self) -> Option<Identity> {
         self.met.map(|(identity, _)| identity)
+    }
+
+    /// The era that was met last.
+    pub(super) fn reign(&self) -> Option<Reign> {
+        self.met.map(|(identity, era)| Reign { identity, marker: era.marker })
     }
 
     pub(super) fn era_state(&self) -> EraState {
@@ -190,8 +202,8 @@ impl View {
         self.dropped = None;
     }
 
-    /// How it is at `now`, for a replica that holds to `terms` and that all replicas of the store acknowledged under `joined_under`.
-    pub(super) fn health(&self, now: Millis, terms: &Terms, joined_under: Option<Identity>) -> Health {
+    /// How it is at `now`, for a replica that holds to `terms`; `joined`: acknowledged by all replicas of the store.
+    pub(super) fn health(&self, now: Millis, terms: &Terms, joined: bool) -> Health {
         Health {
             age: self.proved.map(|proved| now.minus(proved)),
             stale: self.fresh_at(now, terms.max_staleness).is_none(),
@@ -199,7 +211,7 @@ impl View {
             settled: self.settled,
             era: self.met.map(|(_, era)| era),
             healed: !self.needs_healing(),
-            joined: joined_under.is_some() && joined_under == self.met_under(),
+            joined,
             entries: self.floors.len(),
             max_entries: terms.max_entries,
             bytes: self.floors.bytes(),
