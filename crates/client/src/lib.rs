@@ -36,3 +36,8 @@ pub mod api {
     #![expect(clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
     tonic::include_proto!("jeton.v1");
 }
+
+/// The code of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

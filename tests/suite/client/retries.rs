@@ -1,6 +1,6 @@
 //! What is asked again, and that it is as if it had been asked once.
 
-use super::{reached, soon};
+use super::{BUSY, reached, soon};
 use crate::world::{SCOPES, World, alice, mobile};
 use jeton::api::revoke_request::Target;
 use jeton_client::api::{self, IntrospectRequest, IssueRequest, RefreshRequest, RevokeRequest};
@@ -41,6 +41,24 @@ async fn a_refresh_whose_replies_are_lost_is_one_refresh() {
         held.refresh_token = answer.refresh_token;
     }
     assert!(server.active(&held.refresh_token).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_retries_of_a_refresh_have_one_name() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, way) = reached(&server).await;
+    let client = client.with_settings(Settings { deadline: BUSY, ..Settings::default() });
+    let held = client.issue(issue("mobile-app")).await.unwrap();
+    let refreshed = client.refresh(refresh(&held.refresh_token));
+    let hours_later = async {
+        way.cut_at_the_next_reply().await;
+        // By then only the name tells the retry from a thief's try.
+        world.pass(5 * 3_600);
+        way.mend();
+    };
+    let (answer, ()) = soon(async { tokio::join!(refreshed, hours_later) }).await;
+    assert!(server.active(&answer.unwrap().refresh_token).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

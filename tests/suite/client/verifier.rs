@@ -2,7 +2,7 @@
 
 use super::{reached, ready, soon};
 use crate::on_every_store;
-use crate::world::{ORDERS, PAYMENTS, Replica, SCOPES, WEB_SECRET, World, alice, secret};
+use crate::world::{JOB_SECRET, ORDERS, PAYMENTS, Replica, SCOPES, WEB_SECRET, World, alice, secret};
 use futures_util::FutureExt as _;
 use jeton::api::revoke_request::Target;
 use jeton::api::{ConsentTarget, IssueRequest, IssueResponse, RotateKeyRequest, SessionTarget};
@@ -271,4 +271,40 @@ async fn an_opaque_token_is_asked_for_once_and_again_when_the_answer_is_over() {
     server.revoke(Target::Sub("alice".into())).await;
     soon(verifier.caught_up()).await;
     assert_eq!(ended(at_once(&verifier, &held.access_token, PAYMENTS)), Some(Cause::SubjectRevoked), "the answer is undone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_was_seen_alive_is_told_once_where_it_has_a_grant() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, way) = reached(&server).await;
+    let verifier = ready(&world, &client, Fallback::Refuse).await;
+    let job = IssueRequest {
+        client_id: "billing-job".into(),
+        scope: "orders:read".into(),
+        authentication: None,
+        client_authentication: secret(JOB_SECRET),
+        ..Default::default()
+    };
+    let [first, dead, last] = [SCOPES; 3].map(|scope| server.issue(alice("mobile-app", scope)));
+    let (first, own, dead, last) = (first.await, server.issue(job).await, dead.await, last.await);
+    server.revoke(Target::Token(dead.access_token.clone())).await;
+    soon(verifier.caught_up()).await;
+    let mut jtis = Vec::new();
+    for _ in 0..3 {
+        jtis.clear();
+        assert!(at_once(&verifier, &dead.access_token, ORDERS).is_err());
+        for held in [&first, &own, &last] {
+            jtis.push(at_once(&verifier, &held.access_token, ORDERS).unwrap().jti.clone());
+        }
+    }
+    soon(async {
+        while way.heard(&jtis[2]) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(way.heard(&dead.grant_id), 0, "the dead tell nothing");
+    assert_eq!(jtis.iter().map(|jti| way.heard(jti)).collect::<Vec<_>>(), [1, 0, 1]);
+    assert_eq!(way.heard(&first.grant_id), 1);
 }

@@ -1,6 +1,7 @@
 //! Tokens that were checked lately, by the hash of their text. What is known of one is judged again each time.
 
 use super::recent::Recent;
+use super::view::SaltHash;
 use jeton_domain::access::{self, Dead, Standing};
 use jeton_domain::claims::Said;
 use jeton_domain::floors::Floors;
@@ -37,10 +38,10 @@ pub(crate) struct Known {
 /// Why it is taken for genuine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// Its signature; its targets were made with the salt of this number.
+    /// Its signature; its targets were made with this salt.
     Signature {
         /// Which.
-        salted: u64,
+        salted: SaltHash,
     },
     /// jeton's word, which holds until then (on the clock's run).
     Answer {

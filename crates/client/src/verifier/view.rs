@@ -9,6 +9,7 @@ use jeton_domain::revision::{Floor, Revision};
 use jeton_domain::secret::Secret;
 use jeton_domain::target::{Reason, Salt, TargetKind};
 use jeton_domain::time::{Millis, Timestamp};
+use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -21,12 +22,16 @@ pub(crate) struct Watched {
     view: RwLock<Option<View>>,
 }
 
+/// SHA-256 of a salt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SaltHash([u8; 32]);
+
 /// The log up to a place.
 #[derive(Debug)]
 pub(crate) struct View {
     pub salt: Salt,
-    /// Another number where the salt is another: then ids of targets that were made before mean nothing.
-    pub salted: u64,
+    /// Tells salts apart: ids of targets that were made with another mean nothing.
+    pub salted: SaltHash,
     pub floors: Floors,
     pub revision: String,
     horizon: Millis,
@@ -161,10 +166,9 @@ impl<'a> Stream<'a> {
         let max_staleness = max_staleness.ok_or(Broken::Protocol("it has no greatest staleness"))?;
         let mut view = self.watched.write();
         if started.snapshot {
-            let salted = view.as_ref().map_or(1, |view| view.salted.wrapping_add(u64::from(*view.salt.expose() != salt)));
             self.building = Some(View {
                 salt: Salt::new(&Secret::new(salt)),
-                salted,
+                salted: SaltHash(Sha256::digest(salt).into()),
                 floors: Floors::default(),
                 revision: String::new(),
                 horizon,

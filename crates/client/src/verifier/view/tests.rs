@@ -100,14 +100,14 @@ fn what_comes_twice_or_late_lowers_nothing() {
 fn another_salt_is_told_apart() {
     let watched = watched(5_000);
     let salted = || watched.read().as_ref().map(|view| view.salted);
-    assert_eq!(salted(), Some(1));
-    for (salt, number) in [(7, 1), (8, 2), (8, 2), (7, 3)] {
+    let first = salted();
+    for (salt, is_first) in [(7, true), (8, false), (8, false), (7, true)] {
         let mut stream = Stream::new(&watched, 10);
         stream.take(started(true, salt)).unwrap();
         stream.take(changes(&[], "40-1")).unwrap();
         let ping = stream.ping(Millis::new(5_000)).unwrap();
         stream.take(pong(ping, "")).unwrap();
-        assert_eq!(salted(), Some(number));
+        assert_eq!(salted() == first, is_first);
     }
 }
 
