@@ -10,6 +10,7 @@ mod call;
 mod escape;
 mod failure;
 mod heal;
+mod leaked;
 mod messages;
 mod table;
 mod tour;

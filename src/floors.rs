@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::random;
 use crate::records::documents::Ceilings;
 use crate::records::{Records, unavailable};
-use crate::store::{Durability, ERA_AHEAD, EraState, Store};
+use crate::store::{Durability, ERA_AHEAD, EraState, Followed, Position, Store};
 use crate::telemetry::{self, metrics};
 use bytes::Bytes;
 use catch_up::Turns;
@@ -99,6 +99,17 @@ impl fmt::Debug for Alive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Alive(..)")
     }
+}
+
+/// What raising a floor came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raise {
+    /// Its place in the log.
+    pub revision: Revision,
+    /// How far it got.
+    pub durability: Durability,
+    /// Whether nothing had raised this target before: of many who do so at once, one is told so.
+    pub is_first: bool,
 }
 
 /// What a catch-up found.
@@ -183,11 +194,12 @@ impl Alive {
     }
 
     /// What Issue makes its tokens' `born` of: a catch-up that starts after this call, under a primary whose marker all replicas have, above
-    /// everything that this view ever saw.
+    /// everything that this view saw before.
     ///
     /// # Errors
     /// `Healing`, `NotDurable`, `Restored`, the store.
     pub async fn born(&self) -> Result<Caught> {
+        // What comes in from now on may lie above what is found: it is raised beside this call, not lost.
         let mut seen = self.read().highest();
         let mut caught = self.caught_up().await?;
         if !self.is_joined() {
@@ -207,27 +219,41 @@ impl Alive {
     /// # Errors
     /// `RevokedNotDurable` where it is in force and may yet be lost; the store. An append that was not acknowledged may still have happened;
     /// repeating it is harmless.
-    pub async fn raise(&self, target: &Target, reason: Reason) -> Result<(Revision, Durability)> {
-        let entry = entry::encode(target.id(&self.salt), target.kind(), reason, self.clock.now());
-        let (_, revision, reached) = self.append(&[entry]).await?;
+    pub async fn raise(&self, target: &Target, reason: Reason) -> Result<Raise> {
+        let id = target.id(&self.salt);
+        let entry = entry::encode(id, target.kind(), reason, self.clock.now());
+        let position = self.position().await?;
+        // What came in since that position the answer brings again: nothing that was before is missed.
+        let was_raised = self.with_floors(|floors| floors.get(id).is_some());
+        let (followed, durability) = self.append(&[entry], position).await?;
         metrics::REVOCATIONS.add(target.kind().word(), reason.word());
-        if reached < self.store.durability() { Err(Error::RevokedNotDurable(revision)) } else { Ok((revision, reached)) }
+        let Some((own, before)) = followed.entries.split_last() else {
+            return Err(Error::Internal("an append was answered without its own entry".into()));
+        };
+        let revision = own.revision;
+        if durability < self.store.durability() {
+            return Err(Error::RevokedNotDurable(revision));
+        }
+        let raises_it = |logged| matches!(entry::decode(logged), Ok(Some(raised)) if raised.target == id);
+        Ok(Raise { revision, durability, is_first: !was_raised && !before.iter().any(raises_it) })
     }
 
-    /// Appends, and takes in what the answer brings: (what was found, the place of the last, how far they got).
-    async fn append(&self, entries: &[Bytes]) -> Result<(Caught, Revision, Durability)> {
+    /// From where to append.
+    async fn position(&self) -> Result<Position> {
         if self.read().is_behind() {
             self.caught_up().await?;
         }
+        Ok(self.read().position())
+    }
+
+    /// Appends, and takes in what the answer brings, which ends with the last of `entries`; and says how far they got.
+    async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability)> {
         let sent = self.clock.run();
-        let position = self.read().position();
         let span = telemetry::child("log.append");
         let (followed, reached) = self.store.append(entries, position).instrument(span).await.map_err(unavailable)?;
-        let own = followed.entries.last().map(|own| own.revision);
         self.understand(position.cursor, &followed).await?;
-        let caught = self.take_in(&followed, sent)?;
-        let revision = own.ok_or_else(|| Error::Internal("an append was answered without its own entry".into()))?;
-        Ok((caught, revision, reached))
+        self.take_in(&followed, sent)?;
+        Ok((followed, reached))
     }
 
     /// The floor that kills what was born at `born` and has these targets, as the view knows.

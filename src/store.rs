@@ -82,7 +82,7 @@ pub struct Member {
     pub expires_at: Timestamp,
 }
 
-/// A member added to a list, with the caps that hold afterwards.
+/// A member added to a list, with the caps that are to hold.
 #[derive(Clone, Debug)]
 pub struct Add {
     /// The list.
@@ -91,9 +91,9 @@ pub struct Add {
     pub member: Member,
     /// How many bytes at its front are the group.
     pub group_bytes: usize,
-    /// The most members of its group, itself included; those that expire first fall out, never itself. At least 1.
+    /// The most members of its group, itself included; surplus are those that expire first, never itself. At least 1.
     pub group_cap: usize,
-    /// The most members of the list, itself included; those that expire first fall out, never itself. At least 1.
+    /// The most members of the list, without the surplus of the group; surplus are those that expire first, never itself. At least 1.
     pub list_cap: usize,
 }
 
@@ -209,8 +209,9 @@ pub enum StoreError {
 /// - `expired_reads_as_absent`, `expired_may_be_created_anew`, `no_expiry_stays`.
 /// - `reads_after_a_swap_see_what_was_there_before_it_was_sent`: the reads of `swap` begin after it was sent, and under its own tag after
 ///   it was made.
-/// - `list_is_ordered_by_expiry`, `group_cap_evicts_the_earliest_of_the_group`, `list_cap_evicts_the_earliest`,
-///   `adding_twice_counts_once`, `list_pages_by_member`, `expired_members_are_gone_and_not_evicted`, `removed_members_are_gone`.
+/// - `list_is_ordered_by_expiry`, `surplus_of_a_group_is_its_earliest`, `surplus_of_a_list_is_its_earliest`,
+///   `surplus_stays_and_is_told_again_until_it_is_removed`, `adding_twice_counts_once`, `list_pages_by_member`,
+///   `expired_members_are_gone_and_no_surplus`, `removed_members_are_gone`.
 /// - `revisions_grow`, `append_returns_all_after_the_cursor_with_its_own_last`, `concurrent_appends_are_all_there`,
 ///   `follow_from_head_is_empty`, `follow_pages`, `a_foreign_cursor_is_a_gap`, `follow_from_start_is_no_gap`.
 /// - `settle_refuses_a_revision_that_is_gone`, `settled_never_goes_back`, `trim_stops_at_the_first_unsettled`,
@@ -234,7 +235,8 @@ pub trait Store: Send + Sync + 'static {
     /// Waits until all that was written under this name is as durable as `durability()` says: for who finds that it was written before.
     async fn confirm(&self, name: &Name) -> Result<(), StoreError>;
 
-    /// A member added; what fell out because of a cap, earliest first.
+    /// A member added; what is more than the caps allow, earliest first. It stays until it is removed, so that who is cut off before he has
+    /// ended what it names leaves it to be told again.
     async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError>;
 
     /// Members removed.

@@ -168,7 +168,7 @@ pub struct IntrospectArguments {
 
 /// `jeton revoke`
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["token", "grant", "session", "subject", "client", "kid"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["token", "grant", "session", "subject", "client", "kid", "leaked"]))]
 pub struct RevokeArguments {
     /// A token, access or refresh (a refresh token ends its grant); - reads it from standard input
     #[arg(value_name = "TOKEN", value_parser = secret, conflicts_with_all = ["grant", "session", "subject", "kid"])]
@@ -188,10 +188,14 @@ pub struct RevokeArguments {
     /// A signing key: it is burnt for ever, and everything it signed is dead
     #[arg(long, value_name = "KID")]
     pub kid: Option<String>,
+    /// Every token of ours in a text of any kind and size, such as a dump or a log, for the reason `leaked`; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "grant", "session", "subject", "client", "kid", "reason"])]
+    pub leaked: Option<PathBuf>,
     /// Why; kept with the revocation, and counted
     #[arg(long, value_enum, value_name = "REASON")]
     pub reason: Option<RevokeReason>,
-    /// Tell how many grants would end, and end none; those of --client or --kid alone are not counted
+    /// Tell how many grants would end, and end none; those of --client or --kid alone are not counted. With --leaked only the tokens
+    /// found are counted, and no server is asked
     #[arg(long)]
     pub dry_run: bool,
     /// A file with the secret of the client that asks [default: JETON_CLIENT_SECRET]

@@ -7,7 +7,7 @@ use super::arguments::{
     RevokeArguments, RevokeReason, SignInMethod,
 };
 use super::failure::{Exit, Failure};
-use super::{bench, escape, heal, messages, table, watch};
+use super::{bench, escape, heal, leaked, messages, table, watch};
 use crate::api::grant_service_client::GrantServiceClient;
 use crate::api::key_service_client::KeyServiceClient;
 use crate::api::revoke_request::Target;
@@ -51,6 +51,9 @@ pub async fn run_client(command: ClientCommand, client_secret: Option<SecretText
 }
 
 async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &Clock) -> Result<Exit, Failure> {
+    if let ClientCommand::Revoke(RevokeArguments { leaked: Some(file), dry_run, remote, .. }) = &command {
+        return leaked::run(file, *dry_run, remote, clock).await;
+    }
     let asks_whether_active = matches!(command, ClientCommand::Introspect(_));
     let (answer, remote) = match command {
         ClientCommand::Issue(arguments) => (issue(&arguments, secret).await?, arguments.remote),
@@ -308,7 +311,7 @@ fn read_text(from: impl io::Read, name: &str) -> Result<String, Failure> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-fn show(answer: &Answer, remote: &Remote, clock: &Clock) -> Result<Exit, Failure> {
+pub(super) fn show(answer: &Answer, remote: &Remote, clock: &Clock) -> Result<Exit, Failure> {
     if !remote.field.is_empty() {
         let mut text = String::new();
         for name in &remote.field {

@@ -92,8 +92,8 @@ impl Alive {
         let now = self.clock.now();
         for page in missing.chunks(PAGE) {
             let entries: Vec<Bytes> = page.iter().map(|lost| entry::put_back(lost, now)).collect();
-            let (caught, ..) = self.append(&entries).await?;
-            if caught.identity != identity {
+            let (followed, _) = self.append(&entries, self.position().await?).await?;
+            if followed.identity != identity {
                 return Ok(None);
             }
         }

@@ -174,7 +174,7 @@ impl Records {
         Ok(decided.answer)
     }
 
-    /// Puts a grant into its subject's list, and answers those that had to make room.
+    /// Puts a grant into its subject's list, and answers those that have to make room: they stay listed until they are taken out.
     ///
     /// # Errors
     /// The store.
@@ -192,8 +192,8 @@ impl Records {
             group_cap: client_cap,
             list_cap: subject_cap,
         };
-        let fell_out = self.store.list_add(&add).await.map_err(unavailable)?;
-        fell_out.iter().map(read_member).collect()
+        let surplus = self.store.list_add(&add).await.map_err(unavailable)?;
+        surplus.iter().map(read_member).collect()
     }
 
     /// Takes grants out of their subject's list.

@@ -5,6 +5,7 @@ mod look_up;
 
 use crate::service::Service;
 use crate::service::explain::{TokenKind, WhyNot};
+use crate::service::grants::GrantState;
 use crate::service::introspect::Active;
 use jeton_domain::access::{self, Dead, Standing};
 use jeton_domain::audience::policies_met;
@@ -41,7 +42,9 @@ pub(super) struct AccessToken {
 pub(super) struct Examined {
     pub kind: TokenKind,
     pub generation: Generation,
-    pub grant: Option<Box<Grant>>,
+    pub grant: Option<Grant>,
+    /// How its grant is, where that was asked for the verdict.
+    pub state: Option<GrantState>,
     pub verdict: Result<Active, (WhyNot, Option<Timestamp>)>,
 }
 
@@ -77,7 +80,9 @@ impl Service {
     /// Judges what was looked up, under the view as it is now: catch up before.
     pub(super) async fn judge(&self, looked: Looked, resource: Option<&ResourceId>) -> Result<Examined> {
         match looked {
-            Looked::No(kind, generation, why, at) => Ok(Examined { kind, generation, grant: None, verdict: Err((why, at)) }),
+            Looked::No(kind, generation, why, at) => {
+                Ok(Examined { kind, generation, grant: None, state: None, verdict: Err((why, at)) })
+            }
             Looked::Access(token) => Ok(self.judge_access(*token, resource)),
             Looked::Numbered(numbered, grant) => self.judge_numbered(&numbered, *grant, resource).await,
         }
@@ -106,17 +111,17 @@ impl Service {
             Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
             Err(Dead::Audience) => Err((WhyNot::Audience, None)),
         };
-        Examined { kind, generation, grant, verdict }
+        Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict }
     }
 
     async fn judge_numbered(&self, numbered: &Numbered, grant: Grant, resource: Option<&ResourceId>) -> Result<Examined> {
         let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
         let state = self.state(grant).await?;
         let verdict = match state.why_not {
-            Some(why) => Err((why, state.ended_at)),
+            Some(ref why) => Err((why.clone(), state.ended_at)),
             None => self.acceptable(numbered, &state.grant, resource).map(|()| self.refresh_token_says(&state.grant)),
         };
-        Ok(Examined { kind, generation: numbered.generation, grant: Some(Box::new(state.grant)), verdict })
+        Ok(Examined { kind, generation: numbered.generation, grant: None, state: Some(state), verdict })
     }
 
     /// Whether Refresh would accept this generation now.

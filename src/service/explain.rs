@@ -84,10 +84,10 @@ impl Service {
     /// The store. A token that is not active is no error.
     pub async fn explain(&self, token: SecretText, resource: Option<ResourceId>) -> Result<Explanation> {
         let (caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
-        let Examined { kind, generation, grant, verdict } = self.judge(looked, resource.as_ref()).await?;
-        let grant = match grant {
-            Some(grant) => Some(self.state(*grant).await?),
-            None => None,
+        let Examined { kind, generation, grant, state, verdict } = self.judge(looked, resource.as_ref()).await?;
+        let grant = match (state, grant) {
+            (None, Some(grant)) => Some(self.state(grant).await?),
+            (state, _) => state,
         };
         let newest = grant.as_ref().map_or(0, |state| state.grant.lineage.newest);
         let now = self.clock.now();

@@ -95,35 +95,27 @@ impl Service {
     /// Every living grant of a subject.
     pub(super) async fn grants_of(&self, subject: &Subject) -> Result<Vec<Grant>> {
         let subject = Target::Subject(subject.clone()).id(self.alive.salt());
-        let listed = self.records.listed_grants(subject, None, self.terms.grants_per_subject).await?;
+        let listed = self.records.listed_grants(subject, None, usize::MAX).await?;
         let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
         let grants = self.records.grants(&ids).await?;
         self.living(recorded(grants)).await
     }
 
-    /// Takes what is dead out of a subject's list: it holds nobody's place. Whether there was any. Catch up before.
+    /// Takes what is dead out of a subject's list: it holds nobody's place. Answers what is left. Catch up before.
     ///
     /// One without a record stays: it is being issued.
-    pub(super) async fn unlist_dead(&self, subject: TargetId) -> Result<bool> {
-        let listed = self.records.listed_grants(subject, None, self.terms.grants_per_subject).await?;
+    pub(super) async fn unlist_dead(&self, subject: TargetId) -> Result<Vec<Listed>> {
+        let listed = self.records.listed_grants(subject, None, usize::MAX).await?;
         let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
         let known = self.records.grants(&ids).await?;
-        let written: Vec<Listed> =
-            listed.into_iter().zip(&known).filter_map(|(listed, known)| known.as_ref().map(|_| listed)).collect();
-        let living = self.living(recorded(known)).await?;
-        let dead: Vec<Listed> = written.into_iter().filter(|listed| living.iter().all(|living| living.id != listed.id)).collect();
+        let written: Vec<GrantId> = ids.iter().zip(&known).filter_map(|(id, known)| known.as_ref().map(|_| *id)).collect();
+        let living: Vec<GrantId> = self.living(recorded(known)).await?.iter().map(|grant| grant.id).collect();
+        let is_dead = |listed: &Listed| written.contains(&listed.id) && !living.contains(&listed.id);
+        let (dead, left): (Vec<Listed>, Vec<Listed>) = listed.into_iter().partition(is_dead);
         if !dead.is_empty() {
             self.records.unlist_grants(subject, &dead).await?;
         }
-        Ok(!dead.is_empty())
-    }
-
-    /// Those of a list's members whose grants live. Catch up before.
-    pub(super) async fn living_of(&self, listed: Vec<Listed>) -> Result<Vec<Listed>> {
-        let ids: Vec<GrantId> = listed.iter().map(|listed| listed.id).collect();
-        let grants = self.records.grants(&ids).await?;
-        let living = self.living(recorded(grants)).await?;
-        Ok(listed.into_iter().filter(|listed| living.iter().any(|living| living.id == listed.id)).collect())
+        Ok(left)
     }
 
     /// Those of `grants` that live, as the view and the floor records know.

@@ -63,7 +63,7 @@ impl Service {
         let token = self.tokens.sign(Typ::AtJwt, form.algorithm, &claims, now)?;
         if token.expose().len() > token::MAX_BYTES {
             let problem = "makes, with the resources, claims and details, an access token longer than 16 KiB: ask for less";
-            return Err(Error::InvalidScope { field: "scope".into(), problem: problem.into() });
+            return Err(Error::invalid_scope("scope", problem));
         }
         Ok(token)
     }

@@ -3,7 +3,7 @@
 use crate::random;
 use crate::records::GRACE;
 use crate::records::floors;
-use crate::records::grants::{keep_until, listed};
+use crate::records::grants::{Listed, keep_until, listed};
 use crate::service::hand_out::Access;
 use crate::service::{Credentials, Durability, Service};
 use crate::telemetry;
@@ -105,8 +105,10 @@ impl Service {
         grant.lineage.identity = caught.identity;
         refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
         let durability = if plan.needs_record() {
-            self.make_room(&grant, client, now).await?;
-            Some(self.write(&grant, &session).await?)
+            let surplus = self.list(&grant, client).await?;
+            let durability = self.write(&grant, &session).await?;
+            self.make_room(&grant, &surplus, now).await?;
+            Some(durability)
         } else {
             refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
             None
@@ -217,26 +219,37 @@ impl Service {
         })
     }
 
-    /// Writes the list before the grant it names, and ends what had to make room.
-    async fn make_room(&self, grant: &Grant, client: &Client, now: Timestamp) -> Result<()> {
-        let Some((subject, listed)) = listed(grant, self.alive.salt()) else { return Ok(()) };
+    /// Takes a place in the subject's list, before the grant is there that it names. Answers those that have to make room for it.
+    async fn list(&self, grant: &Grant, client: &Client) -> Result<Vec<Listed>> {
+        let Some((subject, own)) = listed(grant, self.alive.salt()) else { return Ok(Vec::new()) };
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
         let subject_cap = self.terms.grants_per_subject;
-        let mut fell_out = self.records.list_grant(subject, &listed, client_cap, subject_cap).await?;
-        if !fell_out.is_empty() && self.unlist_dead(subject).await? {
-            // Back without a cap: one that comes back must push out neither the new one nor one that ends later.
-            for one in self.living_of(fell_out).await? {
-                self.records.list_grant(subject, &one, usize::MAX, usize::MAX).await?;
-            }
-            fell_out = self.records.list_grant(subject, &listed, client_cap, subject_cap).await?;
+        let mut surplus = self.records.list_grant(subject, &own, client_cap, subject_cap).await?;
+        if surplus.is_empty() {
+            return Ok(surplus);
         }
-        for evicted in fell_out {
+        // The dead make room first. The list is not asked anew: that would bring back a place that another Issue has just taken away.
+        let left = self.unlist_dead(subject).await?;
+        surplus.retain(|one| left.contains(one));
+        let is_of_client = |one: &Listed| one.client_tag == own.client_tag;
+        let of_client = left.iter().filter(|one| is_of_client(one)).count().saturating_sub(client_cap);
+        let mut making_room: Vec<Listed> = surplus.extract_if(.., |one| is_of_client(one)).take(of_client).collect();
+        let of_all = left.len().saturating_sub(making_room.len()).saturating_sub(subject_cap);
+        making_room.extend(surplus.into_iter().take(of_all));
+        Ok(making_room)
+    }
+
+    /// Ends what has to make room for a grant, once that is written. Then only it leaves the list: an Issue that is cut off before has
+    /// left too many in it, and the next one ends them.
+    async fn make_room(&self, grant: &Grant, surplus: &[Listed], now: Timestamp) -> Result<()> {
+        let Some((subject, _)) = listed(grant, self.alive.salt()).filter(|_| !surplus.is_empty()) else { return Ok(()) };
+        for evicted in surplus {
             let ended = Ended { at: now, cause: Cause::Evicted };
             // Its opaque tokens run out by themselves, and point into its record until then.
             let keep_until = evicted.expires_at.plus(self.alive.ceilings().access_token).plus(GRACE);
             self.records.end_grant(evicted.id, ended, keep_until).await?;
         }
-        Ok(())
+        self.records.unlist_grants(subject, surplus).await
     }
 
     fn session_target(&self, grant: &Grant) -> Vec<TargetId> {
@@ -250,7 +263,8 @@ impl Service {
                 refuse_dead(grant, self.records.killing_floor(session, read, grant.born)?)?;
                 Ok(self.records.store().durability())
             }
-            // 112 random bits collided, or a revocation of this very id came first: either way nothing may be handed out.
+            // A revocation of this very id came first, or it had to make room for another, or 112 random bits collided: whichever it
+            // was, nothing may be handed out.
             (false, _) => Err(Error::Contended),
         }
     }

@@ -184,10 +184,8 @@ impl Service {
         if sayable {
             return Ok(form);
         }
-        Err(Error::InvalidTarget {
-            field: "resource".into(),
-            problem: "names what an opaque access token cannot say for a grant of so many scopes: ask for less".into(),
-        })
+        let problem = "names what an opaque access token cannot say for a grant of so many scopes: ask for less";
+        Err(Error::invalid_target("resource", problem))
     }
 
     fn refreshed(

@@ -1,11 +1,12 @@
 //! Revoke: one entry in the log, and what was born before it is dead (RFC 7009).
 
+use crate::floors::Raise;
 use crate::records::grants::Known;
 use crate::service::{Credentials, Durability, Service};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
-use jeton_domain::name::{ClientId, SessionId, Subject};
+use jeton_domain::name::{ClientId, Subject};
 use jeton_domain::revision::{Floor, Revision};
 use jeton_domain::secret::{SecretText, shown};
 use jeton_domain::target::{Reason, Target};
@@ -34,21 +35,19 @@ pub enum What {
         /// How it proves who it is.
         credentials: Credentials,
     },
-    /// A grant.
-    Grant(GrantId),
-    /// A session; the subject is needed to count.
-    Session(SessionId, Option<Subject>),
-    /// A subject.
-    Subject(Subject),
-    /// A client.
-    Client(ClientId),
-    /// A consent.
-    Consent(Subject, ClientId),
-    /// A signing key.
-    SigningKey {
-        /// Its id.
-        kid: String,
+    /// Anything else that can be raised.
+    Target {
+        /// It.
+        target: Target,
+        /// Whose it is; needed to count the grants of a session.
+        subject: Option<Subject>,
     },
+}
+
+impl From<Target> for What {
+    fn from(target: Target) -> Self {
+        Self::Target { target, subject: None }
+    }
 }
 
 /// What a revocation did.
@@ -67,6 +66,12 @@ pub enum Revoked {
     Counted(Option<Vec<(ClientId, u64)>>),
 }
 
+impl From<Raise> for Revoked {
+    fn from(Raise { revision, durability, .. }: Raise) -> Self {
+        Self::Done { revision, durability }
+    }
+}
+
 impl Service {
     /// Revokes.
     ///
@@ -74,25 +79,19 @@ impl Service {
     /// `InvalidClient`, `UnauthorizedClient` for a token of another client, `KeyUnknown`, the store.
     pub async fn revoke(&self, asked: Revoke) -> Result<Revoked> {
         let Revoke { what, reason, dry_run } = asked;
-        if let What::Token { token, client, credentials } = &what {
-            return self.revoke_token(token, client.as_ref(), credentials, reason, dry_run).await;
-        }
+        let (target, subject) = match what {
+            What::Token { token, client, credentials } => {
+                return self.revoke_token(&token, client.as_ref(), &credentials, reason, dry_run).await;
+            }
+            What::Target { target, subject } => (target, subject),
+        };
         if dry_run {
             self.alive.caught_up().await?;
-            return self.count(&what).await.map(Revoked::Counted);
+            return self.count(&target, subject.as_ref()).await.map(Revoked::Counted);
         }
-        let target = match what {
-            What::Token { .. } => return Ok(Revoked::Nothing),
-            What::Grant(id) => Target::Grant(id),
-            What::Session(session, _) => Target::Session(session),
-            What::Subject(subject) => Target::Subject(subject),
-            What::Client(client) => Target::Client(client),
-            What::Consent(subject, client) => Target::Consent(subject, client),
-            What::SigningKey { kid } => {
-                self.burn_key(&kid).await?;
-                Target::SigningKey { kid }
-            }
-        };
+        if let Target::SigningKey { kid } = &target {
+            self.burn_key(kid).await?;
+        }
         self.raise(&target, reason).await
     }
 
@@ -121,11 +120,14 @@ impl Service {
             return Ok(done);
         }
         match (dry_run, found.target, found.record) {
-            (true, Target::Grant(id), _) => self.count(&What::Grant(id)).await.map(Revoked::Counted),
-            (true, _, _) => Ok(Revoked::Counted(Some(Vec::new()))),
+            (true, target, _) => self.count(&target, None).await.map(Revoked::Counted),
             (false, target @ Target::Token { .. }, Some(grant)) => {
-                let revoked = self.raise(&target, reason).await?;
-                if self.count_token(grant).await? { self.raise(&Target::Grant(grant), reason).await } else { Ok(revoked) }
+                let raise = self.alive.raise(&target, reason).await?;
+                // Many may revoke one token at once: the first in the log counts it.
+                if raise.is_first && self.count_token(grant).await? {
+                    return self.raise(&Target::Grant(grant), reason).await;
+                }
+                Ok(raise.into())
             }
             (false, target, _) => self.raise(&target, reason).await,
         }
@@ -158,8 +160,7 @@ impl Service {
             self.alive.caught_up().await?;
             return Ok(done);
         }
-        let (revision, durability) = self.alive.raise(target, reason).await?;
-        Ok(Revoked::Done { revision, durability })
+        self.alive.raise(target, reason).await.map(Revoked::from)
     }
 
     pub(super) fn done(&self, target: &Target) -> Option<Revoked> {
@@ -169,27 +170,27 @@ impl Service {
     }
 
     /// The living grants that would end, by client; none where they are not counted. Catch up before.
-    async fn count(&self, what: &What) -> Result<Option<Vec<(ClientId, u64)>>> {
-        let living = match what {
-            What::Grant(id) => match self.records.grant(*id).await?.known()? {
+    async fn count(&self, target: &Target, subject: Option<&Subject>) -> Result<Option<Vec<(ClientId, u64)>>> {
+        let living = match target {
+            Target::Token { .. } => Vec::new(),
+            Target::Grant(id) => match self.records.grant(*id).await?.known()? {
                 Some(Known::Grant(grant)) => self.living(vec![*grant]).await?,
                 Some(Known::OnlyEnded(_)) | None => Vec::new(),
             },
-            What::Session(_, None) => {
-                return Err(Error::invalid("session.sub", "must name the subject to count the grants of a session"));
-            }
-            What::Session(session, Some(subject)) => {
+            Target::Session(session) => {
+                let needs = || Error::invalid("session.sub", "must name the subject to count the grants of a session");
+                let subject = subject.ok_or_else(needs)?;
                 let grants = self.grants_of(subject).await?;
                 grants.into_iter().filter(|grant| grant.session.as_ref() == Some(session)).collect()
             }
-            What::Subject(subject) => self.grants_of(subject).await?,
-            What::Consent(subject, client) => {
+            Target::Subject(subject) => self.grants_of(subject).await?,
+            Target::Consent(subject, client) => {
                 self.grants_of(subject).await?.into_iter().filter(|grant| grant.client == *client).collect()
             }
-            What::SigningKey { kid } if self.signing.state(kid, self.clock.now()).is_none() => {
+            Target::SigningKey { kid } if self.signing.state(kid, self.clock.now()).is_none() => {
                 return Err(Error::KeyUnknown(format!("no signing key `{}` is known", shown(kid))));
             }
-            What::Token { .. } | What::Client(_) | What::SigningKey { .. } => return Ok(None),
+            Target::Client(_) | Target::SigningKey { .. } => return Ok(None),
         };
         let mut counts = BTreeMap::<ClientId, u64>::new();
         for grant in living {

@@ -1,5 +1,10 @@
-//! The command line as scripts see it: the real binary, its output, its exit codes. What needs a server is in `tour`.
+//! The command line as scripts see it: the real binary, its output, its exit codes. Most of what needs a server is in `tour`.
 
+use crate::server;
+use crate::world::{Replica, SCOPES, World, alice};
+use jeton::api::IssueRequest;
+use jeton::api::token_service_client::TokenServiceClient;
+use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
@@ -104,7 +109,7 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
         ("issue", "--client --subject --scope --resource --session --acr --amr --auth-time --method --client-secret-file"),
         ("refresh", "--client --scope --resource --request-id --client-secret-file"),
         ("introspect", "--resource"),
-        ("revoke", "--grant --session --subject --client --reason --dry-run --client-secret-file"),
+        ("revoke", "--grant --session --subject --client --leaked --reason --dry-run --client-secret-file"),
         ("explain", "--resource"),
         ("watch", "--after"),
         ("heal", "--accept"),
@@ -157,6 +162,9 @@ fn a_wrong_command_line_is_2_and_told_on_standard_error() {
         &["issue"],
         &["revoke"],
         &["revoke", "jrt_x", "--grant", "g"],
+        &["revoke", "--leaked", "no/such/file"],
+        &["revoke", "--leaked", "-", "--subject", "alice"],
+        &["revoke", "--leaked", "-", "--reason", "incident"],
         &["nonsense"],
         &["introspect", "jat_x", "--output", "xml"],
         &["introspect", "jat_x", "--output", "json", "--field", "sub"],
@@ -268,4 +276,99 @@ fn a_disk_that_is_full_is_a_failure() {
         jeton(&["keys", "generate-root"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("standard output cannot be written"), "{}", stderr(&output));
+}
+
+/// What leaked, and how `revoke --leaked` tells it.
+struct Leak {
+    /// A log with everything in it, some of it twice.
+    text: String,
+    /// Every token in it that is alive.
+    alive: Vec<String>,
+    found: Value,
+}
+
+impl Leak {
+    async fn new(issue: impl AsyncFn(IssueRequest) -> jeton::api::IssueResponse, elsewhere: &Replica) -> Self {
+        use jeton_domain::token::{Numbered, Presented, parse};
+        let (one, two) = (issue(alice("mobile-app", SCOPES)).await, issue(alice("mobile-app", SCOPES)).await);
+        let opaque = issue(alice("mobile-app", "payments:read")).await.access_token;
+        let foreign = elsewhere.issue(alice("mobile-app", SCOPES)).await;
+        let Presented::Numbered(genuine) = parse(&two.refresh_token) else { panic!("a refresh token") };
+        let forged = Numbered { tag: [7; 32], ..genuine };
+        let text = format!(
+            "2026-01-01 GET /?token={access}&x=1 200\r\n{{\"refresh_token\":\"{refresh}\",\"id_token\":\"{id}\"}}\n\
+             {refresh} {two} jrt_cut jdc_pool eyJhbGciOiJub25lIn0.e30.AA {foreign_access} {foreign_refresh}\n\
+             x{opaque}x {forged} {access}",
+            access = one.access_token,
+            refresh = one.refresh_token,
+            id = one.id_token,
+            two = two.refresh_token,
+            foreign_access = foreign.access_token,
+            foreign_refresh = foreign.refresh_token,
+            forged = forged.encode().expose(),
+        );
+        let found = json!({
+            "refresh_tokens": 4, "jwt_access_tokens": 2, "opaque_access_tokens": 1, "authorization_codes": 0, "device_codes": 0,
+        });
+        Self { text, alive: vec![one.access_token, one.refresh_token, two.refresh_token, opaque], found }
+    }
+
+    /// Nothing that is shown is any part of a token.
+    fn is_not_shown(&self, output: &Output) {
+        for shown in [stdout(output), stderr(output)] {
+            for token in self.text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| part.len() > 20) {
+                assert!(!shown.contains(token), "{shown}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_token_in_a_text_is_found_revoked_and_never_shown() {
+    let server = server::start(server::open()).await;
+    let tokens = TokenServiceClient::new(server.channel().await);
+    let active = async |token: &str| {
+        let freshness = crate::world::fully_fresh();
+        let asked = jeton::api::IntrospectRequest { token: token.into(), freshness, ..Default::default() };
+        tokens.clone().introspect(asked).await.unwrap().into_inner().active
+    };
+    let elsewhere = World::memory().await.start().await;
+    let leak = Leak::new(async |asked| tokens.clone().issue(asked).await.unwrap().into_inner(), &elsewhere).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("leaked.log");
+    std::fs::write(&file, &leak.text).unwrap();
+    let file = file.to_str().unwrap();
+    let url = format!("http://{}", server.address);
+    let json = |arguments: &[&str]| {
+        let output = run(&[&["revoke", "--leaked", file, "--output", "json"], arguments].concat());
+        leak.is_not_shown(&output);
+        (code(&output), serde_json::from_str::<Value>(&stdout(&output)).unwrap(), stderr(&output))
+    };
+
+    let asks_nobody = format!("http://{}", closed());
+    assert_eq!(json(&["--dry-run", "--server", &asks_nobody]), (0, json!({ "found": leak.found }), String::new()));
+
+    let (failed, told, said) = json(&["--server", &asks_nobody]);
+    assert_eq!((failed, &told["failed"], &told["failures"][0]["tokens"]), (1, &json!(7), &json!(7)), "{told}");
+    assert!(said.contains("7 of 7 tokens may still be alive"), "{said}");
+    for token in &leak.alive {
+        assert!(active(token).await);
+    }
+
+    // What another deployment issued, and what was forged, is nothing here.
+    let done = json!({ "found": leak.found, "revoked": 4, "unknown_or_over": 3, "failed": 0 });
+    assert_eq!(json(&["--server", &url]), (0, done.clone(), String::new()));
+    for token in &leak.alive {
+        assert!(!active(token).await);
+    }
+    assert_eq!(json(&["--server", &url]).1, done, "what is revoked already is no failure");
+
+    let mut child = jeton(&["revoke", "--leaked", "-", "--server", &url, "--field", "revoked"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(leak.text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), stdout(&output).as_str()), (0, "4\n"));
 }

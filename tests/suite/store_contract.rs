@@ -263,8 +263,9 @@ macro_rules! keeps_every_promise {
                 a_dropped_call_never_hands_its_reply_to_another,
             }
             lists {
-                list_is_ordered_by_expiry, group_cap_evicts_the_earliest_of_the_group, list_cap_evicts_the_earliest,
-                adding_twice_counts_once, list_pages_by_member, expired_members_are_gone_and_not_evicted, removed_members_are_gone,
+                list_is_ordered_by_expiry, surplus_of_a_group_is_its_earliest, surplus_of_a_list_is_its_earliest,
+                surplus_stays_and_is_told_again_until_it_is_removed, adding_twice_counts_once, list_pages_by_member,
+                expired_members_are_gone_and_no_surplus, removed_members_are_gone,
             }
             log {
                 revisions_grow, append_returns_all_after_the_cursor_with_its_own_last, concurrent_appends_are_all_there,

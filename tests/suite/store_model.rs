@@ -168,19 +168,19 @@ impl Model {
             members.insert((add.member.expires_at, add.member.bytes.clone()));
         }
         let group = &add.member.bytes[..add.group_bytes];
-        let mut evicted = BTreeSet::new();
+        let (mut members, mut surplus) = (members.clone(), BTreeSet::new());
         while members.iter().filter(|(_, bytes)| bytes.starts_with(group)).count() > add.group_cap {
             let others = |(_, bytes): &&(Timestamp, Bytes)| bytes.starts_with(group) && *bytes != add.member.bytes;
             let earliest = members.iter().find(others).cloned().unwrap();
             members.remove(&earliest);
-            evicted.insert(earliest);
+            surplus.insert(earliest);
         }
         while members.len() > add.list_cap {
             let earliest = members.iter().find(|(_, bytes)| *bytes != add.member.bytes).cloned().unwrap();
             members.remove(&earliest);
-            evicted.insert(earliest);
+            surplus.insert(earliest);
         }
-        evicted.into_iter().map(|(expires_at, bytes)| Member { bytes, expires_at }).collect()
+        surplus.into_iter().map(|(expires_at, bytes)| Member { bytes, expires_at }).collect()
     }
 
     fn list(&self, list: usize, after: Option<&Member>, limit: usize) -> Vec<Member> {

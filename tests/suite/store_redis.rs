@@ -300,12 +300,12 @@ async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     let gone = Swap { name: name.clone(), expected: Some([7; 17]), value: None, expires_at: None, needs: Durability::Applied };
     assert_eq!(store.swap(&gone, &[]).await.unwrap().0, Swapped::Done);
     assert!(matches!(store.confirm(&name).await, Err(StoreError::NotDurable(_))), "there is no replica");
-    for member in ["grp1a", "grp1b", "grp2c"] {
+    for (before, member) in ["grp1a", "grp1b", "grp2c"].into_iter().enumerate() {
         let capped = Add { group_cap: 1, list_cap: 1, ..add(&list, member, far) };
-        store.list_add(&capped).await.unwrap();
+        assert_eq!(store.list_add(&capped).await.unwrap().len(), before);
     }
     let members = store.list(&list, None, 10).await.unwrap();
-    assert_eq!(members.len(), 1);
+    assert_eq!(members.len(), 3);
     store.list_remove(&list, &[members[0].bytes.clone()]).await.unwrap();
     let first = store.append_after(b"one", Revision::START, Revision::START).await.unwrap().head;
     let second = store.append_after(b"two", Revision::START, first).await.unwrap().head;

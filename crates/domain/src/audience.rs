@@ -31,7 +31,7 @@ pub fn narrow(grant: &Grant, scopes: Option<&Scopes>, resources: &[ResourceId], 
     let asked = scopes.filter(|scopes| !scopes.is_empty()).unwrap_or(&grant.scopes);
     if let Some(outside) = asked.first_outside(&grant.scopes) {
         let problem = format!("`{}` is not among the scopes of the grant", shown(outside));
-        return Err(Error::InvalidScope { field: "scope".into(), problem });
+        return Err(Error::invalid_scope("scope", problem));
     }
     if let Some(outside) = resources.iter().find(|resource| !grant.resources.contains(resource)) {
         return Err(target(format!("`{}` is not among the resources of the grant", shown(outside.as_str()))));
@@ -60,5 +60,5 @@ pub fn policies_met(now: Timestamp, resources: &[ResourceId], known: &Resources,
 }
 
 fn target(problem: String) -> Error {
-    Error::InvalidTarget { field: "resource".into(), problem }
+    Error::invalid_target("resource", problem)
 }

@@ -58,7 +58,7 @@ pub const EXTRA_MAX_BYTES: usize = 8 * 1024;
 pub fn check_extra(field: &str, claims: &Map<String, Value>) -> Result<()> {
     for name in claims.keys() {
         if RESERVED.contains(&name.as_str()) {
-            return Err(Error::invalid(field, &format!("has `{name}`, which jeton sets itself")));
+            return Err(Error::invalid(field, format!("has `{name}`, which jeton sets itself")));
         }
         if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
             return Err(Error::invalid(

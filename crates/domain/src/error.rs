@@ -113,8 +113,20 @@ pub enum Error {
 impl Error {
     /// A field at fault.
     #[must_use]
-    pub fn invalid(field: &str, problem: &str) -> Self {
+    pub fn invalid(field: &str, problem: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+
+    /// A scope at fault.
+    #[must_use]
+    pub fn invalid_scope(field: &str, problem: impl Into<String>) -> Self {
+        Self::InvalidScope { field: field.into(), problem: problem.into() }
+    }
+
+    /// A resource at fault.
+    #[must_use]
+    pub fn invalid_target(field: &str, problem: impl Into<String>) -> Self {
+        Self::InvalidTarget { field: field.into(), problem: problem.into() }
     }
 }
 

@@ -143,10 +143,8 @@ pub fn plan(
     });
     if access.format == TokenFormat::Opaque {
         if scopes.len() > Grant::MAX_OPAQUE_SCOPES {
-            return Err(Error::InvalidScope {
-                field: "scope".into(),
-                problem: format!("has more than {} scopes, too many for opaque access tokens", Grant::MAX_OPAQUE_SCOPES),
-            });
+            let problem = format!("has more than {} scopes, too many for opaque access tokens", Grant::MAX_OPAQUE_SCOPES);
+            return Err(Error::invalid_scope("scope", problem));
         }
         if resources.len() > Grant::MAX_OPAQUE_RESOURCES {
             return Err(target(format!("names more than {} resources with opaque access tokens", Grant::MAX_OPAQUE_RESOURCES)));
@@ -202,7 +200,7 @@ fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl F
 }
 
 fn check_scopes(asked: &Scopes, client: &Client, known: &Resources, has_user: bool) -> Result<()> {
-    let refuse = |problem: String| Err(Error::InvalidScope { field: "scope".into(), problem });
+    let refuse = |problem: String| Err(Error::invalid_scope("scope", problem));
     if let Some(outside) = asked.first_outside(&client.scopes) {
         return refuse(format!("has `{}`, which client `{}` may not be given", shown(outside), client.id));
     }
@@ -256,5 +254,5 @@ fn check_details(details: &[Value]) -> Result<()> {
 }
 
 fn target(problem: String) -> Error {
-    Error::InvalidTarget { field: "resource".into(), problem }
+    Error::invalid_target("resource", problem)
 }

@@ -18,6 +18,7 @@ pub mod id;
 pub mod issue;
 pub mod json;
 pub mod jws;
+pub mod leak;
 pub mod name;
 pub mod policy;
 pub mod refresh;

@@ -82,7 +82,7 @@ impl ResourceId {
     /// # Errors
     /// `Error::InvalidTarget` where it is no absolute URI without fragment, or is too long.
     pub fn parse(field: &str, text: &str) -> Result<Self> {
-        let refuse = |problem: &str| Err(Error::InvalidTarget { field: field.into(), problem: problem.into() });
+        let refuse = |problem: &str| Err(Error::invalid_target(field, problem));
         if text.len() > Self::MAX_BYTES {
             return refuse("is longer than 512 bytes");
         }

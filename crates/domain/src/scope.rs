@@ -25,7 +25,7 @@ impl Scopes {
     /// # Errors
     /// `Error::InvalidScope` naming `field`: a character outside RFC 6749 section 3.3, too many, too long.
     pub fn parse(field: &str, text: &str) -> Result<Self> {
-        let refuse = |problem: String| Err(Error::InvalidScope { field: field.into(), problem });
+        let refuse = |problem: String| Err(Error::invalid_scope(field, problem));
         if text.len() > Self::MAX * (Self::MAX_TOKEN_BYTES + 1) {
             return refuse(format!("names more than {} scopes", Self::MAX));
         }

@@ -128,6 +128,9 @@ impl NumberedKind {
 }
 
 impl Numbered {
+    /// How long its text is.
+    pub const CHARACTERS: usize = REFRESH_PREFIX.len() + (NUMBERED_BYTES * 4).div_ceil(3);
+
     /// The bytes that the tag covers: all before it.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
@@ -165,6 +168,8 @@ impl Numbered {
 impl Opaque {
     /// The longest lifetime that it can say.
     pub const MAX_LIFETIME: Millis = Millis::from_secs(MAX_U24);
+    /// How long its text is.
+    pub const CHARACTERS: usize = OPAQUE_PREFIX.len() + (OPAQUE_BYTES * 4).div_ceil(3);
 
     /// When it expires.
     #[must_use]

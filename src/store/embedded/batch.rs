@@ -81,9 +81,9 @@ impl<'txn> Batch<'txn> {
     pub(super) fn add(&mut self, add: &Add) -> Judged<Vec<Member>> {
         let Some(members) = self.members(&add.list)? else { return Ok(Err(garbled())) };
         let first = earliest(&members);
-        let (members, evicted) = members::add(members, add, self.now);
+        let members = members::add(members, add, self.now);
         self.write_list(add.list.as_str(), first, &members)?;
-        Ok(Ok(evicted))
+        Ok(Ok(members::surplus(members, add)))
     }
 
     pub(super) fn remove(&mut self, list: &Name, gone: &[Bytes]) -> Judged<()> {

@@ -30,25 +30,30 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Vec<Member>> {
     Some(members)
 }
 
-/// The list with a member added, and what fell out because of a cap, earliest first: never the one added. What expired is in neither.
-pub(super) fn add(mut members: Vec<Member>, add: &Add, now: Timestamp) -> (Vec<Member>, Vec<Member>) {
+/// The list with a member added and without what expired.
+pub(super) fn add(mut members: Vec<Member>, add: &Add, now: Timestamp) -> Vec<Member> {
     members.retain(|member| member.expires_at > now && member.bytes != add.member.bytes);
     if add.member.expires_at > now {
         let place = members.partition_point(|member| order(member) < order(&add.member));
         members.insert(place, add.member.clone());
     }
+    members
+}
+
+/// What is more than the caps allow once a member was added, earliest first: never the one added.
+pub(super) fn surplus(mut members: Vec<Member>, add: &Add) -> Vec<Member> {
     let group = add.member.bytes.get(..add.group_bytes).unwrap_or(&add.member.bytes);
     let in_all = members.len();
     let in_group = members.iter().filter(|member| member.bytes.starts_with(group)).count();
-    let mut falling = |too_many: usize, of: &[u8]| -> Vec<Member> {
-        let falls = |member: &mut Member| member.bytes.starts_with(of) && member.bytes != add.member.bytes;
-        members.extract_if(.., falls).take(too_many).collect()
+    let mut earliest = |too_many: usize, of: &[u8]| -> Vec<Member> {
+        let is_one = |member: &mut Member| member.bytes.starts_with(of) && member.bytes != add.member.bytes;
+        members.extract_if(.., is_one).take(too_many).collect()
     };
-    let mut evicted = falling(in_group.saturating_sub(add.group_cap), group);
-    let left = in_all.saturating_sub(evicted.len());
-    evicted.extend(falling(left.saturating_sub(add.list_cap), &[]));
-    evicted.sort_by(|a, b| order(a).cmp(&order(b)));
-    (members, evicted)
+    let mut surplus = earliest(in_group.saturating_sub(add.group_cap), group);
+    let left = in_all.saturating_sub(surplus.len());
+    surplus.extend(earliest(left.saturating_sub(add.list_cap), &[]));
+    surplus.sort_by(|a, b| order(a).cmp(&order(b)));
+    surplus
 }
 
 /// What is left of the list without those members and without what expired.

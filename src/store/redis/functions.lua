@@ -68,54 +68,50 @@ end
 
 -- ---- lists -------------------------------------------------------------------------------------------------------------------------
 
--- Which of the members (member, expiry, member, expiry, ... earliest first) fall out: first of the group, then of the whole; never
--- the one that was added.
+-- Of the members (member, expiry, member, expiry, ... earliest first) those that are too many, alike: first of the group, then of the
+-- whole; never the one that was added.
 local function surplus(members, added, group, group_cap, list_cap)
   local of_group = {}
   for i = 1, #members, 2 do
     if string.sub(members[i], 1, #group) == group then of_group[#of_group + 1] = i end
   end
-  local falls, gone = {}, 0
+  local is_one, count = {}, 0
   local too_many = #of_group - group_cap
   for _, i in ipairs(of_group) do
-    if gone >= too_many then break end
+    if count >= too_many then break end
     if members[i] ~= added then
-      falls[i] = true
-      gone = gone + 1
+      is_one[i] = true
+      count = count + 1
     end
   end
-  too_many = #members / 2 - gone - list_cap
+  too_many = #members / 2 - count - list_cap
+  local found = {}
   for i = 1, #members, 2 do
-    if too_many <= 0 then break end
-    if not falls[i] and members[i] ~= added then
-      falls[i] = true
+    if not is_one[i] and too_many > 0 and members[i] ~= added then
+      is_one[i] = true
       too_many = too_many - 1
     end
+    if is_one[i] then
+      found[#found + 1] = members[i]
+      found[#found + 1] = members[i + 1]
+    end
   end
-  return falls
+  return found
 end
 
 -- KEYS: the list. ARGV: member, its expiry in milliseconds, group, cap of the group, cap of the list.
--- Answers what fell out: member, expiry, member, expiry, ... earliest first.
+-- Answers what is more than the caps allow: member, expiry, member, expiry, ... earliest first. It stays until it is removed.
 local function list_add(keys, args)
   local key, group_cap, list_cap = keys[1], tonumber(args[4]), tonumber(args[5])
   redis.call('ZADD', key, args[2], args[1])
   redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(math.floor(now_micros() / 1000)))
-  local evicted = {}
+  local found = {}
   if redis.call('ZCARD', key) > math.min(group_cap, list_cap) then
-    local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-    local falls = surplus(members, args[1], args[3], group_cap, list_cap)
-    for i = 1, #members, 2 do
-      if falls[i] then
-        redis.call('ZREM', key, members[i])
-        evicted[#evicted + 1] = members[i]
-        evicted[#evicted + 1] = members[i + 1]
-      end
-    end
+    found = surplus(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), args[1], args[3], group_cap, list_cap)
   end
   local latest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
   if latest then redis.call('PEXPIREAT', key, whole(tonumber(latest) + HOUR)) end
-  return evicted
+  return found
 end
 
 -- KEYS: the list. ARGV: how many, and where to go on after: expiry in milliseconds, member (both missing = from the beginning).

@@ -92,7 +92,7 @@ mod tests {
         let digest = Sha256::digest(FUNCTIONS.as_bytes());
         let front: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            front, "4d061f45bbc67a7b",
+            front, "afb53eceffdbdf7f",
             "a released library changed: give it and its functions the next number, then pin this"
         );
     }

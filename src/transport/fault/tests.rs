@@ -125,7 +125,7 @@ fn reauthentication_says_what_is_missing() {
 
 #[test]
 fn a_refusal_stays_small_whatever_was_sent() {
-    let mut fault = Fault::of(&Error::invalid(&"ä".repeat(10_000), &"x".repeat(10_000)));
+    let mut fault = Fault::of(&Error::invalid(&"ä".repeat(10_000), "x".repeat(10_000)));
     for n in 0..1_000 {
         fault.add(&format!("f{n}"), &"ö".repeat(1_000));
     }

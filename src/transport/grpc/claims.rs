@@ -22,7 +22,7 @@ pub fn object(field: &str, object: Struct) -> Result<Map<String, Value>> {
 /// Authorization details: objects with a `type` (RFC 9396 section 2), 8 KiB as JSON together.
 pub fn details(field: &str, details: Vec<Struct>) -> Result<Vec<Value>> {
     if details.len() > MAX_DETAILS {
-        return Err(Error::invalid(field, &format!("has more than {MAX_DETAILS} members")));
+        return Err(Error::invalid(field, format!("has more than {MAX_DETAILS} members")));
     }
     let mut reader = Reader { left: MAX_BYTES };
     let read = |(at, detail): (usize, Struct)| {
@@ -49,7 +49,7 @@ impl Reader {
             if name.is_empty() || name.len() > MAX_NAME_BYTES {
                 return Err(Error::invalid(
                     field,
-                    &format!("has a member whose name is empty or longer than {MAX_NAME_BYTES} bytes"),
+                    format!("has a member whose name is empty or longer than {MAX_NAME_BYTES} bytes"),
                 ));
             }
             if name.chars().any(char::is_control) {
@@ -66,7 +66,7 @@ impl Reader {
     fn value(&mut self, parent: &str, name: &str, value: ProtoValue, depth: usize) -> Result<Value> {
         let invalid = |problem: &str| Err(Error::invalid(&format!("{parent}.{name}"), problem));
         if depth > MAX_DEPTH {
-            return Err(Error::invalid(parent, &format!("is nested deeper than {MAX_DEPTH} levels")));
+            return Err(Error::invalid(parent, format!("is nested deeper than {MAX_DEPTH} levels")));
         }
         match value.kind {
             None | Some(Kind::NullValue(_)) => {
@@ -104,7 +104,7 @@ impl Reader {
 
     fn take(&mut self, field: &str, bytes: usize) -> Result<()> {
         let Some(left) = self.left.checked_sub(bytes) else {
-            return Err(Error::invalid(field, &format!("is larger than {MAX_BYTES} bytes as JSON")));
+            return Err(Error::invalid(field, format!("is larger than {MAX_BYTES} bytes as JSON")));
         };
         self.left = left;
         Ok(())

@@ -110,7 +110,7 @@ impl Fields {
     pub fn resources(&mut self, field: &str, texts: &[String]) -> Vec<ResourceId> {
         if texts.len() > MAX_RESOURCES {
             let problem = format!("names more than {MAX_RESOURCES} resources");
-            self.fault(Fault::of(&Error::InvalidTarget { field: field.into(), problem }));
+            self.fault(Fault::of(&Error::invalid_target(field, problem)));
             return Vec::new();
         }
         let mut resources = Vec::with_capacity(texts.len());

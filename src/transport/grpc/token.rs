@@ -14,7 +14,7 @@ use jeton_domain::client::GrantType;
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
-use jeton_domain::target::Reason;
+use jeton_domain::target::{self, Reason};
 use tonic::{Request, Response, Status};
 
 const MAX_ACR_BYTES: usize = 255;
@@ -190,21 +190,24 @@ fn revoke(asked: api::RevokeRequest) -> Result<Revoke, Fault> {
             client: fields.optional(&asked.token_client_id, |text| ClientId::parse("token_client_id", text)),
             credentials: fields.credentials("client_authentication", asked.client_authentication),
         }),
-        Some(Target::GrantId(id)) => fields.grant_id("grant_id", &id).map(What::Grant),
+        Some(Target::GrantId(id)) => fields.grant_id("grant_id", &id).map(|id| target::Target::Grant(id).into()),
         Some(Target::Session(target)) => {
             let subject = fields.optional(&target.sub, |text| Subject::parse("session.sub", text));
-            fields.get(SessionId::parse("session.sid", &target.sid)).map(|session| What::Session(session, subject))
+            let session = fields.get(SessionId::parse("session.sid", &target.sid));
+            session.map(|session| What::Target { target: target::Target::Session(session), subject })
         }
-        Some(Target::Sub(sub)) => fields.get(Subject::parse("sub", &sub)).map(What::Subject),
-        Some(Target::ClientId(id)) => fields.get(ClientId::parse("client_id", &id)).map(What::Client),
+        Some(Target::Sub(sub)) => fields.get(Subject::parse("sub", &sub)).map(|subject| target::Target::Subject(subject).into()),
+        Some(Target::ClientId(id)) => {
+            fields.get(ClientId::parse("client_id", &id)).map(|client| target::Target::Client(client).into())
+        }
         Some(Target::Consent(target)) => {
             let subject = fields.get(Subject::parse("consent.sub", &target.sub));
             let client = fields.get(ClientId::parse("consent.client_id", &target.client_id));
-            subject.zip(client).map(|(subject, client)| What::Consent(subject, client))
+            subject.zip(client).map(|(subject, client)| target::Target::Consent(subject, client).into())
         }
         Some(Target::Kid(kid)) => {
             let kid = fields.word("kid", &kid, MAX_KID_BYTES);
-            fields.required("kid", kid).map(|kid| What::SigningKey { kid })
+            fields.required("kid", kid).map(|kid| target::Target::SigningKey { kid }.into())
         }
     };
     let reason = reason(&mut fields, asked.reason);

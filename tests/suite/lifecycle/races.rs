@@ -15,6 +15,7 @@ on_every_store! {
     issue_racing_revoke_is_ordered_one_way_or_the_other,
     settling_by_many_replicas_at_once_loses_nothing,
     many_at_the_cap_never_exceed_it,
+    many_revocations_of_one_token_at_once_count_once,
 }
 
 /// Records, floors and the log on different nodes.
@@ -190,4 +191,27 @@ async fn many_at_the_cap_never_exceed_it(world: World) {
         }
     }
     assert_eq!(living, 4);
+}
+
+async fn many_revocations_of_one_token_at_once_count_once(world: World) {
+    let replicas = [Arc::new(world.start().await), Arc::new(world.start().await)];
+    for scope in [SCOPES, "offline_access payments:read"] {
+        let issued = replicas[0].issue(alice("mobile-app", scope)).await;
+        let mut tasks = JoinSet::new();
+        for task in 0..64 {
+            let (replica, token) = (Arc::clone(&replicas[task % 2]), issued.access_token.clone());
+            tasks.spawn(async move { replica.revoke(Target::Token(token)).await });
+        }
+        tasks.join_all().await;
+        assert!(!replicas[0].active(&issued.access_token).await);
+        let refreshed = replicas[1].refresh(mobile(&issued.refresh_token)).await;
+        assert!(replicas[0].active(&refreshed.access_token).await, "one token of 16 was revoked, and the grant lives");
+        // The others count as before: this one and fourteen more leave it alive, the next ends it.
+        for round in 2..=16 {
+            let one = replicas[0].refresh(mobile(&refreshed.refresh_token)).await;
+            assert!(replicas[0].active(&refreshed.refresh_token).await, "round {round}");
+            replicas[1].revoke(Target::Token(one.access_token)).await;
+        }
+        assert!(!replicas[0].active(&refreshed.refresh_token).await);
+    }
 }

@@ -24,7 +24,7 @@ pub async fn list_is_ordered_by_expiry(store: Arc<dyn Store>, names: Names) {
     assert_eq!(store.list(&list, None, 2).await.unwrap(), in_order[..2]);
 }
 
-pub async fn group_cap_evicts_the_earliest_of_the_group(store: Arc<dyn Store>, names: Names) {
+pub async fn surplus_of_a_group_is_its_earliest(store: Arc<dyn Store>, names: Names) {
     let list = names.fresh();
     let base = now(&store).await.plus(LATER);
     let at = |millis| base.plus(Millis::new(millis));
@@ -34,28 +34,45 @@ pub async fn group_cap_evicts_the_earliest_of_the_group(store: Arc<dyn Store>, n
         assert!(added(&store, &list, one, 2, 100).await.is_empty());
     }
     assert_eq!(added(&store, &list, &third, 2, 100).await, std::slice::from_ref(&first), "of its own group only");
-    assert_eq!(whole(&store, &list).await, [other.clone(), second.clone(), third.clone()]);
+    assert_eq!(
+        added(&store, &list, &third, 1, 100).await,
+        [first.clone(), second.clone()],
+        "all that are too many, earliest first"
+    );
     assert_eq!(added(&store, &list, &first, 2, 100).await, [second], "never the new one, though it is the earliest");
-    let fourth = member("g", "4", at(40));
-    assert_eq!(added(&store, &list, &fourth, 1, 100).await, [first, third], "all that are too many, earliest first");
-    assert_eq!(whole(&store, &list).await, [other, fourth]);
 }
 
-pub async fn list_cap_evicts_the_earliest(store: Arc<dyn Store>, names: Names) {
+pub async fn surplus_of_a_list_is_its_earliest(store: Arc<dyn Store>, names: Names) {
     let list = names.fresh();
     let base = now(&store).await.plus(LATER);
     let members: Vec<Member> = (0..5).map(|i| member(&i.to_string(), "x", base.plus(Millis::new(i)))).collect();
     for one in [3, 1, 2] {
         assert!(added(&store, &list, &members[one], 100, 3).await.is_empty());
     }
-    assert_eq!(added(&store, &list, &members[4], 100, 3).await, [members[1].clone()], "of whatever group");
-    assert_eq!(
-        added(&store, &list, &members[0], 100, 3).await,
-        [members[2].clone()],
-        "never the new one, though it is the earliest"
-    );
-    assert_eq!(added(&store, &list, &members[0], 100, 1).await, [members[3].clone(), members[4].clone()]);
-    assert_eq!(whole(&store, &list).await, [members[0].clone()]);
+    assert_eq!(added(&store, &list, &members[4], 100, 3).await, members[1..2], "of whatever group");
+    assert_eq!(added(&store, &list, &members[0], 100, 3).await, members[1..3], "never the new one, though it is the earliest");
+    assert_eq!(added(&store, &list, &members[0], 100, 1).await, members[1..]);
+    // What is surplus in its group is none of the list's.
+    let list = names.fresh();
+    let mixed = [("h", 1), ("g", 2), ("g", 3)].map(|(group, i)| member(group, &i.to_string(), base.plus(Millis::new(i))));
+    for one in &mixed {
+        added(&store, &list, one, 100, 100).await;
+    }
+    assert_eq!(added(&store, &list, &mixed[2], 1, 2).await, mixed[1..2]);
+    assert_eq!(added(&store, &list, &mixed[2], 1, 1).await, mixed[..2]);
+}
+
+pub async fn surplus_stays_and_is_told_again_until_it_is_removed(store: Arc<dyn Store>, names: Names) {
+    let list = names.fresh();
+    let base = now(&store).await.plus(LATER);
+    let members: Vec<Member> = (0..4).map(|i| member("g", &i.to_string(), base.plus(Millis::new(i)))).collect();
+    for at in 0..4 {
+        assert_eq!(added(&store, &list, &members[at], 2, 100).await, members[..at.saturating_sub(1)]);
+        assert_eq!(whole(&store, &list).await, members[..=at]);
+    }
+    store.list_remove(&list, &[members[0].bytes.clone(), members[1].bytes.clone()]).await.unwrap();
+    assert!(added(&store, &list, &members[3], 2, 100).await.is_empty());
+    assert_eq!(whole(&store, &list).await, members[2..]);
 }
 
 pub async fn adding_twice_counts_once(store: Arc<dyn Store>, names: Names) {
@@ -94,7 +111,7 @@ pub async fn list_pages_by_member(store: Arc<dyn Store>, names: Names) {
     assert_eq!(after_removed, members[5..7], "the member that a page ended with need not be there any more");
 }
 
-pub async fn expired_members_are_gone_and_not_evicted(store: Arc<dyn Store>, names: Names) {
+pub async fn expired_members_are_gone_and_no_surplus(store: Arc<dyn Store>, names: Names) {
     let list = names.fresh();
     let soon = now(&store).await.plus(SOON);
     let later = soon.plus(LATER);
@@ -111,7 +128,7 @@ pub async fn expired_members_are_gone_and_not_evicted(store: Arc<dyn Store>, nam
     })
     .await;
     let third = member("g", "third", later.plus(SOON));
-    assert!(added(&store, &list, &third, 2, 2).await.is_empty(), "what expired neither counts nor falls out");
+    assert!(added(&store, &list, &third, 2, 2).await.is_empty(), "what expired neither counts nor is told");
     assert_eq!(whole(&store, &list).await, [long, third]);
 }
 
