@@ -59,7 +59,6 @@ impl Health {
             (self.era.is_none(), NOT_READ),
             (self.stale && self.is_healing(), HEALING),
             (self.stale && self.era.is_some() && restored.is_none(), STALE),
-            (!self.joined && self.era.is_some() && restored.is_none(), NOT_JOINED),
         ];
         restored.into_iter().chain(words(&told)).collect()
     }
@@ -68,7 +67,13 @@ impl Health {
     #[must_use]
     pub fn remarkable(&self) -> Vec<String> {
         let nearly_full = self.entries.saturating_mul(5) > self.max_entries.saturating_mul(4);
-        let told = [(!self.stale && self.is_healing(), HEALING), (!self.whole, FULL), (self.whole && nearly_full, NEARLY_FULL)];
+        let told = [
+            (!self.stale && self.is_healing(), HEALING),
+            // Introspect and Refresh rest on it no more than on a replica of the store that is down.
+            (!self.joined && self.era.is_some(), NOT_JOINED),
+            (!self.whole, FULL),
+            (self.whole && nearly_full, NEARLY_FULL),
+        ];
         words(&told).collect()
     }
 }
@@ -107,7 +112,7 @@ mod tests {
             (well(), &[], &[]),
             (Health { age: None, stale: true, era: None, joined: false, ..well() }, &[NOT_READ], &[]),
             (Health { stale: true, ..well() }, &[STALE], &[]),
-            (Health { joined: false, ..well() }, &[NOT_JOINED], &[]),
+            (Health { joined: false, ..well() }, &[], &[NOT_JOINED]),
             (healing, &[], &[HEALING]),
             (Health { healed: false, ..well() }, &[], &[HEALING]),
             (Health { stale: true, ..healing }, &[HEALING, STALE], &[]),

@@ -166,6 +166,10 @@ impl Service {
     pub(super) fn done(&self, target: &Target) -> Option<Revoked> {
         let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())))?;
         let durability = self.records.store().durability();
+        // That it is known here says nothing of replicas: it may have been raised by a call that was told so. It is raised again.
+        if durability == Durability::Replicated {
+            return None;
+        }
         (known.floor() == Floor::INFINITE).then_some(Revoked::Done { revision: known.origin, durability })
     }
 
