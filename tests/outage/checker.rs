@@ -21,8 +21,8 @@ mod by_hand;
 mod chains;
 mod lives;
 
-use super::history::{History, Moment, Outcome, Revocation, RevocationAt, Span, Target, TokenAt};
-use std::collections::{HashMap, HashSet};
+use super::history::{GrantAt, History, Moment, Outcome, Revocation, RevocationAt, Span, Target, TokenAt};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -63,11 +63,22 @@ pub enum Rule {
     Defect,
 }
 
-/// A rule broken, in words, by whom: a revocation that did not hold, or a grant.
+/// What broke a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum About {
+    /// A revocation did not hold; a grant that shows it is told with the finding.
+    Revocation(RevocationAt),
+    Grant(GrantAt),
+    /// One call among those of its kind.
+    Call(usize),
+}
+
+/// A rule broken, in words.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub rule: Rule,
-    pub by: usize,
+    pub about: About,
+    pub grant: Option<GrantAt>,
     pub words: String,
 }
 
@@ -101,19 +112,24 @@ pub struct Verdict {
 impl Verdict {
     /// How many revocations or grants broke this rule.
     pub fn broken(&self, rule: Rule) -> usize {
-        let by: HashSet<usize> = self.findings.iter().filter(|finding| finding.rule == rule).map(|finding| finding.by).collect();
-        by.len()
+        let broken = self.findings.iter().filter(|finding| finding.rule == rule).map(|finding| finding.about);
+        broken.collect::<HashSet<About>>().len()
     }
 
-    /// The first findings of each rule, a line each.
-    pub fn told(&self) -> String {
+    /// The first findings of each rule, a line each, and what happened to the grants of the first of all.
+    pub fn told(&self, history: &History) -> String {
         let mut told: HashMap<Rule, usize> = HashMap::new();
         let lines = self.findings.iter().filter(|finding| {
             let count = told.entry(finding.rule).or_default();
             *count += 1;
             *count <= 8
         });
-        lines.map(|finding| format!("{finding}\n")).collect()
+        let mut text: String = lines.map(|finding| format!("{finding}\n")).collect();
+        let grants: BTreeSet<GrantAt> = self.findings.iter().filter_map(|finding| finding.grant).collect();
+        for grant in grants.into_iter().take(6) {
+            text.push_str(&history.story(grant));
+        }
+        text
     }
 }
 
@@ -143,14 +159,23 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn find(&mut self, rule: Rule, by: usize, words: String) {
-        self.verdict.findings.push(Finding { rule, by, words });
+    fn find(&mut self, rule: Rule, about: About, words: String) {
+        let grant = if let About::Grant(grant) = about { Some(grant) } else { None };
+        self.find_by(rule, about, grant, words);
+    }
+
+    fn find_by(&mut self, rule: Rule, about: About, grant: Option<GrantAt>, words: String) {
+        self.verdict.findings.push(Finding { rule, about, grant, words });
     }
 
     fn durations(&mut self) {
         let last = self.history.introspections.iter().map(|asked| asked.span.end).max().unwrap_or_default();
         if last >= self.rules.lifetime {
-            self.find(Rule::Defect, 0, format!("the history takes {last:?}, and tokens end after {:?}", self.rules.lifetime));
+            self.find(
+                Rule::Defect,
+                About::Call(0),
+                format!("the history takes {last:?}, and tokens end after {:?}", self.rules.lifetime),
+            );
         }
     }
 
@@ -184,7 +209,8 @@ impl<'a> Checker<'a> {
     }
 
     fn issues(&mut self) {
-        for (by, failure) in self.history.failures.iter().enumerate() {
+        for (at, failure) in self.history.failures.iter().enumerate() {
+            let by = About::Call(at);
             let calm = failure.span.start > self.rules.calm;
             match &failure.outcome {
                 Outcome::Refused(reason) if reason == "SESSION_REVOKED" => {
@@ -204,7 +230,8 @@ impl<'a> Checker<'a> {
     }
 
     fn acknowledgements(&mut self) {
-        for (by, revocation) in self.history.revocations.iter().enumerate() {
+        for (at, revocation) in self.history.revocations.iter().enumerate() {
+            let by = About::Revocation(at);
             let what = &revocation.target;
             match &revocation.outcome {
                 Outcome::Done(acknowledged) if !acknowledged.durable => {

@@ -50,6 +50,7 @@ impl Stage {
         run.fleet.move_to(2, redis.nodes[before].url());
         run.fleet.restart(2).await;
         run.revocations(20).await;
+        run.mark(format!("{fault:?} at node {before}, port {}", redis.nodes[before].port));
         match fault {
             Fault::Kill => {
                 redis.nodes[before].kill().await;
@@ -70,6 +71,7 @@ impl Stage {
                 redis.nodes[before].pause().await;
                 redis.failed_over(before).await;
                 run.lasting(3 * STEADY.down_after).await;
+                run.mark("resumes");
                 redis.nodes[before].resume().await;
                 run.injected("zombies");
             }
@@ -86,15 +88,22 @@ impl Stage {
                 run.injected("storms of failovers");
             }
         }
+        run.mark("failed over");
         if kills {
             run.kill_the_fleet().await;
         }
         run.lasting(Duration::from_millis(500)).await;
-        redis.nodes[before].rejoin().await;
-        if !redis.nodes[before].runs() {
+        if redis.nodes[before].runs() {
+            redis.nodes[before].rejoin().await;
+        } else {
+            // It comes back empty, and for a moment as a primary: nobody may be sent there by hand.
+            run.fleet.move_to(2, redis.url());
+            run.fleet.restart(2).await;
             redis.nodes[before].restart().await;
         }
+        run.mark("rejoined");
         redis.settled().await;
+        run.mark("settled");
         // The stubborn one is lost on what is a replica now.
         run.fleet.move_to(2, redis.url());
         run.fleet.kill(2).await;

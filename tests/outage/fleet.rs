@@ -219,7 +219,7 @@ impl Fleet {
         for at in 0..self.len() {
             let log = self.log(at);
             let lines: Vec<&str> = log.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
-            for line in lines.iter().take(40) {
+            for line in lines.iter().take(12) {
                 told.push_str(&format!("[{at}] {line}\n"));
             }
         }

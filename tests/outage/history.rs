@@ -1,6 +1,6 @@
 //! What a run recorded: who asked what, when, and what came of it. Only values; nothing of the service, and no rule.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -191,6 +191,36 @@ impl History {
     /// How many calls there were.
     pub fn operations(&self) -> usize {
         self.grants.len() + self.failures.len() + self.revocations.len() + self.refreshes.len() + self.introspections.len()
+    }
+
+    /// All that happened to a grant, a line each, in order of time; introspections of its tokens only where the answer is another than
+    /// the last.
+    pub fn story(&self, grant: GrantAt) -> String {
+        let Grant { client, sub, sid, issued, honest, .. } = &self.grants[grant];
+        let mut lines = vec![(issued.start, format!("issued to {client} for {sub} in {sid}, honest: {honest}"), *issued)];
+        let tokens: Vec<TokenAt> = (0..self.tokens.len()).filter(|at| self.tokens[*at].grant == grant).collect();
+        let targets: HashSet<Target> = tokens.iter().flat_map(|token| self.targets(*token)).collect();
+        for revocation in self.revocations.iter().filter(|revocation| targets.contains(&revocation.target)) {
+            let Revocation { target, span, replica, outcome } = revocation;
+            lines.push((span.start, format!("revocation of {target:?} at {replica}: {outcome:?}"), *span));
+        }
+        for refresh in self.refreshes.iter().filter(|refresh| tokens.contains(&refresh.presented)) {
+            let Refresh { presented, span, replica, outcome } = refresh;
+            lines.push((span.start, format!("refresh with {presented} at {replica}: {outcome:?}"), *span));
+        }
+        let mut last = HashMap::new();
+        for asked in self.introspections.iter().filter(|asked| tokens.contains(&asked.token)) {
+            let Introspection { token, freshness, span, replica, outcome } = asked;
+            if last.insert(*token, outcome.clone()).is_none_or(|before| before != *outcome) {
+                lines.push((span.start, format!("introspection of {token}, {freshness:?}, at {replica}: {outcome:?}"), *span));
+            }
+        }
+        for explained in self.explanations.iter().filter(|explained| tokens.contains(&explained.token)) {
+            lines.push((Moment::MAX, format!("{} is explained: {}", explained.token, explained.cause), *issued));
+        }
+        lines.sort_by_key(|(start, ..)| *start);
+        let told = lines.into_iter().map(|(_, what, span)| format!("  {:?}..{:?} {what}\n", span.start, span.end));
+        format!("grant {grant}:\n{}", told.collect::<String>())
     }
 
     /// What a revocation of which ends this token.

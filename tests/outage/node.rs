@@ -139,6 +139,8 @@ impl Node {
         for user in ["link", "sentinel"] {
             self.ask::<()>(&["ACL", "SETUSER", user, "on"]).await;
         }
+        // Who tried to log in meanwhile holds a connection as nobody, and would wait a while before trying another.
+        self.ask::<i64>(&["CLIENT", "KILL", "USER", "default"]).await;
     }
 
     /// One command over a connection of its own, as the tests' own user, and what it answered.

@@ -50,6 +50,8 @@ pub struct Run {
     pub caller: Caller,
     load: Load,
     injected: BTreeMap<&'static str, usize>,
+    /// What was done when, for who looks into a finding.
+    marks: Vec<String>,
 }
 
 /// What a run was, and how it was judged.
@@ -67,9 +69,14 @@ impl Run {
         let caller =
             Caller { recorder: Arc::new(Recorder::new()), doors: Arc::clone(&fleet.doors), durability: terms.durability };
         let load = Load::start(&caller, mix, seed);
-        let run = Self { name, terms, fleet, caller, load, injected: BTreeMap::new() };
+        let run = Self { name, terms, fleet, caller, load, injected: BTreeMap::new(), marks: Vec::new() };
         run.revocations(20).await;
         run
+    }
+
+    /// Notes the moment of something.
+    pub fn mark(&mut self, what: impl Into<String>) {
+        self.marks.push(format!("{:?} {}\n", self.caller.now(), what.into()));
     }
 
     /// Counts a fault that was injected.
@@ -143,7 +150,9 @@ impl Run {
         self.fleet.ready().await;
         recovered(&self.caller).await;
         let calm = self.caller.now();
-        // Who was handed a token a moment ago must not get the same again.
+        // Who was handed a token a moment ago gets the same again, and so does who is ahead of what a failover left: he goes twice.
+        sleep(AFTER_THE_OVERLAP).await;
+        let held = refresh_once_more(&self.caller, held).await;
         sleep(AFTER_THE_OVERLAP).await;
         refresh_once_more(&self.caller, held).await;
         let tokens: Vec<TokenAt> = (0..self.caller.recorder.history().tokens.len()).collect();
@@ -162,7 +171,13 @@ impl Run {
         };
         let verdict = check(&history, rules);
         summary::add(self.name, self.terms.is_control, &self.injected, &history, &verdict, calm);
-        let told = format!("{}: broken promises\n{}\n{}", self.name, verdict.told(), self.fleet.complaints());
+        let told = format!(
+            "{}: broken promises\n{}\n{}\n{}",
+            self.name,
+            verdict.told(&history),
+            self.marks.concat(),
+            self.fleet.complaints()
+        );
         drop(history);
         Judged { verdict, recorder: self.caller.recorder, calm, told }
     }
@@ -204,25 +219,30 @@ async fn recovered(caller: &Caller) {
     }
 }
 
-/// Each chain goes one step further, so that what came before is spent; who is refused asks why.
-async fn refresh_once_more(caller: &Caller, held: Vec<Held>) {
+/// Each chain goes one step further, so that what came before is spent; who is refused asks why. Answers those who were handed what they
+/// presented.
+async fn refresh_once_more(caller: &Caller, held: Vec<Held>) -> Vec<Held> {
     let mut tasks = JoinSet::new();
-    for (number, mut some) in shares(held).into_iter().enumerate() {
+    for (number, some) in shares(held).into_iter().enumerate() {
         let caller = caller.clone();
         tasks.spawn(async move {
             let mut dice = Dice::new(number as u64);
-            for held in &mut some {
+            let mut same = Vec::new();
+            for mut held in some {
                 let replica = usize::try_from(dice.below(caller.doors.len() as u64)).unwrap();
                 let name = held.pending.take().unwrap_or_else(|| format!("last-{:x}", dice.next()));
-                if matches!(caller.refresh(replica, held, &name).await, Outcome::Refused(_)) {
-                    caller.explain(replica, held.refresh).await;
+                match caller.refresh(replica, &held, &name).await {
+                    Outcome::Done((next, _)) if next == held.refresh => same.push(held),
+                    Outcome::Done(_) | Outcome::Unknown(_) => {}
+                    Outcome::Refused(_) => {
+                        caller.explain(replica, held.refresh).await;
+                    }
                 }
             }
+            same
         });
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended.unwrap();
-    }
+    tasks.join_all().await.concat()
 }
 
 fn shares(mut held: Vec<Held>) -> Vec<Vec<Held>> {

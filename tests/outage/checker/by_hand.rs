@@ -90,7 +90,7 @@ impl Story {
     fn breaks(&self, rules: Rules, expected: &[Rule]) {
         let verdict = check(&self.history, rules);
         let found: Vec<Rule> = verdict.findings.iter().map(|finding| finding.rule).collect();
-        assert_eq!(found, expected, "{}", verdict.told());
+        assert_eq!(found, expected, "{}", verdict.told(&self.history));
     }
 
     #[track_caller]

@@ -1,7 +1,7 @@
 //! Every refresh against what came before: who was honest goes on, and nothing is spent twice.
 
 use super::super::history::{GrantAt, Kind, Moment, Outcome, Span, TokenAt};
-use super::{Checker, Rule};
+use super::{About, Checker, Rule};
 use std::collections::HashMap;
 
 impl Checker<'_> {
@@ -16,7 +16,11 @@ impl Checker<'_> {
                         self.ends(revocation, refresh.presented) && revocation.span.is_before(refresh.span)
                     });
                     if ended && calm {
-                        self.find(Rule::Revived, grant, format!("{told} was answered after an acknowledged revocation"));
+                        self.find(
+                            Rule::Revived,
+                            About::Grant(grant),
+                            format!("{told} was answered after an acknowledged revocation"),
+                        );
                     } else if ended {
                         self.verdict.notes.late_refreshes += 1;
                     }
@@ -24,11 +28,17 @@ impl Checker<'_> {
                 Outcome::Refused(reason) if reason == "REFRESH_TOKEN_REFUSED" => {
                     let allowed = !honest || !self.rules.records_kept || self.may_have_ended(refresh.presented, refresh.span);
                     if !allowed {
-                        self.find(Rule::FalseLogout, grant, format!("{told} was refused, and nothing had ended it"));
+                        self.find(
+                            Rule::FalseLogout,
+                            About::Grant(grant),
+                            format!("{told} was refused, and nothing had ended it"),
+                        );
                     }
                 }
-                Outcome::Refused(reason) => self.find(Rule::Defect, grant, format!("{told} was refused: {reason}")),
-                Outcome::Unknown(reason) if calm => self.find(Rule::Unavailable, grant, format!("{told}: {reason}")),
+                Outcome::Refused(reason) => self.find(Rule::Defect, About::Grant(grant), format!("{told} was refused: {reason}")),
+                Outcome::Unknown(reason) if calm => {
+                    self.find(Rule::Unavailable, About::Grant(grant), format!("{told}: {reason}"))
+                }
                 Outcome::Unknown(_) => {}
             }
         }
@@ -64,7 +74,7 @@ impl Checker<'_> {
             {
                 self.find(
                     Rule::DoubleSpend,
-                    grant,
+                    About::Grant(grant),
                     format!("of grant {grant}, both {one} and {other} are active: one token was spent twice"),
                 );
             }
@@ -72,7 +82,11 @@ impl Checker<'_> {
             if let Some((presented, newest, _)) = last
                 && let Some(spent) = seen.iter().find(|token| *token != presented && *token != newest)
             {
-                self.find(Rule::DoubleSpend, grant, format!("of grant {grant}, {spent} is active, and {newest} came after it"));
+                self.find(
+                    Rule::DoubleSpend,
+                    About::Grant(grant),
+                    format!("of grant {grant}, {spent} is active, and {newest} came after it"),
+                );
             }
         }
     }
@@ -81,7 +95,11 @@ impl Checker<'_> {
         for explained in &self.history.explanations {
             let grant = self.history.tokens[explained.token].grant;
             if self.history.grants[grant].honest && matches!(explained.cause.as_str(), "REUSE" | "RETRY_EXPIRED") {
-                self.find(Rule::FalseReuse, grant, format!("grant {grant} of an honest client ended: {}", explained.cause));
+                self.find(
+                    Rule::FalseReuse,
+                    About::Grant(grant),
+                    format!("grant {grant} of an honest client ended: {}", explained.cause),
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Every introspection against every revocation: who must be dead is dead, and nobody else.
 
 use super::super::history::{Freshness, Introspection, Kind, Moment, Outcome, TokenAt};
-use super::{Checker, Promise, Rule, Rules};
+use super::{About, Checker, Promise, Rule, Rules};
 use std::collections::HashMap;
 
 impl Checker<'_> {
@@ -9,7 +9,7 @@ impl Checker<'_> {
         let mut flickered = vec![false; self.history.tokens.len()];
         for asked in &self.history.introspections {
             let calm = asked.span.start > self.rules.calm;
-            let by = self.history.tokens[asked.token].grant;
+            let by = About::Grant(self.history.tokens[asked.token].grant);
             match &asked.outcome {
                 Outcome::Done(true) => self.active(asked),
                 Outcome::Done(false) => {
@@ -59,7 +59,9 @@ impl Checker<'_> {
             if always || promise == Promise::Replicated || asked.span.start > calm {
                 let later = asked.span.start.saturating_sub(since);
                 let acknowledged = (&revocation.target, revocation.replica);
-                self.find(Rule::Revived, at, format!("{} is active {later:?} after {acknowledged:?}", self.asked(asked)));
+                let words = format!("{} is active {later:?} after {acknowledged:?}", self.asked(asked));
+                let grant = self.history.tokens[asked.token].grant;
+                self.find_by(Rule::Revived, About::Revocation(at), Some(grant), words);
             } else {
                 self.verdict.notes.exposed += 1;
             }
@@ -89,7 +91,7 @@ impl Checker<'_> {
         let active = |asked: &&Introspection| asked.outcome == Outcome::Done(true) && asked.freshness == Freshness::Full;
         let (history, calm) = (self.history, self.rules.calm);
         for asked in history.introspections.iter().filter(active).filter(|asked| asked.span.start > calm) {
-            let by = history.tokens[asked.token].grant;
+            let by = About::Grant(history.tokens[asked.token].grant);
             if dead.get(&asked.token).is_some_and(|seen| *seen < asked.span.start) {
                 self.find(Rule::Undead, by, format!("{} is active, and was seen dead", self.asked(asked)));
             }
