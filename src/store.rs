@@ -186,6 +186,29 @@ pub enum Durability {
     Replicated,
 }
 
+/// What is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// In a sentence that says what to change and why.
+    pub words: String,
+    /// Whether nothing that rests on the store may be asked for here. Else it serves, and is worth a look.
+    pub is_unfit: bool,
+}
+
+impl Wrong {
+    /// It must not serve.
+    #[must_use]
+    pub const fn unfit(words: String) -> Self {
+        Self { words, is_unfit: true }
+    }
+
+    /// It serves, and is worth a look.
+    #[must_use]
+    pub const fn remark(words: String) -> Self {
+        Self { words, is_unfit: false }
+    }
+}
+
 /// What a store refuses with. Never says `absent` for `unknown`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -279,7 +302,7 @@ pub trait Store: Send + Sync + 'static {
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError>;
 
     /// What is wrong with it, in words for the operator; nothing where it is fit to serve. Every node is asked.
-    async fn health(&self) -> Result<Vec<String>, StoreError>;
+    async fn health(&self) -> Result<Vec<Wrong>, StoreError>;
 
     /// The most that its writes reach.
     fn durability(&self) -> Durability {

@@ -2,7 +2,7 @@
 //! memory.
 
 use crate::floors::{Alive, Health};
-use crate::store::Store;
+use crate::store::{Store, Wrong};
 use crate::telemetry::metrics;
 use crate::transport::admin::Said;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -37,11 +37,17 @@ impl Readiness {
     /// Looks at `store` and the view of it again and again until `stop`; then it is not ready any more.
     pub async fn watch(self: Arc<Self>, store: Arc<dyn Store>, alive: Arc<Alive>, stop: CancellationToken) {
         loop {
-            let of_the_store = store.health().await.unwrap_or_else(|problem| vec![problem.to_string()]);
+            let of_the_store = store.health().await.unwrap_or_else(|problem| vec![Wrong::unfit(problem.to_string())]);
             let health = alive.health();
             measure(&health);
-            let of_the_store = of_the_store.into_iter().map(|problem| format!("store: {problem}"));
-            self.tell(Said { wrong: of_the_store.chain(health.wrong()).collect(), remarkable: health.remarkable() });
+            let of_the_store = |unfit| {
+                let told = of_the_store.iter().filter(move |wrong| wrong.is_unfit == unfit);
+                told.map(|wrong| format!("store: {}", wrong.words))
+            };
+            self.tell(Said {
+                wrong: of_the_store(true).chain(health.wrong()).collect(),
+                remarkable: of_the_store(false).chain(health.remarkable()).collect(),
+            });
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
                 self.tell(Said { wrong: vec![SHUTTING_DOWN.into()], remarkable: Vec::new() });
                 return;

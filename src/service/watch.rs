@@ -62,7 +62,9 @@ impl Service {
     /// How the log is. Answered from memory but for what the store says of itself.
     pub async fn log(&self) -> Log {
         let store = self.records.store();
-        let mut problems = store.health().await.unwrap_or_else(|problem| vec![problem.to_string()]);
+        let of_the_store = store.health().await.map_err(|problem| problem.to_string());
+        let mut problems =
+            of_the_store.map_or_else(|problem| vec![problem], |wrong| wrong.into_iter().map(|wrong| wrong.words).collect());
         let health = self.alive.health();
         problems.extend(health.wrong().into_iter().chain(health.remarkable()));
         Log { health, durability: store.durability(), problems }

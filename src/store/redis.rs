@@ -38,7 +38,7 @@ use self::primary::Command;
 use self::reply::broken;
 use self::topology::{Kind, Topology};
 use self::writer::{Written, not_durable};
-use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
+use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use crate::clock::Clock;
 use ::redis::{Cmd, Value};
 use async_trait::async_trait;
@@ -301,7 +301,7 @@ impl Store for Redis {
         Ok((reply::time(&answer)?, self.clock.now().since(asked)))
     }
 
-    async fn health(&self) -> Result<Vec<String>, StoreError> {
+    async fn health(&self) -> Result<Vec<Wrong>, StoreError> {
         Ok(self.topology.health().await)
     }
 

@@ -15,7 +15,7 @@ use jeton::service::revoke::{Revoke, Revoked, What};
 use jeton::service::{Credentials, Freshness};
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::Redis;
-use jeton::store::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
+use jeton::store::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::id::{GrantId, Identity, KeyId, ReplicaId};
 use jeton_domain::name::{ClientId, SessionId, Subject};
@@ -317,7 +317,7 @@ impl Store for Flaky {
         self.store.time().await
     }
 
-    async fn health(&self) -> Answer<Vec<String>> {
+    async fn health(&self) -> Answer<Vec<Wrong>> {
         self.store.health().await
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::redis_cluster::RedisCluster;
 use crate::redis_server::RedisServer;
-use crate::store_contract::{Log, change, far_off, made, member, number, read, value};
+use crate::store_contract::{Log, change, far_off, in_words, made, member, number, read, value};
 use jeton::clock::Clock;
 use jeton::store::redis::{Redis, Settings};
 use jeton::store::{Add, Name, Store, StoreError, Swap, Swapped};
@@ -304,7 +304,7 @@ async fn what_is_wrong_with_any_node_is_told_and_nothing_is_absent() {
     let store: Arc<dyn Store> = Arc::new(Redis::connect_with(&all.url(), Clock::system(), settings).await.unwrap());
     let until_told = async |all: &RedisCluster, told: &[&str]| {
         all.until(&format!("{told:?} is told"), async |_| {
-            let said = store.health().await.unwrap();
+            let said = in_words(store.health().await.unwrap());
             told.iter().all(|told| said.iter().any(|said| said.contains(told))) && said.is_empty() == told.is_empty()
         })
         .await;

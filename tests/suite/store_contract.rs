@@ -16,7 +16,9 @@ use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis};
-use jeton::store::{Add, Durability, Followed, Member, Name, Position, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
+use jeton::store::{
+    Add, Durability, Followed, Member, Name, Position, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped, Wrong,
+};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use log::{append, far, texts};
@@ -51,6 +53,11 @@ pub trait Log: Store {
 }
 
 impl<S: Store + ?Sized> Log for S {}
+
+/// What is wrong, in words.
+pub fn in_words(wrong: Vec<Wrong>) -> Vec<String> {
+    wrong.into_iter().map(|wrong| wrong.words).collect()
+}
 
 /// Names that nobody else made who tries another promise.
 #[derive(Default)]
@@ -306,7 +313,7 @@ macro_rules! in_turn {
                     println!("{}", stringify!($promise));
                     super::$of::$promise(std::sync::Arc::clone(&store), super::Names::of(stringify!($promise))).await;
                 )+)+
-                assert_eq!(store.health().await.unwrap(), Vec::<String>::new());
+                assert_eq!(super::in_words(store.health().await.unwrap()), Vec::<String>::new());
                 servers.denied_nothing().await;
             }
         }

@@ -1,7 +1,7 @@
 //! What only the Redis store can show: outages, lost functions, permissions, memory. What every store promises: `store_contract`.
 
 use crate::redis_server::RedisServer;
-use crate::store_contract::Log;
+use crate::store_contract::{Log, in_words};
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis, Settings};
@@ -194,7 +194,7 @@ async fn paused_is_unavailable_within_the_time_out() {
     for _ in 0..3 {
         refused(store.get(std::slice::from_ref(&name))).await;
         refused(store.swap(&create(&name, "value"), &[])).await;
-        let said = store.health().await.unwrap();
+        let said = in_words(store.health().await.unwrap());
         assert!(said.len() == 1 && said[0].contains("did not answer"), "{said:?}");
     }
     server.resume().await;
@@ -274,9 +274,9 @@ async fn a_server_that_would_evict_is_unfit() {
     assert!(said.contains("noeviction"), "{said}");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     let store = connect(&server).await;
-    assert_eq!(store.health().await.unwrap(), Vec::<String>::new());
+    assert_eq!(in_words(store.health().await.unwrap()), Vec::<String>::new());
     server.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
-    let said = store.health().await.unwrap();
+    let said = in_words(store.health().await.unwrap());
     assert!(said.len() == 1 && said[0].contains("allkeys-lru") && said[0].contains("noeviction"), "{said:?}");
 }
 

@@ -3,7 +3,7 @@
 
 use crate::redis_sentinel::{NAME, RedisSentinel};
 use crate::redis_server::RedisServer;
-use crate::store_contract::{Log, Names, change, eventually, made, value};
+use crate::store_contract::{Log, Names, change, eventually, in_words, made, value};
 use jeton::clock::Clock;
 use jeton::store::redis::{Redis, Settings};
 use jeton::store::{Name, Store, StoreError, Swapped};
@@ -120,7 +120,7 @@ async fn what_is_wrong_with_any_node_is_told() {
     let store = Redis::connect_with(&all.url(), Clock::system(), settings).await.unwrap();
     let until_told = async |all: &RedisSentinel, told: &[&str]| {
         all.until(&format!("{told:?} is told"), async |_| {
-            let said = store.health().await.unwrap();
+            let said = in_words(store.health().await.unwrap());
             said.len() == told.len() && said.iter().zip(told).all(|(said, told)| said.contains(told))
         })
         .await;

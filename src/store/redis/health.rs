@@ -9,6 +9,7 @@ use super::sentinel::Sentinels;
 use super::shards::{Member, Shard};
 use super::slot::SLOTS;
 use super::topology::{Servers, Topology};
+use crate::store::Wrong;
 use ::redis::Pipeline;
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -23,7 +24,7 @@ const OLDEST_VERSION: u64 = 7;
 
 impl Topology {
     /// What is wrong; nothing where all is well.
-    pub(super) async fn health(&self) -> Vec<String> {
+    pub(super) async fn health(&self) -> Vec<Wrong> {
         let within = self.settings.response_timeout.min(PATIENCE);
         let replicas = self.settings.replicas;
         match &self.servers {
@@ -50,10 +51,10 @@ struct Nodes<'a> {
 
 impl Nodes<'_> {
     /// A primary, and the replicas that it names.
-    async fn of_one(&self, primary: &Node) -> Vec<String> {
+    async fn of_one(&self, primary: &Node) -> Vec<Wrong> {
         let info = match self.info(primary).await {
             Ok(info) => info,
-            Err(why) => return vec![silent(primary, why)],
+            Err(why) => return vec![Wrong::unfit(silent(primary, why))],
         };
         let replicas: Vec<Node> = replicas(&info).map(|replica| replica.node).collect();
         let mut wrong = self.primary(primary, &info);
@@ -62,12 +63,12 @@ impl Nodes<'_> {
         wrong
     }
 
-    async fn of_primary(&self, node: &Node) -> Vec<String> {
-        self.info(node).await.map_or_else(|why| vec![silent(node, why)], |info| self.primary(node, &info))
+    async fn of_primary(&self, node: &Node) -> Vec<Wrong> {
+        self.info(node).await.map_or_else(|why| vec![Wrong::unfit(silent(node, why))], |info| self.primary(node, &info))
     }
 
-    async fn of_replica(&self, node: &Node) -> Vec<String> {
-        self.info(node).await.map_or_else(|why| vec![silent(node, why)], |info| any(node, &info))
+    async fn of_replica(&self, node: &Node) -> Vec<Wrong> {
+        self.info(node).await.map_or_else(|why| vec![Wrong::remark(silent(node, why))], |info| any(node, &info))
     }
 
     async fn info(&self, node: &Node) -> Result<String, Refusal> {
@@ -78,20 +79,20 @@ impl Nodes<'_> {
         Ok(info.to_owned())
     }
 
-    fn primary(&self, node: &Node, info: &str) -> Vec<String> {
+    fn primary(&self, node: &Node, info: &str) -> Vec<Wrong> {
         let mut wrong = any(node, info);
         if field(info, "role") != Some("master") {
-            wrong.push(format!("{node} is a replica; jeton needs the primary"));
+            wrong.push(Wrong::unfit(format!("{node} is a replica; jeton needs the primary")));
             return wrong;
         }
-        wrong.extend(persistence(node, info));
+        wrong.extend(persistence(node, info).map(Wrong::remark));
         let in_step = replicas(info).filter(|replica| replica.in_step).count();
         if u32::try_from(in_step).is_ok_and(|in_step| in_step < self.replicas) {
-            wrong.push(format!(
+            wrong.push(Wrong::remark(format!(
                 "{node} has {in_step} replicas in step and {} are configured: a failover could lose what it acknowledges; \
                  bring the others back",
                 self.replicas
-            ));
+            )));
         }
         wrong
     }
@@ -102,17 +103,17 @@ fn silent(node: &Node, why: Refusal) -> String {
 }
 
 /// What no node may be: a replica becomes primary.
-fn any(node: &Node, info: &str) -> Vec<String> {
+fn any(node: &Node, info: &str) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let version = field(info, "redis_version").unwrap_or("unknown");
     if version.split('.').next().and_then(|major| major.parse::<u64>().ok()).is_none_or(|major| major < OLDEST_VERSION) {
-        wrong.push(format!("{node} is Redis {version}; jeton needs 7.0 or later"));
+        wrong.push(Wrong::unfit(format!("{node} is Redis {version}; jeton needs 7.0 or later")));
     }
     let policy = field(info, "maxmemory_policy").unwrap_or("unknown");
     if policy != "noeviction" {
-        wrong.push(format!(
+        wrong.push(Wrong::unfit(format!(
             "{node} would drop revocations when memory is short: its maxmemory-policy is {policy}; set it to noeviction"
-        ));
+        )));
     }
     wrong
 }
@@ -158,39 +159,41 @@ fn replicas(info: &str) -> impl Iterator<Item = Replica> {
 }
 
 /// What is wrong with the Sentinels, and whom most of them name.
-async fn of_sentinels(sentinels: &Sentinels) -> (Vec<String>, Option<Node>) {
+async fn of_sentinels(sentinels: &Sentinels) -> (Vec<Wrong>, Option<Node>) {
     let said = sentinels.ask(false).await;
     let answered: usize = said.named.iter().map(|(_, votes)| votes).sum();
     let mut wrong = Vec::new();
     if !sentinels.is_most(answered) {
         let why: Vec<String> = said.silent.iter().map(|(node, why)| format!("{node}: {}", why.into_error())).collect();
-        wrong.push(format!(
+        wrong.push(Wrong::remark(format!(
             "{answered} of {} Sentinels name a primary, and no failover is followed unless most do ({})",
             sentinels.count(),
             why.join("; ")
-        ));
+        )));
     }
     if said.named.len() > 1 {
         let named: Vec<String> = said.named.iter().map(|(node, votes)| format!("{node} by {votes}")).collect();
-        wrong.push(format!("the Sentinels do not agree who is primary: they name {}", named.join(", ")));
+        wrong.push(Wrong::remark(format!("the Sentinels do not agree who is primary: they name {}", named.join(", "))));
     }
     (wrong, said.named.into_iter().next().map(|(node, _)| node))
 }
 
-async fn of_cluster(cluster: &Cluster, within: Duration, replicas: u32) -> Vec<String> {
+async fn of_cluster(cluster: &Cluster, within: Duration, replicas: u32) -> Vec<Wrong> {
     let view = match cluster.refresh().await {
         Ok(view) => view,
-        Err(why) => return vec![why.into_error().to_string()],
+        Err(why) => return vec![Wrong::unfit(why.into_error().to_string())],
     };
     let mut wrong = Vec::new();
     if view.served < SLOTS {
-        wrong.push(format!(
+        wrong.push(Wrong::unfit(format!(
             "{} of {SLOTS} slots are served: bring back the primaries of the others, or a replica of each",
             view.served
-        ));
+        )));
     }
     if !view.ok {
-        wrong.push("Redis Cluster is down: most of its primaries must reach each other, and every slot be served".to_owned());
+        wrong.push(Wrong::unfit(
+            "Redis Cluster is down: most of its primaries must reach each other, and every slot be served".to_owned(),
+        ));
     }
     let nodes = Nodes { probes: &cluster.probes, within, replicas };
     let members: Vec<&Member> =
@@ -220,7 +223,11 @@ mod tests {
             info.replace(old, new)
         });
         let door = super::super::wire::Door::both(&super::super::Address::parse("redis://h").unwrap()).unwrap().0;
-        Nodes { probes: &Probes::new(door), within: PATIENCE, replicas: 1 }.primary(&Node::new("h", 1), &info)
+        Nodes { probes: &Probes::new(door), within: PATIENCE, replicas: 1 }
+            .primary(&Node::new("h", 1), &info)
+            .into_iter()
+            .map(|wrong| wrong.words)
+            .collect()
     }
 
     #[test]
