@@ -150,6 +150,7 @@ impl<'a> Reading<'a> {
                 max_streams: limits.count("max_streams"),
                 grants_per_subject: limits.count("grants_per_subject"),
                 view_entries: limits.count("view_entries"),
+                token_cache_bytes: limits.count("token_cache_bytes"),
             },
             telemetry: Telemetry {
                 otlp_endpoint: telemetry.text("otlp_endpoint", check::otlp_endpoint),

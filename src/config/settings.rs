@@ -82,6 +82,8 @@ pub struct Limits {
     pub grants_per_subject: u32,
     /// Revocations held in memory, at most 64 bytes each; over it what is settled is asked of the store.
     pub view_entries: usize,
+    /// Bytes of proved access tokens held in memory; 0 holds none.
+    pub token_cache_bytes: u64,
 }
 
 /// Logs and traces.

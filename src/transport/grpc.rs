@@ -1,6 +1,6 @@
 //! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
 //!
-//! Lives here: starting and ending the server. Below: `token`, `grant`, `key` (messages to operations and back),
+//! Lives here: starting and ending the server. Below: `token`, `introspect`, `grant`, `key` (messages to operations and back), `unary`,
 //! `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what holds for every call), `listener`.
 
 pub mod codec;
@@ -10,10 +10,12 @@ pub mod status;
 mod claims;
 mod fields;
 mod grant;
+mod introspect;
 mod key;
 mod layers;
 mod polish;
 mod token;
+mod unary;
 
 /// The API as generated from `proto/jeton/v1`.
 pub mod api {
@@ -175,7 +177,7 @@ fn front(service: &Arc<Service>, settings: &Settings, health: &HealthReporter) -
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES),
     )
-    .add_service(KeyServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(
         tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(health.clone()))
             .max_decoding_message_size(MAX_REQUEST_BYTES),
@@ -183,7 +185,7 @@ fn front(service: &Arc<Service>, settings: &Settings, health: &HealthReporter) -
     .add_service(reflection().build_v1().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(reflection().build_v1alpha().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
     .prepare();
-    Ok(layers::Front::new(tokens, others, settings))
+    Ok(layers::Front::new(api, tokens, others, settings))
 }
 
 /// Health follows readiness, for the whole server and for each service, until shutdown turns it off.

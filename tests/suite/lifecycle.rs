@@ -12,6 +12,7 @@ mod keys;
 mod outage;
 mod races;
 mod refresh;
+mod remembered;
 mod reuse;
 mod revoke;
 mod sealed;

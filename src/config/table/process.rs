@@ -144,6 +144,13 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 "The most revocations that are held in memory, at most 64 bytes each. An alarm tells at 80 %. Over it none is \
                  dropped: what is settled is asked of the store, which makes introspection slower.",
             ),
+            row(
+                "token_cache_bytes",
+                count(0, 64 << 30),
+                Takes("67108864"),
+                "The most memory for access tokens that were proved, so that none is proved twice: about 1 KiB each. Whether one \
+                 expired or was revoked is asked each time all the same. 0 keeps none.",
+            ),
         ],
     },
     Group {

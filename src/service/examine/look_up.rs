@@ -105,7 +105,6 @@ impl Service {
             act: None,
             grant: visible_id(&grant),
             claims: grant.access_claims.clone(),
-            cache_seconds: 0,
             born: grant.born,
         };
         Ok(Looked::Access(Box::new(AccessToken {
@@ -216,7 +215,6 @@ impl Service {
             act,
             grant,
             claims,
-            cache_seconds: 0,
             targets,
             born,
         };
