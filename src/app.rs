@@ -108,7 +108,7 @@ impl App {
             keep_after_retirement: ceilings.access_token.plus(floors::LEEWAY),
         }));
         let issuer = ResourceId::parse("issuer", &settings.issuer)?;
-        let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone());
+        let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone(), settings.limits.token_cache_bytes);
         let registry = Registry::new(settings.clients.clone(), settings.resources.clone());
         let terms = Terms {
             issuer,

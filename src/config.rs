@@ -152,6 +152,7 @@ impl<'a> Reading<'a> {
                 grants_per_subject: limits.count("grants_per_subject"),
                 view_entries: limits.count("view_entries"),
                 watchers: limits.count("watchers"),
+                token_cache_bytes: limits.count("token_cache_bytes"),
             },
             telemetry: Telemetry {
                 otlp_endpoint: telemetry.text("otlp_endpoint", check::otlp_endpoint),

@@ -156,11 +156,21 @@ impl Alive {
         *self.ceilings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place up to which the view stands, where it is provably younger than the configured staleness. From memory: neither waits nor
-    /// asks the store.
+    /// Asks the view at `run` of the clock, where it is as fresh as is asked, provably, and holds every floor of the log: (the answer, the
+    /// place up to which the view stands). From memory: neither waits nor asks the store; where it is not so, `fresh` makes it so.
     #[must_use]
-    pub fn fresh_now(&self) -> Option<Revision> {
-        self.read().fresh_at(self.clock.run(), self.terms.max_staleness)
+    pub fn at_once<T>(&self, freshness: Freshness, run: Millis, ask: impl FnOnce(&Floors) -> T) -> Option<(T, Revision)> {
+        let view = self.read();
+        let place = self.fresh_in(&view, freshness, run).filter(|_| view.is_whole())?;
+        Some((ask(view.floors()), place))
+    }
+
+    fn fresh_in(&self, view: &View, freshness: Freshness, run: Millis) -> Option<Revision> {
+        view.fresh_at(run, self.terms.max_staleness).filter(|place| match freshness {
+            Freshness::Default => true,
+            Freshness::AtLeast(revision) => view.knows(revision, *place),
+            Freshness::Full => false,
+        })
     }
 
     /// Makes the view as fresh as is asked, and answers the place up to which it then stands.
@@ -168,12 +178,7 @@ impl Alive {
     /// # Errors
     /// `RevisionLost`, `Healing`, `Restored`, the store.
     pub async fn fresh(&self, freshness: Freshness) -> Result<Revision> {
-        let known = |place| match freshness {
-            Freshness::Default => true,
-            Freshness::AtLeast(revision) => self.read().knows(revision, place),
-            Freshness::Full => false,
-        };
-        if let Some(place) = self.fresh_now().filter(|place| known(*place)) {
+        if let Some(place) = self.fresh_in(&self.read(), freshness, self.clock.run()) {
             return Ok(place);
         }
         let mut caught = self.caught_up().await?;
@@ -267,10 +272,12 @@ impl Alive {
         ask(self.read().floors())
     }
 
-    /// Whether the view holds every floor that the log does; where not, what is settled must be asked of the store too.
+    /// What `killing` answers, and whether the view held every floor of the log when it was asked. Where it did not, what is settled must
+    /// be asked of the store too, and after it: there it is before the view drops it.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.read().is_whole()
+    pub fn killing_if_whole(&self, targets: &[TargetId], born: Born) -> (Option<Raised>, bool) {
+        let view = self.read();
+        (view.floors().killing(targets, born), view.is_whole())
     }
 
     /// What the view takes in from now on, in order. Who falls behind is told so, and starts over.

@@ -366,6 +366,12 @@ pub struct BenchArguments {
     /// Grants issued beforehand, whose tokens are refreshed, introspected or revoked; a round ends when they are used up
     #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub grants: u32,
+    /// Further grants issued beforehand, which nobody asks for
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    pub other_grants: u32,
+    /// Grants revoked beforehand, of which the server then has to know; with --server-pid they are settled, too, before anything is measured
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    pub revocations: u32,
     /// The server's `tokens.overlap` in seconds: no grant is refreshed twice within it, for that would rotate nothing
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
     pub overlap: u32,
@@ -391,10 +397,14 @@ pub enum BenchOperation {
     Issue,
     /// Refresh: every grant in turn with its newest token, so that each rotates
     Refresh,
-    /// Introspect JWTs
+    /// Introspect JWTs, each for the first time
     IntrospectJwt,
-    /// Introspect opaque access tokens
+    /// Introspect opaque access tokens, each for the first time
     IntrospectOpaque,
+    /// Introspect 10,000 JWTs again and again
+    IntrospectCached,
+    /// Introspect 10,000 opaque access tokens again and again
+    IntrospectOpaqueCached,
     /// Revoke refresh tokens, each once
     Revoke,
     /// All of them, one after another

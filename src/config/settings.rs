@@ -95,6 +95,8 @@ pub struct Limits {
     pub view_entries: usize,
     /// Streams of revocations that are open at the same moment.
     pub watchers: usize,
+    /// Bytes of proved access tokens held in memory; 0 holds none.
+    pub token_cache_bytes: u64,
 }
 
 /// Logs and traces.

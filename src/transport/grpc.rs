@@ -1,7 +1,8 @@
 //! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
 //!
-//! Lives here: starting and ending the server. Below: `token`, `grant`, `key`, `revocation` (messages to operations and back),
-//! `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what holds for every call), `listener`.
+//! Lives here: starting and ending the server. Below: `token`, `introspect`, `grant`, `key`, `revocation` (messages to operations and
+//! back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
+//! holds for every call), `listener`.
 
 pub mod codec;
 pub mod listener;
@@ -10,11 +11,13 @@ pub mod status;
 mod claims;
 mod fields;
 mod grant;
+mod introspect;
 mod key;
 mod layers;
 mod polish;
 mod revocation;
 mod token;
+mod unary;
 mod watchers;
 
 /// The API as generated from `proto/jeton/v1`.
@@ -194,7 +197,8 @@ fn front(
     )
     .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(
-        RevocationServiceServer::new(Revocations { api, hub: Arc::clone(hub) }).max_decoding_message_size(MAX_REQUEST_BYTES),
+        RevocationServiceServer::new(Revocations { api: api.clone(), hub: Arc::clone(hub) })
+            .max_decoding_message_size(MAX_REQUEST_BYTES),
     )
     .add_service(
         tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(health.clone()))
@@ -203,7 +207,7 @@ fn front(
     .add_service(reflection().build_v1().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(reflection().build_v1alpha().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
     .prepare();
-    Ok(layers::Front::new(tokens, others, settings))
+    Ok(layers::Front::new(api, tokens, others, settings))
 }
 
 /// Health follows readiness, for the whole server and for each service, until shutdown turns it off.

@@ -15,6 +15,7 @@ mod keys;
 mod outage;
 mod races;
 mod refresh;
+mod remembered;
 mod reuse;
 mod revoke;
 mod sealed;

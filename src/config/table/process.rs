@@ -177,6 +177,13 @@ pub(in crate::config) const SETTINGS: [Group; 7] = [
                 "Streams of revocations (Watch) open at the same moment: gateways and services that check tokens by themselves, \
                  one each. One more is refused with RESOURCE_EXHAUSTED. They take no place of `concurrency`.",
             ),
+            row(
+                "token_cache_bytes",
+                count(0, 64 << 30),
+                Takes("67108864"),
+                "The most memory for access tokens that were proved, so that none is proved twice: about 1 KiB each. Whether one \
+                 expired or was revoked is asked each time all the same. 0 keeps none.",
+            ),
         ],
     },
     Group {

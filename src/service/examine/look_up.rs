@@ -103,7 +103,6 @@ impl Service {
             act: None,
             grant: visible_id(&grant),
             claims: grant.access_claims.clone(),
-            cache_seconds: 0,
             born: grant.born,
         };
         Ok(Looked::Access(Box::new(AccessToken {
@@ -168,7 +167,6 @@ impl Service {
             act: said.act,
             grant: said.grant,
             claims: said.extra,
-            cache_seconds: 0,
             targets,
             born: said.born,
         };

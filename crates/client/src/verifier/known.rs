@@ -57,13 +57,9 @@ impl Known {
 
     /// Judges it under these floors.
     pub(crate) fn judge(&self, now: Timestamp, resource: &str, floors: &Floors) -> Result<(), Dead> {
-        let standing = Standing {
-            born: self.said.born,
-            exp: self.said.exp,
-            audience: self.said.aud.iter().map(String::as_str).collect(),
-            targets: self.targets.clone(),
-        };
-        access::judge(&standing, now, Some(resource), None, floors)
+        let Said { born, exp, aud, .. } = &*self.said;
+        let standing = Standing { born: *born, exp: *exp, audience: aud, targets: &self.targets };
+        access::judge(&standing, now, Some(resource), None, floors.killing(&self.targets, *born))
     }
 
     /// Whether jeton does not know yet that it was seen. True once.
