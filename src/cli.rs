@@ -9,14 +9,16 @@ mod bench;
 mod call;
 mod escape;
 mod failure;
+mod heal;
 mod messages;
 mod table;
 mod tour;
+mod watch;
 
 pub use self::arguments::{
     BenchArguments, BenchOperation, ClientCommand, ExplainArguments, GrantsCommand, GrantsListArguments, GrantsShowArguments,
-    IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments, Output,
-    RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod,
+    HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments,
+    Output, RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod, WatchArguments,
 };
 pub use self::call::run_client;
 pub use self::failure::Exit;

@@ -31,6 +31,12 @@ pub enum ClientCommand {
     /// Signing keys and root keys
     #[command(subcommand, after_help = EXIT_CODES)]
     Keys(KeysCommand),
+    /// Print every revocation as it is made, until interrupted
+    #[command(after_help = EXIT_CODES)]
+    Watch(WatchArguments),
+    /// Show how the log of revocations is; take it as it is after a restore
+    #[command(after_help = EXIT_CODES)]
+    Heal(HealArguments),
     /// Measure a running server
     #[command(after_help = EXIT_CODES)]
     Bench(BenchArguments),
@@ -311,6 +317,28 @@ pub enum KeyAlgorithm {
     /// RFC 7518 section 3.4
     #[value(name = "ES256")]
     Es256,
+}
+
+/// `jeton watch`
+#[derive(Args, Debug)]
+pub struct WatchArguments {
+    /// Print only what comes after this revision [default: all that is known, then every change]
+    #[arg(long, value_name = "REVISION")]
+    pub after: Option<String>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton heal`
+#[derive(Args, Debug)]
+pub struct HealArguments {
+    /// Take the store's data as it is, after a backup was restored: what was revoked since stays lost
+    #[arg(long)]
+    pub accept: bool,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// `jeton bench`

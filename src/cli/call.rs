@@ -7,7 +7,7 @@ use super::arguments::{
     RevokeArguments, RevokeReason, SignInMethod,
 };
 use super::failure::{Exit, Failure};
-use super::{bench, escape, messages, table};
+use super::{bench, escape, heal, messages, table, watch};
 use crate::api::grant_service_client::GrantServiceClient;
 use crate::api::key_service_client::KeyServiceClient;
 use crate::api::revoke_request::Target;
@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take, the connection included.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// The most that is read from standard input or a secret file: far above any token.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 /// Grants a page of `grants list`; every page is fetched.
@@ -63,6 +63,8 @@ async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &C
         ClientCommand::Keys(KeysCommand::List(arguments)) => (list_keys(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::Rotate(arguments)) => (rotate_key(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::GenerateRoot) => return print(&generate_root()?),
+        ClientCommand::Heal(arguments) => (heal::run(&arguments, clock).await?, arguments.remote),
+        ClientCommand::Watch(arguments) => return watch::run(&arguments, clock).await,
         ClientCommand::Bench(arguments) => return bench::run(&arguments).await,
     };
     show(&answer, &remote, clock)?;
@@ -236,7 +238,7 @@ fn generate_root() -> Result<String, Failure> {
     Ok(text)
 }
 
-fn channel(remote: &Remote) -> Result<Channel, Failure> {
+pub(super) fn channel(remote: &Remote) -> Result<Channel, Failure> {
     let server = &remote.server;
     let next = "write it like http://127.0.0.1:50051; TLS comes with a later version";
     if !server.starts_with("http://") {
@@ -248,13 +250,13 @@ fn channel(remote: &Remote) -> Result<Channel, Failure> {
 }
 
 /// A request whose deadline the server is told, so that it stops working when nobody waits any more.
-fn request<T>(message: T) -> Request<T> {
+pub(super) fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(DEADLINE);
     request
 }
 
-async fn answered<T>(
+pub(super) async fn answered<T>(
     operation: &str,
     remote: &Remote,
     call: impl Future<Output = Result<Response<T>, Status>>,
@@ -329,12 +331,24 @@ fn show(answer: &Answer, remote: &Remote, clock: &Clock) -> Result<Exit, Failure
 
 /// Writes to standard output. A reader that went away early (`| head -1`) has what it wanted.
 pub(super) fn print(text: &str) -> Result<Exit, Failure> {
+    print_line(text).map(|_is_read| Exit::Ok)
+}
+
+/// Writes to standard output, and tells whether anybody reads it.
+pub(super) fn print_line(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(Exit::Ok),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::local(format!("standard output cannot be written: {error}"), "the command itself was done")),
     }
+}
+
+/// A remark beside the answer, to standard error.
+pub(super) fn tell(remark: &str) {
+    let line = format!("{}\n", escape::for_terminal(remark));
+    // Nobody is left to tell where it is gone.
+    let _gone = io::stderr().lock().write_all(line.as_bytes());
 }
 
 #[cfg(test)]

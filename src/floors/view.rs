@@ -216,3 +216,45 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Logged, MARKER};
+    use bytes::Bytes;
+    use jeton_domain::id::TargetId;
+    use jeton_domain::target::Reason;
+    use jeton_domain::time::Timestamp;
+
+    fn at(micros: u64) -> Revision {
+        Revision { micros, random: 1 }
+    }
+
+    fn followed(entries: Vec<(u64, Bytes)>) -> Followed {
+        let entries: Vec<_> = entries.into_iter().map(|(micros, entry)| Logged { revision: at(micros), entry }).collect();
+        Followed {
+            identity: Identity([0; 8]),
+            now: Timestamp::from_secs(1),
+            head: entries.last().unwrap().revision,
+            settled: Revision::START,
+            entries,
+            gap: false,
+            more: false,
+            era: Era { marker: Revision::START, state: EraState::Healed },
+            lost: None,
+        }
+    }
+
+    #[test]
+    fn who_follows_it_is_told_what_was_raised_and_what_was_put_back() {
+        let mut view = View::default();
+        let entry = entry::encode(TargetId([1; 16]), TargetKind::Subject, Reason::SignOut, Timestamp::from_secs(1));
+        let first = view.take_in(&followed(vec![(7, entry)]), Millis::ZERO, false).unwrap();
+        assert_eq!((first.len(), first[0].place), (1, at(7)));
+        let put_back = entry::put_back(&first[0], Timestamp::from_secs(90));
+        let later = vec![(20, Bytes::from_static(&MARKER)), (21, put_back)];
+        let again = view.take_in(&followed(later), Millis::ZERO, false).unwrap();
+        assert_eq!((again.len(), again[0].place, again[0].at), (1, at(21), Timestamp::from_secs(90)), "to be kept for longer");
+        assert_eq!(again[0].floor(), first[0].floor());
+    }
+}

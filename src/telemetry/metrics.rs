@@ -43,7 +43,7 @@ pub static VIEW_BYTES: Gauge = Gauge::new("jeton_view_bytes", "Bytes that the re
 /// Whether all revocations of the log are in memory (1), or some are asked of the store (0).
 pub static VIEW_WHOLE: Gauge = Gauge::new("jeton_view_whole", "1 where all revocations of the log are in memory, else 0.");
 /// How long ago the last proof of freshness was asked for.
-pub static VIEW_AGE: Gauge = Gauge::new("jeton_view_age_seconds", "How long ago the view was provably fresh.");
+pub static VIEW_AGE: Gauge = Gauge::in_seconds("jeton_view_age", "How long ago the view was provably fresh.");
 
 /// The words that one counter can tell apart: more than the program has, so that none falls into `other`.
 const SLOTS: usize = 256;
@@ -141,13 +141,18 @@ impl Tally<2> {
 pub struct Gauge {
     name: &'static str,
     help: &'static str,
+    unit: &'static str,
     /// A floating-point number's bits.
     bits: AtomicU64,
 }
 
 impl Gauge {
     const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, bits: AtomicU64::new(0) }
+        Self { name, help, unit: "", bits: AtomicU64::new(0) }
+    }
+
+    const fn in_seconds(name: &'static str, help: &'static str) -> Self {
+        Self { unit: "s", ..Self::new(name, help) }
     }
 
     /// It is this now.
@@ -167,7 +172,7 @@ impl Gauge {
     }
 
     fn register(&'static self, meter: &opentelemetry::metrics::Meter) {
-        let gauge = meter.f64_observable_gauge(self.name).with_description(self.help);
+        let gauge = meter.f64_observable_gauge(self.name).with_description(self.help).with_unit(self.unit);
         gauge.with_callback(|observer| observer.observe(self.get(), &[])).build();
     }
 }

@@ -44,6 +44,8 @@ mod traces;
 #[cfg(test)]
 mod watch;
 #[cfg(test)]
+mod watch_command;
+#[cfg(test)]
 mod wire;
 #[cfg(test)]
 mod world;

@@ -1,16 +1,19 @@
 //! Watching the log over gRPC: nothing is missed, freshness is proved, and nobody is held up by who is slow.
 
 use crate::on_every_store;
+use crate::server;
 use crate::world::{Replica, SCOPES, World, alice, refusal};
+use http_body_util::{BodyExt as _, StreamBody};
 use jeton::api::revocation_service_client::RevocationServiceClient;
 use jeton::api::revoke_request::Target;
 use jeton::api::watch_request::Message as Say;
 use jeton::api::watch_response::Message as Told;
 use jeton::api::{
-    AcceptLogRequest, Arrival, Freshness, GetLogRequest, IntrospectRequest, LogState, RaisedFloor, WatchArrivals, WatchPing,
-    WatchRequest, WatchResponse, WatchStart, WatchStarted, freshness::Requirement,
+    AcceptLogRequest, Arrival, Freshness, GetLogRequest, IntrospectRequest, LogState, RaisedFloor, RevokeRequest, WatchArrivals,
+    WatchPing, WatchRequest, WatchResponse, WatchStart, WatchStarted, freshness::Requirement,
 };
-use jeton::transport::grpc::Watching;
+use jeton::transport::caller::Admission;
+use jeton::transport::grpc::{Settings, Watching};
 use jeton_domain::floors::Floors;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,26 +46,24 @@ struct Watcher {
     told: Streaming<WatchResponse>,
     started: WatchStarted,
     held: Held,
-    /// How many floors it was told, and in how many messages.
+    /// How many floors it was told.
     entries: usize,
-    messages: usize,
     revision: String,
     pings: u64,
 }
 
 impl Watcher {
     async fn of(replica: &Replica, after: &str) -> Self {
-        Self::on(&mut replica.revocations.clone(), after).await
+        Self::on(&mut replica.revocations.clone(), after).await.unwrap()
     }
 
-    async fn on(client: &mut RevocationServiceClient<Channel>, after: &str) -> Self {
-        let (say, saying) = mpsc::channel(16);
+    async fn on(client: &mut RevocationServiceClient<Channel>, after: &str) -> Result<Self, Status> {
+        let (say, mut told) = stream(client).await?;
         say.send(request(Say::Start(WatchStart { after_revision: after.into() }))).await.unwrap();
-        let mut told = client.watch(ReceiverStream::new(saying)).await.unwrap().into_inner();
         let first = timeout(BUSY, told.message()).await.unwrap().unwrap().unwrap().message;
         let Some(Told::Started(started)) = first else { panic!("started comes first, not {first:?}") };
         let (held, revision) = (Held::new(), String::new());
-        Self { say, told, started, held, entries: 0, messages: 0, revision, pings: 0 }
+        Ok(Self { say, told, started, held, entries: 0, revision, pings: 0 })
     }
 
     /// Takes in one message; the id of a pong.
@@ -74,7 +75,6 @@ impl Watcher {
             Told::Changes(changes) => {
                 assert!(changes.raised.len() <= 1_000);
                 self.entries += changes.raised.len();
-                self.messages += 1;
                 changes.raised.into_iter().for_each(|raised| self.join(raised));
                 if !changes.revision.is_empty() {
                     self.revision = changes.revision;
@@ -132,6 +132,14 @@ impl Watcher {
     }
 }
 
+type Stream = (mpsc::Sender<WatchRequest>, Streaming<WatchResponse>);
+
+/// A stream on which nothing was said yet.
+async fn stream(client: &mut RevocationServiceClient<Channel>) -> Result<Stream, Status> {
+    let (say, saying) = mpsc::channel(16);
+    Ok((say, client.watch(ReceiverStream::new(saying)).await?.into_inner()))
+}
+
 fn request(say: Say) -> WatchRequest {
     WatchRequest { message: Some(say) }
 }
@@ -146,6 +154,10 @@ fn view(replica: &Replica) -> Held {
 
 fn session(name: &str) -> Target {
     Target::Session(jeton::api::SessionTarget { sid: name.into(), sub: String::new() })
+}
+
+fn revoking(target: Target) -> RevokeRequest {
+    RevokeRequest { target: Some(target), ..Default::default() }
 }
 
 async fn revoke_sessions(replica: &Replica, name: &str, count: usize) {
@@ -269,30 +281,35 @@ async fn a_view_that_does_not_hold_all_is_told_from_the_log(mut world: World) {
 }
 
 async fn a_slow_reader_is_cut_off_and_resumes_without_a_gap(world: World) {
-    let impatient = Watching { patience: Duration::from_millis(200), ..Watching::default() };
-    let server = world.start_watched(&world.settings, impatient).await;
+    let two = Watching { most: 2, patience: Duration::from_millis(200), ..Watching::default() };
+    let server = world.start_watched(&world.settings, two).await;
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
     // Its connection takes little while it does not read.
     let narrow = endpoint.initial_stream_window_size(256).connect().await.unwrap();
-    let mut client = RevocationServiceClient::new(narrow);
-    let mut slow = Watcher::on(&mut client, "").await.complete().await;
+    let mut slow = Watcher::on(&mut RevocationServiceClient::new(narrow), "").await.unwrap().complete().await;
     let mut quick = Watcher::of(&server, "").await.complete().await;
-    let before = server.cut_off();
-    for number in 0.. {
-        server.revoke(session(&format!("s-{number}"))).await;
+    let third = loop {
+        server.revoke(session(&format!("s-{}", quick.pings))).await;
         quick.fresh().await;
-        if server.cut_off() > before {
-            break;
+        match Watcher::on(&mut server.revocations.clone(), "").await {
+            Ok(third) => break third,
+            Err(full) => assert_eq!(refusal::<()>(Err(full)), (Code::ResourceExhausted, "OVERLOADED".into())),
         }
-    }
-    let status = slow.end().await;
-    let revision = resume(&status);
-    assert_eq!(revision, slow.revision, "it says where it stands");
-    server.revoke(session("last")).await;
-    quick.fresh().await;
+    };
+    assert_eq!(third.complete().await.held, view(&server), "its place is another's");
     assert_eq!(quick.held, view(&server), "nobody else is held up");
+    let revision = resume(&slow.end().await);
+    assert_eq!(revision, slow.revision, "it is told where it stands");
+    assert!(slow.held.len() < quick.held.len());
 
-    let mut resumed = Watcher::of(&server, &revision).await;
+    drop(quick);
+    server.revoke(session("last")).await;
+    let mut resumed = loop {
+        match Watcher::on(&mut server.revocations.clone(), &revision).await {
+            Ok(resumed) => break resumed,
+            Err(full) => assert_eq!(full.code(), Code::ResourceExhausted),
+        }
+    };
     assert!(!resumed.started.snapshot);
     resumed.held = slow.held;
     resumed.fresh().await;
@@ -300,11 +317,6 @@ async fn a_slow_reader_is_cut_off_and_resumes_without_a_gap(world: World) {
 }
 
 impl Replica {
-    /// How many streams were cut off in this process.
-    fn cut_off(&self) -> u64 {
-        jeton::telemetry::metrics::REFUSALS.count(["WATCH_CUT"])
-    }
-
     async fn introspect_from_memory(&self, token: &str) -> bool {
         let asked = IntrospectRequest { token: token.into(), ..Default::default() };
         self.tokens.clone().introspect(asked).await.unwrap().into_inner().active
@@ -318,7 +330,7 @@ async fn two_thousand_watchers_hear_of_a_revocation_and_introspection_stays_righ
         let channel = Endpoint::from_shared(format!("http://{}", server.address)).unwrap().connect().await.unwrap();
         let mut client = RevocationServiceClient::new(channel);
         for _ in 0..200 {
-            watchers.push(Watcher::on(&mut client, "").await.complete().await);
+            watchers.push(Watcher::on(&mut client, "").await.unwrap().complete().await);
         }
     }
     let (alive, dead) = (server.issue(alice("mobile-app", SCOPES)).await, server.issue(alice("mobile-app", SCOPES)).await);
@@ -383,4 +395,125 @@ async fn who_accepts_an_old_file_is_told_that_later_revisions_are_lost() {
     assert_eq!(refusal(asked(&lost).await), (Code::FailedPrecondition, "REVISION_LOST".into()));
     let watcher = Watcher::of(&server, &lost).await;
     assert!(watcher.started.snapshot && watcher.complete().await.held == view(&server));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_watcher_says_wrongly_is_named_and_ends_its_stream() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let start = |after: &str| Say::Start(WatchStart { after_revision: after.into() });
+    let good = Arrival { grant_id: "AAAAAAAAAAAAAAAAAAAAAA".into(), jti: "a".repeat(32) };
+    let arrivals = |arrivals| Say::Arrivals(WatchArrivals { arrivals });
+    let other = |change: fn(&mut Arrival)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        arrivals(vec![good.clone(), bad])
+    };
+    let rows: Vec<(Vec<Say>, &str)> = vec![
+        (vec![Say::Ping(WatchPing { id: 1 })], "start"),
+        (vec![start("yesterday")], "start.after_revision"),
+        (vec![start(""), start("")], "start"),
+        (vec![start(""), arrivals(vec![good.clone(); 1_001])], "arrivals.arrivals"),
+        (vec![start(""), other(|arrival| arrival.grant_id = "g".into())], "arrivals.arrivals[1].grant_id"),
+        (vec![start(""), other(|arrival| arrival.jti = "a".repeat(33))], "arrivals.arrivals[1].jti"),
+        (vec![start(""), other(|arrival| arrival.jti = "ä".repeat(16))], "arrivals.arrivals[1].jti"),
+    ];
+    for (says, field) in rows {
+        let (say, mut told) = stream(&mut server.revocations.clone()).await.unwrap();
+        for one in says {
+            say.send(request(one)).await.unwrap();
+        }
+        let status = loop {
+            if let Err(status) = timeout(BUSY, told.message()).await.unwrap() {
+                break status;
+            }
+        };
+        let named: Vec<_> =
+            status.get_error_details().bad_request().unwrap().field_violations.iter().map(|bad| bad.field.clone()).collect();
+        assert_eq!(named, [field]);
+        assert_eq!(refusal::<()>(Err(status)), (Code::InvalidArgument, "INVALID_FIELD".into()));
+    }
+    // What is right, or said by a newer version, ends nothing.
+    let mut watcher = Watcher::of(&server, "").await.complete().await;
+    watcher.say.send(request(arrivals(vec![good; 1_000]))).await.unwrap();
+    watcher.say.send(WatchRequest { message: None }).await.unwrap();
+    watcher.fresh().await;
+    // Who has said all ends well.
+    let Watcher { say, mut told, .. } = watcher;
+    drop(say);
+    assert_eq!(timeout(BUSY, told.message()).await.unwrap().unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_silent_or_watched_long_enough_is_sent_on_from_where_it_stands() {
+    let world = World::memory().await;
+    let short = Duration::from_millis(50);
+    for watching in [Watching { silence: short, ..Watching::default() }, Watching { longest: short, ..Watching::default() }] {
+        let server = world.start_watched(&world.settings, watching).await;
+        let revoked = server.revoke(session("s")).await;
+        let mut watcher = Watcher::of(&server, "").await;
+        assert_eq!(resume(&watcher.end().await), revoked.revision);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_deadline_ends_a_stream_and_it_takes_no_place() {
+    let settings = Settings { request_deadline: Duration::from_millis(50), max_in_flight: 1, ..server::open() };
+    let mut server = server::start(settings).await;
+    let mut client = RevocationServiceClient::new(server.channel().await);
+    let mut watcher = Watcher::on(&mut client, "").await.unwrap().complete().await;
+    // A call that begins later, and takes the only place until its deadline.
+    let mut raw = server.raw().await;
+    let unfinished = raw.streaming("/jeton.v1.TokenService/Introspect", StreamBody::new(tokio_stream::pending()).boxed_unsync());
+    assert_eq!(raw.send(unfinished).await.status.code(), Code::DeadlineExceeded);
+    watcher.fresh().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_call_may_not_watch() {
+    let server = server::start(Settings { admission: Admission::Authenticated, ..server::open() }).await;
+    let mut client = RevocationServiceClient::new(server.channel().await);
+    assert_eq!(refusal(stream(&mut client).await), (Code::PermissionDenied, "CALLER_REFUSED".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_ends_every_stream_and_nothing_waits_for_them() {
+    let mut server = server::start(server::open()).await;
+    let mut client = RevocationServiceClient::new(server.channel().await);
+    let mut watchers = Vec::new();
+    for _ in 0..20 {
+        watchers.push(Watcher::on(&mut client, "").await.unwrap().complete().await);
+    }
+    server.shutdown.cancel();
+    for watcher in &mut watchers {
+        assert_eq!(refusal::<()>(Err(watcher.end().await)), (Code::Unavailable, "SHUTTING_DOWN".into()));
+    }
+    let drain = server::open().drain;
+    timeout(drain, server.tasks.join_next()).await.expect("before the drain is over").unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_proved_is_not_answered_and_cuts_nobody_off() {
+    let mut world = World::redis(&[]).await;
+    world.patience = Duration::from_millis(300);
+    let server = world.start().await;
+    revoke_sessions(&server, "s", 3).await;
+    let mut watcher = Watcher::of(&server, "").await.complete().await;
+    watcher.fresh().await;
+    world.redis.as_ref().unwrap().pause().await;
+    watcher.ping().await;
+    // As long as the ping waits, and longer.
+    for _ in 0..2 {
+        assert_eq!(server.try_introspect("t", "").await.unwrap_err().code(), Code::Unavailable);
+    }
+    assert!(timeout(Duration::from_millis(1), watcher.hear()).await.is_err(), "nothing can be proved, nothing is told");
+    world.redis.as_ref().unwrap().resume().await;
+    let revoked = async { while server.try_revoke(revoking(session("after"))).await.is_err() {} };
+    timeout(BUSY, revoked).await.unwrap();
+    let mut pongs = 0;
+    while pongs == 0 || watcher.held != view(&server) {
+        watcher.ping().await;
+        let heard = timeout(Duration::from_millis(500), watcher.hear()).await.map_or(None, Result::unwrap);
+        pongs += usize::from(heard.is_some());
+    }
 }

@@ -81,7 +81,6 @@ pub struct Replica {
     pub keys: KeyServiceClient<Channel>,
     pub revocations: RevocationServiceClient<Channel>,
     pub address: SocketAddr,
-    pub shutdown: CancellationToken,
     _ended: DropGuard,
     _serving: JoinSet<()>,
 }
@@ -170,7 +169,6 @@ impl World {
             keys: KeyServiceClient::new(channel.clone()),
             revocations: RevocationServiceClient::new(channel),
             address,
-            shutdown: shutdown.clone(),
             _ended: shutdown.drop_guard(),
             _serving: serving,
         }

@@ -253,3 +253,82 @@ impl Teller {
         drop(self.events.send(event));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jeton_domain::id::TargetId;
+    use jeton_domain::target::{Reason, TargetKind};
+    use jeton_domain::time::Timestamp;
+
+    fn change(first: u64, count: u64) -> Change {
+        let raised = (first..first + count).map(|micros| {
+            let place = Revision { micros, random: 1 };
+            let target = TargetId([0; 16]);
+            let (kind, reason, at) = (TargetKind::Subject, Reason::SignOut, Timestamp::from_secs(1));
+            Raised { target, kind, reason, at, origin: place, place }
+        });
+        Change { raised: raised.collect(), upto: Revision { micros: first + count - 1, random: 1 } }
+    }
+
+    fn teller() -> (Teller, broadcast::Sender<Change>, broadcast::Receiver<Event>) {
+        let (view, events) = (broadcast::Sender::new(4), broadcast::Sender::new(RING));
+        let told = events.subscribe();
+        let (waiting, proofs, pause_until) = (Vec::new(), Vec::new(), Instant::now());
+        (Teller { changes: view.subscribe(), events, waiting, upto: None, proofs, pause_until }, view, told)
+    }
+
+    /// How many entries each message has, and after which micros a stream stands then.
+    fn told(events: &mut broadcast::Receiver<Event>) -> Vec<(usize, Option<u64>)> {
+        let mut told = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            told.push(match event {
+                Event::Changes { entries, upto, .. } => (entries, upto.map(|upto| upto.micros)),
+                Event::Over => (0, None),
+            });
+        }
+        told
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_a_pause_is_told_at_once_and_a_storm_in_fewer_messages() {
+        let (mut teller, _view, mut events) = teller();
+        for micros in 1..=500 {
+            teller.take(change(micros, 1));
+        }
+        assert_eq!(told(&mut events), [(1, Some(1))]);
+        teller.take(change(501, 2_000));
+        assert_eq!(told(&mut events), [(1_000, None), (1_000, None), (499, Some(2_500))], "only the last says where it stands");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proof_is_answered_after_all_that_was_known_when_it_was_made() {
+        let (mut teller, view, mut events) = teller();
+        let prove = |teller: &mut Teller| {
+            let (asker, answer) = oneshot::channel();
+            teller.prove((Revision { micros: 9, random: 1 }, vec![asker]));
+            answer
+        };
+        let mut answer = prove(&mut teller);
+        assert_eq!(answer.try_recv().map(|stands| stands.micros), Ok(9), "at once where there is nothing to tell");
+        teller.take(change(1, 1));
+        // Taken in by the view before the proof, and not seen here yet.
+        view.send(change(2, 1)).unwrap();
+        let mut answer = prove(&mut teller);
+        assert!(answer.try_recv().is_err(), "not before the pause is over");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        teller.tell();
+        assert_eq!(told(&mut events), [(1, Some(1)), (1, Some(2))]);
+        assert!(answer.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_missed_changes_lets_every_stream_begin_anew() {
+        let (mut teller, view, mut events) = teller();
+        for micros in 1..=8 {
+            view.send(change(micros, 1)).unwrap();
+        }
+        teller.prove((Revision::START, Vec::new()));
+        assert_eq!(told(&mut events), [(0, None), (4, Some(8))]);
+    }
+}
