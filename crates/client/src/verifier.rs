@@ -20,9 +20,9 @@ use arrivals::Arrivals;
 use jeton_domain::access::Dead;
 use jeton_domain::claims::Said;
 use jeton_domain::floors::Floors;
-use jeton_domain::jws::{self, NotGenuine};
+use jeton_domain::jws::{self, Keys, NotGenuine};
 use jeton_domain::token::{Presented, parse};
-use keys::KeyRing;
+use keys::{KeyRing, PublicKey};
 use known::{Known, KnownTokens, Proof, TokenHash};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ use view::Watched;
 /// What to do where revocations are not known freshly enough.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fallback {
-    /// Ask jeton about each token until the stream is back.
+    /// Ask jeton about each token until the stream is back. While jeton is gone too, each waits for the deadline of the client: give the
+    /// verifier one with a short deadline where that is too long.
     #[default]
     Introspect,
     /// Refuse as [`Refused::Stale`]: no call ever leaves for a JWT.
@@ -224,6 +225,16 @@ impl Verifier {
     }
 }
 
+impl Keys for Shared {
+    type Key = PublicKey;
+
+    /// A burnt key is published no more, and not worth a fetch.
+    fn by_kid(&self, kid: &str) -> Result<Arc<PublicKey>, NotGenuine> {
+        let why = || if self.watched.is_burnt(kid) { NotGenuine::BurntKey } else { NotGenuine::UnknownKey };
+        self.keys.now().get(kid).ok_or_else(why)
+    }
+}
+
 impl Shared {
     /// What memory says.
     fn find(&self, token: &str, hash: TokenHash, resource: &str) -> Found {
@@ -235,7 +246,7 @@ impl Shared {
         let not_genuine = |why| Found::Judged(Err(Refused::NotGenuine(why)));
         let (kid, claims) = match parse(token) {
             Presented::Opaque(_) => return Found::Opaque,
-            Presented::Jws(jws) => match jws::verify(jws, &self.settings.issuer, &*self.keys.now()) {
+            Presented::Jws(jws) => match jws::verify(jws, &self.settings.issuer, self) {
                 jws::Verified::Access { kid, claims, .. } => (kid, claims),
                 jws::Verified::Id { .. } => return not_genuine(NotGenuine::WrongTyp),
                 jws::Verified::No(NotGenuine::UnknownKey) => return Found::UnknownKey,

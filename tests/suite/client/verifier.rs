@@ -86,6 +86,10 @@ async fn what_is_revoked_in_any_way_is_refused_without_asking(world: World) {
     assert_eq!(ended(at_once(&verifier, &bobs.access_token, ORDERS)), Some(Cause::KeyBurnt));
     let next = other.issue(alice("mobile-app", SCOPES)).await;
     assert!(soon(verifier.verify(&next.access_token, ORDERS)).await.is_ok(), "signed with the key that took over");
+    server.app.service.refresh_keys().await.unwrap();
+    let late = ready(&world, &client, Fallback::Refuse).await;
+    let burnt = at_once(&late, &bobs.access_token, ORDERS);
+    assert_eq!(burnt, Err(Refused::NotGenuine(NotGenuine::BurntKey)), "it is not looked for");
 }
 
 async fn a_rotation_of_keys_refuses_no_valid_token(world: World) {

@@ -3,12 +3,13 @@
 use super::turns::Turns;
 use crate::api::{GetJwksResponse, JsonWebKey};
 use crate::client::Client;
+use crate::error::Error;
 use crate::retry::Pauses;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::client::Algorithm;
-use jeton_domain::jws::{Key, Keys, NotGenuine};
+use jeton_domain::jws::Key;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -70,10 +71,12 @@ impl KeyRing {
         let mut failing = false;
         loop {
             let turn = self.turns.begin();
-            match client.jwks().await {
-                Ok(answer) => {
-                    let next = ahead_of(answer.max_age);
-                    self.install(answer);
+            let fetched = client.jwks().await.and_then(|answer| {
+                let next = ahead_of(answer.max_age);
+                self.install(answer).map(|()| next)
+            });
+            match fetched {
+                Ok(next) => {
                     self.turns.end(turn);
                     pauses.reset();
                     failing = false;
@@ -92,13 +95,15 @@ impl KeyRing {
         }
     }
 
-    fn install(&self, answer: GetJwksResponse) {
-        let before = self.now();
-        let keys = answer.keys.into_iter().take(MAX_KEYS);
-        let known = |key: &JsonWebKey| before.0.get(key.kid.as_str()).map(Arc::clone);
-        let set = keys.filter_map(|key| known(&key).or_else(|| PublicKey::parse(&key).map(Arc::new)));
+    /// Takes keys over. Not where there is none: jeton never is without, and all tokens would be refused as unknown.
+    fn install(&self, answer: GetJwksResponse) -> Result<(), Error> {
+        let set = answer.keys.iter().take(MAX_KEYS).filter_map(PublicKey::parse).map(Arc::new);
         let set = KeySet(set.map(|key| (key.kid.clone(), key)).collect());
+        if set.0.is_empty() {
+            return Err(Error::NoAnswer("no key of a kind that is known here is published".into()));
+        }
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        Ok(())
     }
 }
 
@@ -108,11 +113,9 @@ fn ahead_of(max_age: i64) -> Duration {
     (max_age * 3 / 4).max(GAP)
 }
 
-impl Keys for KeySet {
-    type Key = PublicKey;
-
-    fn by_kid(&self, kid: &str) -> Result<Arc<PublicKey>, NotGenuine> {
-        self.0.get(kid).map(Arc::clone).ok_or(NotGenuine::UnknownKey)
+impl KeySet {
+    pub(crate) fn get(&self, kid: &str) -> Option<Arc<PublicKey>> {
+        self.0.get(kid).map(Arc::clone)
     }
 }
 
@@ -177,11 +180,11 @@ mod tests {
     #[test]
     fn keys_are_read_and_what_one_signed_the_other_does_not_verify() {
         let ring = KeyRing::default();
-        ring.install(GetJwksResponse { keys: published().to_vec(), max_age: 300 });
+        ring.install(GetJwksResponse { keys: published().to_vec(), max_age: 300 }).unwrap();
         let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
         let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        let verifies = |kid: &str, message: &[u8]| ring.now().by_kid(kid).unwrap().verifies(message, &signature);
+        let verifies = |kid: &str, message: &[u8]| ring.now().get(kid).unwrap().verifies(message, &signature);
         assert!(verifies("EdDSA", message));
         assert!(!verifies("EdDSA", b"another message"));
         assert!(!verifies("ES256", message));
@@ -190,14 +193,21 @@ mod tests {
     #[test]
     fn a_key_of_another_kind_is_left_out_and_one_that_is_gone_is_unknown() {
         let ring = KeyRing::default();
-        let mut keys = published().to_vec();
-        keys[0].alg = "ES256".into();
-        keys[1].y.clear();
-        ring.install(GetJwksResponse { keys, max_age: 300 });
-        assert_eq!(ring.now().0.len(), 0);
-        ring.install(GetJwksResponse { keys: published().to_vec(), max_age: 300 });
-        ring.install(GetJwksResponse { keys: published()[1..].to_vec(), max_age: 300 });
-        assert!(matches!(ring.now().by_kid("EdDSA"), Err(NotGenuine::UnknownKey)));
+        let answer = |keys: &[JsonWebKey]| GetJwksResponse { keys: keys.to_vec(), max_age: 300 };
+        let knows = |kid| ring.now().get(kid).is_some();
+        let [mut wrong_algorithm, mut half] = published();
+        wrong_algorithm.alg = "ES256".into();
+        half.y.clear();
+        ring.install(answer(&[wrong_algorithm.clone(), published()[1].clone()])).unwrap();
+        assert!(knows("ES256") && !knows("EdDSA"));
+        ring.install(answer(&published())).unwrap();
+        assert!(knows("ES256") && knows("EdDSA"));
+        ring.install(answer(&published()[1..])).unwrap();
+        assert!(knows("ES256") && !knows("EdDSA"));
+        for none in [&[][..], &[wrong_algorithm, half]] {
+            assert!(ring.install(answer(none)).is_err());
+            assert!(knows("ES256"), "what is known stays");
+        }
     }
 
     #[test]

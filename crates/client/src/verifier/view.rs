@@ -72,6 +72,11 @@ impl Watched {
         self.read().as_ref().map(|view| view.revision.clone()).unwrap_or_default()
     }
 
+    /// Whether this signing key was burnt, as far as is known.
+    pub(crate) fn is_burnt(&self, kid: &str) -> bool {
+        self.read().as_ref().is_some_and(|view| view.floors.get(view.salt.signing_key(kid)).is_some())
+    }
+
     /// Knows nothing any more.
     pub(crate) fn forget_all(&self) {
         *self.write() = None;
