@@ -5,7 +5,6 @@ use super::connection::{Live, Target};
 use super::library;
 use super::reply::{Refusal, refusal};
 use crate::random;
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +35,7 @@ enum State {
 pub(super) trait Request: Send + Sync {
     /// What comes back.
     type Answer: Send;
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
+    fn send(&self, live: &Live) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
     /// The refusal of its first part.
     fn refused(answer: &Self::Answer) -> Option<&ServerError>;
 }
@@ -44,8 +43,8 @@ pub(super) trait Request: Send + Sync {
 impl Request for Cmd {
     type Answer = Value;
 
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Value>> + Send {
-        connection.send_packed_command(self)
+    async fn send(&self, live: &Live) -> RedisResult<Value> {
+        live.connection.clone().send_packed_command(self).await
     }
 
     fn refused(answer: &Value) -> Option<&ServerError> {
@@ -56,8 +55,8 @@ impl Request for Cmd {
 impl Request for Pipeline {
     type Answer = Vec<Value>;
 
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Vec<Value>>> + Send {
-        connection.send_packed_commands(self, 0, self.len())
+    async fn send(&self, live: &Live) -> RedisResult<Vec<Value>> {
+        live.connection.clone().send_packed_commands(self, 0, self.len()).await
     }
 
     fn refused(answer: &Vec<Value>) -> Option<&ServerError> {
@@ -106,9 +105,8 @@ impl Link {
     }
 
     async fn over<R: Request>(&self, live: &Arc<Live>, request: &R) -> Result<R::Answer, Refusal> {
-        let mut connection = live.connection.clone();
         let guard = Silence { link: self, live, since: Instant::now() };
-        let answer = request.send(&mut connection).await;
+        let answer = request.send(live).await;
         drop(guard);
         answer.map_err(|error| {
             let lost = Refusal::lost(&error);

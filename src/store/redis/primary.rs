@@ -5,7 +5,6 @@ use super::address::Node;
 use super::connection::{Live, Place, Target};
 use super::link::{Link, Request};
 use super::reply::Refusal;
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,10 +56,10 @@ pub(super) struct Asking<'a>(pub(super) &'a Cmd);
 impl Request for Asking<'_> {
     type Answer = Value;
 
-    async fn send(&self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
+    async fn send(&self, live: &Live) -> RedisResult<Value> {
         let mut both = Pipeline::with_capacity(2);
         both.cmd("ASKING").add_command(self.0.clone());
-        let answers = connection.send_packed_commands(&both, 0, 2).await?;
+        let answers = live.connection.clone().send_packed_commands(&both, 0, 2).await?;
         let refused = answers.iter().position(|answer| Self::refused(answer).is_some());
         Ok(answers.into_iter().nth(refused.unwrap_or(1)).unwrap_or_default())
     }
