@@ -1,4 +1,4 @@
-//! Who is primary, by what the Sentinels say (https://redis.io/docs/reference/sentinel-clients/). Nothing is remembered but what most of
+//! Who is primary, by what the Sentinels say (<https://redis.io/docs/reference/sentinel-clients/>). Nothing is remembered but what most of
 //! them said last, and how often that changed, so that connections to who is primary no longer are given up (`Place::term`).
 
 use super::address::Node;
