@@ -2,7 +2,8 @@
 
 use super::fleet::Settings;
 use super::load::{Dice, USUAL};
-use super::run::{APPLIED, REPLICATED, Run, Terms};
+use super::node::Node;
+use super::run::{APPLIED, Judged, REPLICATED, Run, Terms};
 use super::sentinels::{NERVOUS, STEADY, Sentinels};
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ impl Stage {
         let settings = Settings { stores, variables, clocks: Vec::new() };
         let run = Run::start(name, terms, settings, USUAL, seed).await;
         Self { redis, run }
+    }
+
+    async fn conclude(self) -> Judged {
+        let nodes: Vec<&Node> = self.redis.nodes.iter().chain(&self.redis.sentinels).collect();
+        self.run.conclude_on(&nodes).await
     }
 
     /// Injects one fault; `kills` says that every replica of the service dies at the moment when another primary is elected.
@@ -124,7 +130,7 @@ async fn what_all_replicas_acknowledged_survives_every_failover() {
         stage.run.sweep().await;
         stage.inject(fault, true).await;
     }
-    stage.run.conclude().await.is_kept();
+    stage.conclude().await.is_kept();
 }
 
 /// What only the primary had survives its death, because replicas of the service have seen it.
@@ -135,7 +141,7 @@ async fn what_a_living_replica_has_seen_is_put_back() {
     for fault in [Fault::Kill, Fault::ByHand] {
         stage.inject(fault, false).await;
     }
-    stage.run.conclude().await.is_kept();
+    stage.conclude().await.is_kept();
 }
 
 /// N9: the clocks of the three nodes are a minute and a half apart on either side, so that every failover jumps.
@@ -151,7 +157,7 @@ async fn clocks_of_redis_that_are_off_by_ninety_seconds_change_nothing() {
         stage.inject(fault, false).await;
     }
     stage.run.injected("clocks off");
-    stage.run.conclude().await.is_kept();
+    stage.conclude().await.is_kept();
 }
 
 /// The long form: faults in a random order, in runs that are short enough to be judged.
@@ -166,12 +172,12 @@ async fn soak_failovers() {
             let fault = FAULTS[usize::try_from(dice.below(5)).unwrap()];
             stage.inject(fault, dice.one_in(3)).await;
         }
-        stage.run.conclude().await.is_kept();
+        stage.conclude().await.is_kept();
         let mut stage = Stage::start("soak N1 and N3, applied", APPLIED, "0", [0; 3], 2_000 + round).await;
         for _ in 0..5 {
             let fault = [Fault::Kill, Fault::ByHand][usize::try_from(dice.below(2)).unwrap()];
             stage.inject(fault, false).await;
         }
-        stage.run.conclude().await.is_kept();
+        stage.conclude().await.is_kept();
     }
 }

@@ -5,10 +5,12 @@ use super::checker::{Promise, Rules, Verdict, check};
 use super::fleet::{APPS, Fleet, LIFETIME, MAX_STALENESS, Settings};
 use super::history::{Freshness, Introspection, Kind, Moment, Outcome, Recorder, Target, Token, TokenAt};
 use super::load::{Dice, Load, Mix};
-use super::node::until;
+use super::node::{Node, until};
 use super::summary;
 use jeton::api::Durability;
+use jeton::clock::Clock;
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -69,7 +71,8 @@ impl Run {
         let caller =
             Caller { recorder: Arc::new(Recorder::new()), doors: Arc::clone(&fleet.doors), durability: terms.durability };
         let load = Load::start(&caller, mix, seed);
-        let run = Self { name, terms, fleet, caller, load, injected: BTreeMap::new(), marks: Vec::new() };
+        let mut run = Self { name, terms, fleet, caller, load, injected: BTreeMap::new(), marks: Vec::new() };
+        run.mark(format!("on the wall: {} ms", Clock::system().now().millis()));
         run.revocations(20).await;
         run
     }
@@ -144,7 +147,12 @@ impl Run {
     }
 
     /// Ends the load and waits until all is well, asks everything once more of everyone, and judges.
-    pub async fn conclude(mut self) -> Judged {
+    pub async fn conclude(self) -> Judged {
+        self.conclude_on(&[]).await
+    }
+
+    /// The same; where a promise was broken, what `nodes` and the replicas logged is kept.
+    pub async fn conclude_on(mut self, nodes: &[&Node]) -> Judged {
         let held = self.load.stop().await;
         self.revive().await;
         self.fleet.ready().await;
@@ -171,6 +179,9 @@ impl Run {
         };
         let verdict = check(&history, rules);
         summary::add(self.name, self.terms.is_control, &self.injected, &history, &verdict, calm);
+        if !verdict.findings.is_empty() {
+            self.keep_logs(nodes);
+        }
         let told = format!(
             "{}: broken promises\n{}\n{}\n{}",
             self.name,
@@ -180,6 +191,20 @@ impl Run {
         );
         drop(history);
         Judged { verdict, recorder: self.caller.recorder, calm, told }
+    }
+}
+
+impl Run {
+    fn keep_logs(&self, nodes: &[&Node]) {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("outage-{}", self.name.replace([' ', ','], "-")));
+        std::fs::create_dir_all(&directory).unwrap();
+        for node in nodes {
+            std::fs::write(directory.join(format!("redis-{}.log", node.port)), node.log()).unwrap();
+        }
+        for at in 0..self.fleet.len() {
+            std::fs::write(directory.join(format!("jeton-{at}.log")), self.fleet.log(at)).unwrap();
+        }
+        summary::say(&format!("logs are in {}", directory.display()));
     }
 }
 
