@@ -3,7 +3,8 @@
 use super::fleet::Settings;
 use super::load::USUAL;
 use super::node::{Node, until};
-use super::run::{APPLIED, Run, Terms};
+use super::run::{APPLIED, REPLICATED, Run, Terms};
+use super::sentinels::{STEADY, Sentinels};
 use std::time::Duration;
 
 /// Grants and keys are gone, so nobody stays signed in; what was revoked stays dead all the same.
@@ -37,12 +38,21 @@ async fn a_log_that_is_gone_is_put_back() {
     let _turn = super::turn().await;
     let redis = Node::start("").await;
     let settings = Settings { stores: vec![redis.url(); 3], ..Settings::default() };
-    let mut run = Run::start("N10 the log alone", APPLIED, settings, USUAL, 11).await;
+    the_log_alone("N10 the log alone, applied", APPLIED, settings, &redis).await;
+    let redis = Sentinels::start(STEADY, [0; 3]).await;
+    let variables = vec![("JETON_REDIS_REPLICAS".into(), "2".into())];
+    let settings = Settings { stores: vec![redis.url(); 3], variables, ..Settings::default() };
+    the_log_alone("N10 the log alone, replicated", REPLICATED, settings, &redis.nodes[0]).await;
+}
+
+async fn the_log_alone(name: &'static str, terms: Terms, settings: Settings, primary: &Node) {
+    let mut run = Run::start(name, terms, settings, USUAL, 11).await;
     run.revocations(200).await;
     let before = run.caller.now();
-    let keys: Vec<String> = redis.ask(&["KEYS", "jeton:{log}*"]).await;
+    let keys: Vec<String> = primary.ask(&["KEYS", "jeton:{log}*"]).await;
     let words: Vec<&str> = std::iter::once("DEL").chain(keys.iter().map(String::as_str)).collect();
-    redis.ask::<i64>(&words).await;
+    primary.ask::<i64>(&words).await;
+    run.mark("the log is gone");
     run.injected("logs emptied");
     run.revocations(100).await;
     is_told(&run).await;

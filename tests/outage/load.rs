@@ -189,8 +189,11 @@ impl Worker {
         let (one, other) = (self.replica(), self.replica());
         let answers = tokio::join!(self.caller.refresh(one, held, &name), self.caller.refresh(other, held, &name));
         match answers {
-            (Outcome::Done((refresh, access)), Outcome::Done((again, _))) if refresh == again => {
-                (held.refresh, held.access) = (refresh, access);
+            (Outcome::Done(one), Outcome::Done(other))
+                if one.0 == other.0 || one.0 == held.refresh || other.0 == held.refresh =>
+            {
+                // What was presented is the older one.
+                (held.refresh, held.access) = if one.0 == held.refresh { other } else { one };
                 true
             }
             (Outcome::Refused(_), Outcome::Refused(_)) => {

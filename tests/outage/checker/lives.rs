@@ -14,8 +14,12 @@ impl Checker<'_> {
                 Outcome::Done(true) => self.active(asked),
                 Outcome::Done(false) => {
                     let token = &self.history.tokens[asked.token];
-                    let is_forever_gone = token.kind == Kind::Refresh || self.may_have_ended(asked.token, asked.span);
-                    if is_forever_gone || !self.rules.records_kept {
+                    // A spent refresh token is inactive, and whoever was taken for two may be so with everything.
+                    let is_allowed = token.kind == Kind::Refresh
+                        || !self.history.grants[token.grant].honest
+                        || !self.rules.records_kept
+                        || self.may_have_ended(asked.token, asked.span);
+                    if is_allowed {
                         continue;
                     }
                     if calm {
