@@ -272,7 +272,7 @@ async fn a_view_that_does_not_hold_all_is_told_from_the_log(mut world: World) {
     for _ in 0..2 {
         server.app.alive.settle().await.unwrap();
     }
-    assert!(!server.app.alive.is_whole() && view(&server).len() < 10, "what is settled is in the store alone");
+    assert!(!server.app.alive.health().whole && view(&server).len() < 10, "what is settled is in the store alone");
 
     let snapshot = Watcher::of(&server, "").await.complete().await;
     assert!(all.keys().all(|target| snapshot.held.contains_key(target)) && snapshot.held.len() == 16);
