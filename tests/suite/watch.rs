@@ -15,6 +15,7 @@ use jeton::api::{
 use jeton::transport::caller::Admission;
 use jeton::transport::grpc::{Settings, Watching};
 use jeton_domain::floors::Floors;
+use jeton_domain::time::Millis;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -454,6 +455,20 @@ async fn who_is_silent_or_watched_long_enough_is_sent_on_from_where_it_stands() 
         let mut watcher = Watcher::of(&server, "").await;
         assert_eq!(resume(&watcher.end().await), revoked.revision);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_told_a_horizon_that_is_too_short_by_now_begins_anew() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let mut watcher = Watcher::of(&server, "").await.complete().await;
+    let mut longer = world.settings.clone();
+    longer.tokens.access_token_ceiling = Millis::from_secs(4 * 3_600);
+    let _other = world.start_with(&longer).await;
+    // Its background learns of it so.
+    server.app.alive.settle().await.unwrap();
+    let revision = resume(&watcher.end().await);
+    assert!(Watcher::of(&server, &revision).await.started.horizon > 4 * 3_600);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
