@@ -121,11 +121,11 @@ async fn what_is_known_expires_to_the_second(world: World) {
         let issued = server.issue(alice("mobile-app", scope)).await;
         assert_eq!(ask(&server, &issued.access_token, "").await.unwrap().cache.unwrap().max_age, 2);
         world.pass(298);
-        for (left, max_age) in [(2, 2), (1, 1)] {
+        for left in [2, 1] {
             catch_up(&server).await;
             let said = ask(&server, &issued.access_token, "").await.unwrap();
             assert!(said.active && said.exp - world.now() == left, "from memory");
-            assert_eq!(said.cache.unwrap().max_age, max_age, "no answer outlives the token");
+            assert!(said.cache.unwrap().max_age <= left, "no answer outlives the token");
             world.pass(1);
         }
         for _ in 0..2 {
@@ -177,16 +177,21 @@ async fn whatever_room_there_is_the_answers_are_the_same(world: World) {
 
 async fn a_view_that_does_not_hold_all_asks_the_store(world: World) {
     let mut settings = world.settings.clone();
-    settings.limits.view_entries = 0;
+    settings.limits.view_entries = 1;
     let server = world.start_with(&settings).await;
+    let settle_too_many = async || {
+        for id in ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"] {
+            server.revoke(Target::GrantId(id.into())).await;
+        }
+        server.app.alive.settle().await.unwrap();
+        assert!(!server.app.alive.health().whole, "what is settled is in memory no more");
+    };
     for (name, target, live, cause) in REVOCATIONS {
         let held = held(&server, name).await;
         let alive = self::held(&server, &format!("{name}, alive")).await;
         assert!(lives(&server, &held[0].access_token).await && lives(&server, &held[1].access_token).await, "{name}");
         server.revoke(target(&held, name)).await;
-        server.app.alive.settle().await.unwrap();
-        let health = server.app.alive.health();
-        assert!(!health.whole, "{name}: what is settled is in memory no more");
+        settle_too_many().await;
         for (one, live) in held.iter().zip(live) {
             for _ in 0..2 {
                 assert_eq!(lives(&server, &one.access_token).await, live, "{name}, known");
@@ -214,8 +219,8 @@ async fn a_view_that_does_not_hold_all_asks_the_store(world: World) {
     catch_up(&server).await;
     assert!(lives(&server, &evicted.access_token).await, "an evicted grant's access tokens run out");
     server.revoke(Target::GrantId(evicted.grant_id)).await;
-    server.app.alive.settle().await.unwrap();
-    assert!(!server.app.alive.health().whole && !server.active(&evicted.access_token).await);
+    settle_too_many().await;
+    assert!(!lives(&server, &evicted.access_token).await && !server.active(&evicted.access_token).await);
     // A client's own token has no grant that is shown, but a record.
     let own = IssueRequest {
         client_id: "billing-job".into(),
@@ -226,7 +231,7 @@ async fn a_view_that_does_not_hold_all_asks_the_store(world: World) {
     let own = server.issue(own).await.access_token;
     assert!(lives(&server, &own).await);
     server.revoke(Target::Token(own.clone())).await;
-    server.app.alive.settle().await.unwrap();
+    settle_too_many().await;
     assert!(!lives(&server, &own).await);
     // In time it holds all again, if that has become less.
     for seconds in [3 * 3_600, 601] {
