@@ -1,6 +1,7 @@
 //! Compiles the protobuf files, without an installed `protoc`.
 
 use prost::Message as _;
+use prost_build::{Config, Service, ServiceGenerator};
 use std::path::PathBuf;
 use std::{env, error, fs};
 
@@ -21,10 +22,14 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let api = protox::compile(API, ["proto"])?;
     fs::write(out.join("jeton_v1.bin"), api.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .codec_path("crate::transport::grpc::codec::ProtoCodec")
-        .bytes(".jeton.v1.CacheAdvice")
-        .build_client(true)
+    let builder = || tonic_prost_build::configure().codec_path("crate::transport::grpc::codec::ProtoCodec");
+    let sides = Sides {
+        client: builder().build_server(false).service_generator(),
+        server: builder().build_client(false).service_generator(),
+    };
+    Config::new()
+        .bytes([".jeton.v1.CacheAdvice", ".jeton.v1.RaisedFloor"])
+        .service_generator(Box::new(sides))
         .compile_fds(api)?;
     tonic_prost_build::configure()
         .skip_debug([".jeton.records.v1.SigningKey"])
@@ -36,4 +41,28 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         tonic_prost_build::configure().compile_fds(protox::compile(NOOP, ["proto"])?)?;
     }
     Ok(())
+}
+
+/// What a stream's server sends instead of a message: one that is encoded already, once for all who watch.
+const ENCODED: &str = "crate::transport::grpc::codec::Encoded";
+
+/// tonic's own clients and servers, but for the message that the server of a stream sends.
+struct Sides {
+    client: Box<dyn ServiceGenerator>,
+    server: Box<dyn ServiceGenerator>,
+}
+
+impl ServiceGenerator for Sides {
+    fn generate(&mut self, mut service: Service, buffer: &mut String) {
+        self.client.generate(service.clone(), buffer);
+        for method in service.methods.iter_mut().filter(|method| method.server_streaming) {
+            method.output_type = ENCODED.into();
+        }
+        self.server.generate(service, buffer);
+    }
+
+    fn finalize(&mut self, buffer: &mut String) {
+        self.client.finalize(buffer);
+        self.server.finalize(buffer);
+    }
 }

@@ -109,7 +109,7 @@ impl App {
             keep_after_retirement: ceilings.access_token.plus(floors::LEEWAY),
         }));
         let issuer = ResourceId::parse("issuer", &settings.issuer)?;
-        let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone());
+        let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone(), settings.limits.token_cache_bytes);
         let registry = Registry::new(settings.clients.clone(), settings.resources.clone());
         let terms = Terms {
             issuer,
@@ -133,8 +133,8 @@ async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>
     Ok(match &settings.store {
         StoreUrl::Embedded(path) => Arc::new(Traced::new(Embedded::open(path, clock.clone()).map_err(refused)?)),
         StoreUrl::Memory => Arc::new(Traced::new(Embedded::in_memory(clock.clone()).map_err(refused)?)),
-        StoreUrl::Redis(url) => {
-            Arc::new(Traced::new(Redis::connect_with(url.expose(), clock.clone(), redis(settings)).await.map_err(refused)?))
+        StoreUrl::Redis(address) => {
+            Arc::new(Traced::new(Redis::open(address, clock.clone(), redis(settings)).await.map_err(refused)?))
         }
     })
 }
@@ -149,5 +149,11 @@ fn ceilings(settings: &Settings) -> Ceilings {
 
 fn redis(settings: &Settings) -> redis::Settings {
     let timeout = settings.tokens.store_timeout.into();
-    redis::Settings { connect_timeout: timeout, response_timeout: timeout, ..redis::Settings::default() }
+    redis::Settings {
+        connect_timeout: timeout,
+        response_timeout: timeout,
+        replicas: settings.redis.replicas,
+        wait_timeout: settings.redis.wait_timeout.into(),
+        ..redis::Settings::default()
+    }
 }

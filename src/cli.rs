@@ -10,15 +10,17 @@ mod call;
 mod doctor;
 mod escape;
 mod failure;
+mod heal;
 mod leaked;
 mod messages;
 mod table;
 mod tour;
+mod watch;
 
 pub use self::arguments::{
     BenchArguments, BenchOperation, ClientCommand, ExplainArguments, GrantsCommand, GrantsListArguments, GrantsShowArguments,
-    IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments, Output,
-    RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod,
+    HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments,
+    Output, RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod, WatchArguments,
 };
 pub use self::call::run_client;
 pub use self::doctor::{Finding, doctor};

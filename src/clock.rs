@@ -39,13 +39,7 @@ impl Clock {
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        match &*self.0 {
-            Inner::Running { started, epoch_at_start } => {
-                let run = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Timestamp::from_millis(epoch_at_start.load(Ordering::Relaxed).saturating_add(run))
-            }
-            Inner::Fixed(now) => Timestamp::from_millis(now.load(Ordering::Relaxed)),
-        }
+        self.now_and_run().0
     }
 
     /// How long this clock has run: never goes back and follows nobody. For ages.
@@ -54,6 +48,18 @@ impl Clock {
         match &*self.0 {
             Inner::Running { started, .. } => Millis::new(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
             Inner::Fixed(now) => Millis::new(now.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Both at once: (now, how long this clock has run).
+    #[must_use]
+    pub fn now_and_run(&self) -> (Timestamp, Millis) {
+        let run = self.run();
+        match &*self.0 {
+            Inner::Running { epoch_at_start, .. } => {
+                (Timestamp::from_millis(epoch_at_start.load(Ordering::Relaxed).saturating_add(run.get())), run)
+            }
+            Inner::Fixed(_) => (Timestamp::from_millis(run.get()), run),
         }
     }
 

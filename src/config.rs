@@ -26,7 +26,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};
 pub use roots::{RingMistake, RootKeys, written_key};
-pub use settings::{Limits, Listen, LogFormat, LogLevel, Settings, Signing, Telemetry, Tokens};
+pub use settings::{Limits, Listen, LogFormat, LogLevel, Redis, Settings, Signing, Telemetry, Tokens};
 pub use store_url::StoreUrl;
 
 use jeton_domain::time::Millis;
@@ -115,7 +115,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn settings(&self, env: &dyn Environment, overrides: &Overrides) -> Option<Settings> {
         let outranking = SETTINGS.each_ref().map(|group| outranking(group, env, overrides));
-        let [top, listen, tokens, signing, limits, telemetry] = &{
+        let [top, listen, redis, tokens, signing, limits, telemetry] = &{
             let mut outranking = outranking.into_iter();
             SETTINGS.each_ref().map(|group| self.section(group, outranking.next().unwrap_or_default()))
         };
@@ -133,6 +133,7 @@ impl<'a> Reading<'a> {
                 admin: listen.text("admin", check::address)?,
             },
             insecure: top.switch("insecure"),
+            redis: Redis { replicas: redis.count("replicas"), wait_timeout: redis.duration("wait_timeout") },
             tokens: Tokens {
                 overlap: tokens.duration("overlap"),
                 store_timeout: tokens.duration("store_timeout"),
@@ -150,6 +151,8 @@ impl<'a> Reading<'a> {
                 max_streams: limits.count("max_streams"),
                 grants_per_subject: limits.count("grants_per_subject"),
                 view_entries: limits.count("view_entries"),
+                watchers: limits.count("watchers"),
+                token_cache_bytes: limits.count("token_cache_bytes"),
             },
             telemetry: Telemetry {
                 otlp_endpoint: telemetry.text("otlp_endpoint", check::otlp_endpoint),
@@ -163,10 +166,10 @@ impl<'a> Reading<'a> {
         let names: Vec<&str> =
             SETTINGS.iter().chain([&RESOURCE, &CLIENT]).map(|group| group.section).filter(|name| !name.is_empty()).collect();
         top.refuse_unknown_keys(&names);
-        for section in [listen, tokens, signing, limits, telemetry] {
+        for section in [listen, redis, tokens, signing, limits, telemetry] {
             section.refuse_unknown_keys(&[]);
         }
-        check::relations(&settings, &check::Sections { top, listen, tokens, signing, limits });
+        check::relations(&settings, &check::Sections { top, listen, redis, tokens, signing, limits });
         Some(settings)
     }
 

@@ -2,17 +2,21 @@
 //! failover lost.
 //!
 //! Lives here: what the rooms above ask. Below: `view` (the log in memory, what it knows and how fresh it is), `catch_up` (catch-ups
-//! shared), `follow`, `heal`, `settle`, `entry` (the log's format). Must not live here: what a floor means (`domain`), who may revoke what
+//! shared), `follow`, `heal`, `settle`, `watch` (what who follows this view lacks), `health`, `entry` (the log's format). Must not live here: what a floor means (`domain`), who may revoke what
 //! (`service`), how records are kept (`records`).
 
 mod catch_up;
 pub mod entry;
 mod follow;
 mod heal;
+mod health;
 mod settle;
 mod view;
+mod watch;
 
-pub use view::{Change, Health};
+pub use health::Health;
+pub use view::Change;
+pub use watch::Backlog;
 
 use crate::clock::Clock;
 use crate::random;
@@ -32,7 +36,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Notify, broadcast};
 use tracing::Instrument as _;
-use view::View;
+use view::{Reign, View};
 
 /// How long a verifier may believe a token after its `exp` (leeway).
 pub const LEEWAY: Millis = Millis::from_secs(60);
@@ -83,7 +87,7 @@ pub struct Alive {
     view: RwLock<View>,
     turns: Turns,
     /// Under which primary all replicas have acknowledged this one, and with it the era's marker.
-    joined: Mutex<Option<Identity>>,
+    joined: Mutex<Option<Reign>>,
     /// Something was lost that this view may know.
     ill: Notify,
     /// Held by the one who heals.
@@ -152,11 +156,21 @@ impl Alive {
         *self.ceilings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place up to which the view stands, where it is provably younger than the configured staleness. From memory: neither waits nor
-    /// asks the store.
+    /// Asks the view at `run` of the clock, where it is as fresh as is asked, provably, and holds every floor of the log: (the answer, the
+    /// place up to which the view stands). From memory: neither waits nor asks the store; where it is not so, `fresh` makes it so.
     #[must_use]
-    pub fn fresh_now(&self) -> Option<Revision> {
-        self.read().fresh_at(self.clock.run(), self.terms.max_staleness)
+    pub fn at_once<T>(&self, freshness: Freshness, run: Millis, ask: impl FnOnce(&Floors) -> T) -> Option<(T, Revision)> {
+        let view = self.read();
+        let place = self.fresh_in(&view, freshness, run).filter(|_| view.is_whole())?;
+        Some((ask(view.floors()), place))
+    }
+
+    fn fresh_in(&self, view: &View, freshness: Freshness, run: Millis) -> Option<Revision> {
+        view.fresh_at(run, self.terms.max_staleness).filter(|place| match freshness {
+            Freshness::Default => true,
+            Freshness::AtLeast(revision) => view.knows(revision, *place),
+            Freshness::Full => false,
+        })
     }
 
     /// Makes the view as fresh as is asked, and answers the place up to which it then stands.
@@ -164,12 +178,7 @@ impl Alive {
     /// # Errors
     /// `RevisionLost`, `Healing`, `Restored`, the store.
     pub async fn fresh(&self, freshness: Freshness) -> Result<Revision> {
-        let known = |place| match freshness {
-            Freshness::Default => true,
-            Freshness::AtLeast(revision) => self.read().knows(revision, place),
-            Freshness::Full => false,
-        };
-        if let Some(place) = self.fresh_now().filter(|place| known(*place)) {
+        if let Some(place) = self.fresh_in(&self.read(), freshness, self.clock.run()) {
             return Ok(place);
         }
         let mut caught = self.caught_up().await?;
@@ -196,17 +205,18 @@ impl Alive {
     /// `Healing`, `NotDurable`, `Restored`, the store.
     pub async fn born(&self) -> Result<Caught> {
         // What comes in from now on may lie above what is found: it is raised beside this call, not lost.
-        let highest = self.read().highest();
+        let mut seen = self.read().highest();
         let mut caught = self.caught_up().await?;
-        if self.joined_under() != Some(caught.identity) {
+        if !self.is_joined() {
             self.beat().await?;
             caught = self.caught_up().await?;
         }
-        if caught.head < highest {
+        if caught.head < seen {
             self.heal_in_time().await?;
+            seen = self.read().highest();
             caught = self.caught_up().await?;
         }
-        if caught.head >= highest && self.joined_under() == Some(caught.identity) { Ok(caught) } else { Err(Error::Healing) }
+        if caught.head >= seen && self.is_joined() { Ok(caught) } else { Err(Error::Healing) }
     }
 
     /// Raises the floor of a target. In force, and in this replica's view, when it answers.
@@ -262,23 +272,18 @@ impl Alive {
         ask(self.read().floors())
     }
 
-    /// Whether the view holds every floor that the log does; where not, what is settled must be asked of the store too.
+    /// What `killing` answers, and whether the view held every floor of the log when it was asked. Where it did not, what is settled must
+    /// be asked of the store too, and after it: there it is before the view drops it.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.read().is_whole()
+    pub fn killing_if_whole(&self, targets: &[TargetId], born: Born) -> (Option<Raised>, bool) {
+        let view = self.read();
+        (view.floors().killing(targets, born), view.is_whole())
     }
 
     /// What the view takes in from now on, in order. Who falls behind is told so, and starts over.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
-    }
-
-    /// Whether this revision, which a follower stands at, is in this view's history: whether what came after it is all it lacks.
-    #[must_use]
-    pub fn knows(&self, revision: Revision) -> bool {
-        let view = self.read();
-        view.knows(revision, view.cursor())
     }
 
     /// Takes the store's data as it is, where it was restored from an old backup: answers the marker of the new era.
@@ -296,7 +301,8 @@ impl Alive {
     /// What is wrong or remarkable with the view, for readiness and `jeton heal`.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.read().health(self.clock.run(), self.terms.max_entries)
+        let joined = self.is_joined();
+        self.read().health(self.clock.run(), &self.terms, joined)
     }
 
     /// How long an entry must stay where every replica sees it: no token that it could kill lives longer, by any clock.
@@ -311,8 +317,10 @@ impl Alive {
         move |raised| is_over(raised, now, horizon, settled)
     }
 
-    fn joined_under(&self) -> Option<Identity> {
-        *self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether all replicas of the store have acknowledged this one in the era that it met last.
+    fn is_joined(&self) -> bool {
+        let joined = *self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        joined.is_some() && joined == self.read().reign()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, View> {

@@ -64,6 +64,8 @@ pub struct Held<T> {
 pub enum Step<T> {
     /// It stays.
     Keep,
+    /// It stays, and was perhaps written just now by a request that was cut off: it must be as durable as if it were written here.
+    Confirm,
     /// It becomes this, forgotten after the given moment (none: never).
     Write(T, Option<Timestamp>),
 }
@@ -124,8 +126,7 @@ impl Records {
     /// Loads (or takes what was loaded), decides, swaps, and reads `also` after the swap; on a lost race decides again,
     /// at most eight times with jittered pauses. An unknown outcome of a swap is resolved by reading: one's own stamp is success.
     ///
-    /// `decide` sees the record as it is now and the identity of the primary it came from. Where it `needs` replicas, so does what is
-    /// kept: it may have been written just now, by a request that was cut off.
+    /// `decide` sees the record as it is now and the identity of the primary it came from.
     ///
     /// # Errors
     /// What `decide` refuses with, `Contended`, the store.
@@ -150,9 +151,14 @@ impl Records {
                 decide(held.as_ref().map(|held| &held.value), identity)?
             };
             let names = also(&answer);
-            let Step::Write(value, expires_at) = step else {
-                self.confirm(name, needs).await?;
-                return Ok(Decided { answer, also: self.read_raw(&names).await? });
+            let (value, expires_at) = match step {
+                Step::Write(value, expires_at) => (value, expires_at),
+                kept => {
+                    if matches!(kept, Step::Confirm) {
+                        self.confirm(name, needs).await?;
+                    }
+                    return Ok(Decided { answer, also: self.read_raw(&names).await? });
+                }
             };
             let sealed = self.roots.seal(name.as_str(), &Zeroizing::new(value.encode_to_vec()))?;
             let swap = Swap {

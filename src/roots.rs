@@ -17,6 +17,7 @@ use jeton_domain::id::KeyId;
 use jeton_domain::ring::RingOrder;
 use jeton_domain::secret::Secret;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
@@ -37,6 +38,7 @@ pub enum Use {
 pub struct Roots {
     keys: Vec<Root>,
     document: RwLock<Arc<Document>>,
+    changes: AtomicU64,
 }
 
 /// What the ring document in the store says.
@@ -74,7 +76,8 @@ impl Roots {
             return Err(Error::invalid("root_key", "must name at least one key: `jeton keys generate-root` makes one"));
         };
         let order = Arc::new(RingOrder::new(first.id, Vec::new()));
-        Ok(Self { document: RwLock::new(Arc::new(Document { order, burnt: Vec::new() })), keys: roots })
+        let document = RwLock::new(Arc::new(Document { order, burnt: Vec::new() }));
+        Ok(Self { keys: roots, document, changes: AtomicU64::new(0) })
     }
 
     /// The key that this replica was told to hand out and seal under: the first that is not burnt.
@@ -105,7 +108,18 @@ impl Roots {
     pub fn learn(&self, seqs: Vec<(KeyId, u32)>, burnt: Vec<KeyId>) {
         let mut document = self.document.write().unwrap_or_else(PoisonError::into_inner);
         let active = self.ids().find(|id| !burnt.contains(id)).unwrap_or_else(|| document.order.active());
+        let is_changed = document.burnt != burnt;
         *document = Arc::new(Document { order: Arc::new(RingOrder::new(active, seqs)), burnt });
+        // After it: who reads the number and then a key has what the document says under that number, or under a later one.
+        if is_changed {
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// How often it changed which keys are burnt: under the same number each proves what it did.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether the key is in the store's ring document.
@@ -263,9 +277,13 @@ mod tests {
     fn a_burnt_key_proves_nothing_and_is_not_active() {
         let roots = ring();
         let ids = roots.ids().collect::<Vec<_>>();
-        roots.learn(vec![(ids[0], 2), (ids[1], 1)], vec![ids[0]]);
-        assert_eq!(roots.mac(ids[0], Use::RefreshToken, &[]), Ok(None));
-        assert_eq!(roots.active(), ids[1]);
+        roots.learn(vec![(ids[0], 2), (ids[1], 1)], vec![]);
+        let before = roots.changes();
+        for _ in 0..2 {
+            roots.learn(vec![(ids[0], 2), (ids[1], 1)], vec![ids[0]]);
+            assert_eq!(roots.mac(ids[0], Use::RefreshToken, &[]), Ok(None));
+            assert_eq!((roots.active(), roots.changes()), (ids[1], before + 1));
+        }
     }
 
     #[test]

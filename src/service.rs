@@ -13,6 +13,7 @@ pub mod issue;
 pub mod keys;
 pub mod refresh;
 pub mod revoke;
+pub mod watch;
 
 use crate::clock::Clock;
 use crate::floors::Alive;

@@ -17,12 +17,14 @@ use jsonwebtoken::jwk::JwkSet;
 use schedule::{Entry, Make, Schedule};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The keys of this replica, swapped as a whole, and how keys rotate.
 pub struct Signing {
     settings: Settings,
     set: RwLock<Arc<KeySet>>,
+    changes: AtomicU64,
 }
 
 /// A key and its schedule.
@@ -64,7 +66,7 @@ impl Signing {
     /// Without keys, until a record is installed.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, set: RwLock::default() }
+        Self { settings, set: RwLock::default(), changes: AtomicU64::new(0) }
     }
 
     /// How keys rotate.
@@ -78,9 +80,21 @@ impl Signing {
     /// # Errors
     /// `Error::RecordUnreadable` where a key cannot be parsed; the keys stay as they were.
     pub fn install(&self, record: &SigningRecord) -> Result<()> {
-        let set = KeySet::parse(record, &self.set())?;
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        let mut held = self.set.write().unwrap_or_else(PoisonError::into_inner);
+        let set = KeySet::parse(record, &held)?;
+        let is_changed = set.schedule != held.schedule;
+        *held = Arc::new(set);
+        // After it: who reads the number and then a key has the key of that number, or of a later one.
+        if is_changed {
+            self.changes.fetch_add(1, Ordering::Release);
+        }
         Ok(())
+    }
+
+    /// How often the keys changed: under the same number each proves what it did.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether a record was installed.
@@ -339,6 +353,19 @@ mod tests {
         assert_eq!(signing.state(before.kid(), later(130)), Some(KeyState::Retired));
         let same = signing.set().signing.get(before.kid()).is_some_and(|after| Arc::ptr_eq(after, &before));
         assert!(same);
+    }
+
+    #[test]
+    fn a_change_has_another_number_and_the_same_again_has_none() {
+        let signing = signing();
+        let record = signing.advance(None, NOW).unwrap().unwrap();
+        signing.install(&record).unwrap();
+        let first = signing.changes();
+        signing.install(&record).unwrap();
+        assert_eq!(signing.changes(), first);
+        let kid = record.keys[0].kid.clone();
+        signing.install(&signing.burn(Some(record), &kid, NOW).unwrap().unwrap()).unwrap();
+        assert_ne!(signing.changes(), first);
     }
 
     #[test]

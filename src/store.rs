@@ -186,6 +186,29 @@ pub enum Durability {
     Replicated,
 }
 
+/// What is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// In a sentence that says what to change and why.
+    pub words: String,
+    /// Whether nothing that rests on the store may be asked for here. Else it serves, and is worth a look.
+    pub is_unfit: bool,
+}
+
+impl Wrong {
+    /// It must not serve.
+    #[must_use]
+    pub const fn unfit(words: String) -> Self {
+        Self { words, is_unfit: true }
+    }
+
+    /// It serves, and is worth a look.
+    #[must_use]
+    pub const fn remark(words: String) -> Self {
+        Self { words, is_unfit: false }
+    }
+}
+
 /// What a store refuses with. Never says `absent` for `unknown`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -265,7 +288,8 @@ impl Diagnosis {
 /// - `create_only_when_absent`, `swap_only_when_stamp_matches`, `conflict_shows_what_is_there`, `delete_needs_the_stamp`.
 /// - `one_of_many_concurrent_swaps_wins`.
 /// - `expired_reads_as_absent`, `expired_may_be_created_anew`, `no_expiry_stays`.
-/// - `reads_after_a_swap_see_what_was_there_before_it_was_sent`: the reads of `swap` begin after the swap was made.
+/// - `reads_after_a_swap_see_what_was_there_before_it_was_sent`: the reads of `swap` begin after it was sent, and under its own tag after
+///   it was made.
 /// - `list_is_ordered_by_expiry`, `surplus_of_a_group_is_its_earliest`, `surplus_of_a_list_is_its_earliest`,
 ///   `surplus_stays_and_is_told_again_until_it_is_removed`, `adding_twice_counts_once`, `list_pages_by_member`,
 ///   `expired_members_are_gone_and_no_surplus`, `removed_members_are_gone`.
@@ -273,6 +297,8 @@ impl Diagnosis {
 ///   `follow_from_head_is_empty`, `follow_pages`, `a_foreign_cursor_is_a_gap`, `follow_from_start_is_no_gap`.
 /// - `settle_refuses_a_revision_that_is_gone`, `settled_never_goes_back`, `trim_stops_at_the_first_unsettled`,
 ///   `trim_keeps_what_is_younger`, `trim_keeps_the_newest_entry`.
+/// - `several_entries_are_appended_as_one`, `changed_wakes_when_something_was_appended`, `an_accepted_era_begins_above_everything`,
+///   `lost_intervals_are_told_to_who_knows_another_era`, `healed_is_refused_under_another_primary`.
 /// - `a_dropped_call_never_hands_its_reply_to_another`.
 /// - Durable stores: `what_was_acknowledged_survives_a_reopening`.
 ///
@@ -283,7 +309,8 @@ pub trait Store: Send + Sync + 'static {
     /// Several records at once.
     async fn get(&self, names: &[Name]) -> Result<Read, StoreError>;
 
-    /// One record changed if its stamp is unchanged, and `also` read after it.
+    /// One record changed if its stamp is unchanged, and `also` read: what is under its tag after it was made, the rest not before it
+    /// was sent.
     async fn swap(&self, swap: &Swap, also: &[Name]) -> Result<(Swapped, Read), StoreError>;
 
     /// Waits until all that was written under this name is as durable as `durability()` says: for who finds that it was written before.
@@ -333,7 +360,7 @@ pub trait Store: Send + Sync + 'static {
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError>;
 
     /// What is wrong with it, in words for the operator; nothing where it is fit to serve. Every node is asked.
-    async fn health(&self) -> Result<Vec<String>, StoreError>;
+    async fn health(&self) -> Result<Vec<Wrong>, StoreError>;
 
     /// The most that its writes reach.
     fn durability(&self) -> Durability {

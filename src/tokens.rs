@@ -1,17 +1,20 @@
 //! Is it genuine? Tokens made and proved: tags of derived tokens, the MAC in a `jti`, signatures of JWTs.
 //!
-//! Lives here: `mint` (making), `read` (proving), `jws` (RFC 7515 and RFC 8725 to the letter). Must not live here: what a token says
-//! (claims are the domain's), whether it is still alive (`floors`, the domain), the store.
+//! Lives here: `mint` (making), `read` (proving), `jws` (JWTs by the signing keys), `cache` (what was proved lately). Must not live here:
+//! how strictly a JWT is read and what it says (the domain's), whether it is still alive (`floors`, the domain), the store.
 
+mod cache;
 mod jws;
 mod mint;
 mod read;
 
-pub use jws::{NotGenuine, Verified};
+pub use cache::{Digest, Proved, Written};
+pub use jeton_domain::jws::{NotGenuine, Verified};
 pub use mint::at_hash;
 
 use crate::roots::{Roots, Use};
 use crate::signing::Signing;
+use cache::Recent;
 use jeton_domain::id::{Generation, GrantId, KeyId};
 use jeton_domain::token::NumberedKind;
 use std::fmt;
@@ -22,13 +25,14 @@ pub struct Tokens {
     roots: Arc<Roots>,
     signing: Arc<Signing>,
     issuer: String,
+    recent: Recent,
 }
 
 impl Tokens {
-    /// `issuer` is the `iss` that JWTs must have.
+    /// `issuer` is the `iss` that JWTs must have; what was proved is kept in at most `cache_bytes`.
     #[must_use]
-    pub const fn new(roots: Arc<Roots>, signing: Arc<Signing>, issuer: String) -> Self {
-        Self { roots, signing, issuer }
+    pub fn new(roots: Arc<Roots>, signing: Arc<Signing>, issuer: String, cache_bytes: u64) -> Self {
+        Self { roots, signing, issuer, recent: Recent::new(cache_bytes) }
     }
 
     /// The `iss` of our JWTs.

@@ -10,7 +10,8 @@ const ROOMS: [(&str, &str); 18] = [
     // `serve` prints the tour, and `doctor` what it found, which is a matter of the command line.
     ("app", "cli config transport service tokens floors signing records store roots telemetry clock random"),
     ("cli", "api transport clock coalescing random"),
-    ("config", "random"),
+    // The address of a Redis is read where it is used.
+    ("config", "store random"),
     ("transport", "api service telemetry clock coalescing random"),
     // Generated code, which encodes by the transport's codec.
     ("api", "transport"),
@@ -141,6 +142,28 @@ fn every_room_names_only_what_it_may() {
     assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
 
+/// What in a file of the client library breaks its rule: it is used where there is no server.
+fn faults_of_a_library(path: &str, source: &str) -> Vec<String> {
+    let names_us = |line: &str| {
+        names(line, "jeton::") || line.trim_start().starts_with("jeton.") || line.trim_start().starts_with("jeton =")
+    };
+    let wrong = code(source).filter(|(_, line)| names_us(line));
+    wrong.map(|(number, line)| format!("{path}:{number}: `{}`: the library stands on the domain alone", line.trim())).collect()
+}
+
+#[test]
+fn the_libraries_name_no_room() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    let mut found = vec![root.join("client/Cargo.toml"), root.join("domain/Cargo.toml")];
+    for directory in ["client/src", "client/examples", "domain/src"] {
+        sources(&root.join(directory), &mut found).unwrap();
+    }
+    assert!(found.len() > 40, "the source was not found");
+    let all = found.iter().flat_map(|path| faults_of_a_library(&path.to_string_lossy(), &fs::read_to_string(path).unwrap()));
+    let all: Vec<String> = all.collect();
+    assert!(all.is_empty(), "\n{}", all.join("\n"));
+}
+
 #[test]
 fn the_rooms_are_in_no_circle() {
     let order: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).collect();
@@ -168,6 +191,12 @@ fn a_wrong_word_is_found_and_a_right_one_is_not() {
         ("src/helpers.rs", ""),
     ] {
         assert_eq!(faults(path, &format!("\n{line}\n")).len(), 1, "{path}: {line}");
+    }
+    for line in ["use jeton::store::Store;", "jeton.workspace = true", "jeton = { path = \"../..\" }"] {
+        assert_eq!(faults_of_a_library("crates/client/src/x.rs", line).len(), 1, "{line}");
+    }
+    for line in ["use jeton_domain::jws;", "jeton-domain.workspace = true", "name = \"jeton-client\"", "// see jeton::store"] {
+        assert_eq!(faults_of_a_library("crates/client/src/x.rs", line), Vec::<String>::new(), "{line}");
     }
     for (path, line) in [
         ("src/records.rs", "// a word about redis::Client and crate::transport"),

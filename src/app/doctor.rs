@@ -40,9 +40,9 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     all.extend(settings.clients.iter().map(client));
     all.extend(settings.resources.iter().map(resource));
     all.extend(kept(settings, in_kubernetes));
-    if let StoreUrl::Redis(url) = &settings.store {
-        let expected = redis::Expected { replicas: 0, timeout: settings.tokens.store_timeout.into() };
-        all.extend(redis::examine(url.expose(), clock, expected).await);
+    if let StoreUrl::Redis(address) = &settings.store {
+        let expected = redis::Expected { replicas: settings.redis.replicas, timeout: settings.tokens.store_timeout.into() };
+        all.extend(redis::examine(address, clock, expected).await);
     }
     all
 }

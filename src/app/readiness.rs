@@ -1,6 +1,10 @@
-//! Whether requests may be sent here, in words: what the store says of itself, asked in the background, answered from memory.
+//! Whether requests may be sent here, in words: what the store says of itself and how the view is, asked in the background, answered from
+//! memory.
 
-use crate::store::Store;
+use crate::floors::{Alive, Health};
+use crate::store::{Store, Wrong};
+use crate::telemetry::metrics;
+use crate::transport::admin::Said;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -14,14 +18,15 @@ const SHUTTING_DOWN: &str = "shutting down";
 /// What is known of readiness now.
 #[derive(Debug)]
 pub struct Readiness {
-    wrong: RwLock<Vec<String>>,
+    said: RwLock<Said>,
     ready: watch::Sender<bool>,
 }
 
 impl Readiness {
     /// Not ready yet.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { wrong: RwLock::new(vec!["starting".into()]), ready: watch::Sender::new(false) })
+        let said = Said { wrong: vec!["starting".into()], remarkable: Vec::new() };
+        Arc::new(Self { said: RwLock::new(said), ready: watch::Sender::new(false) })
     }
 
     /// Follows it: true while ready.
@@ -29,38 +34,57 @@ impl Readiness {
         self.ready.subscribe()
     }
 
-    /// Asks `store` again and again until `stop`; then it is not ready any more.
-    pub async fn watch(self: Arc<Self>, store: Arc<dyn Store>, stop: CancellationToken) {
+    /// Looks at `store` and the view of it again and again until `stop`; then it is not ready any more.
+    pub async fn watch(self: Arc<Self>, store: Arc<dyn Store>, alive: Arc<Alive>, stop: CancellationToken) {
         loop {
-            let wrong = match store.health().await {
-                Ok(wrong) => wrong.into_iter().map(|problem| format!("store: {problem}")).collect(),
-                Err(problem) => vec![format!("store: {problem}")],
+            let of_the_store = store.health().await.unwrap_or_else(|problem| vec![Wrong::unfit(problem.to_string())]);
+            let health = alive.health();
+            measure(&health);
+            let of_the_store = |unfit| {
+                let told = of_the_store.iter().filter(move |wrong| wrong.is_unfit == unfit);
+                told.map(|wrong| format!("store: {}", wrong.words))
             };
-            self.tell(wrong);
+            self.tell(Said {
+                wrong: of_the_store(true).chain(health.wrong()).collect(),
+                remarkable: of_the_store(false).chain(health.remarkable()).collect(),
+            });
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
-                self.tell(vec![SHUTTING_DOWN.into()]);
+                self.tell(Said { wrong: vec![SHUTTING_DOWN.into()], remarkable: Vec::new() });
                 return;
             }
         }
     }
 
-    /// What is wrong now, in words; nothing while ready.
-    pub fn wrong(&self) -> Vec<String> {
-        self.wrong.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What is known now, in words.
+    pub fn said(&self) -> Said {
+        self.said.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn tell(&self, wrong: Vec<String>) {
-        let ready = wrong.is_empty();
-        let mut held = self.wrong.write().unwrap_or_else(PoisonError::into_inner);
-        if *held != wrong {
-            match wrong.first() {
+    fn tell(&self, said: Said) {
+        let ready = said.wrong.is_empty();
+        let mut held = self.said.write().unwrap_or_else(PoisonError::into_inner);
+        if held.wrong != said.wrong {
+            match said.wrong.first() {
                 None => tracing::info!("ready"),
                 Some(first) if first == SHUTTING_DOWN => tracing::info!(problem = first, "not ready"),
                 Some(first) => tracing::warn!(problem = first, "not ready"),
             }
-            *held = wrong;
         }
+        for remark in said.remarkable.iter().filter(|remark| !held.remarkable.contains(remark)) {
+            tracing::warn!(remark, "worth a look");
+        }
+        *held = said;
         drop(held);
         self.ready.send_replace(ready);
+    }
+}
+
+fn measure(health: &Health) {
+    metrics::VIEW_ENTRIES.set_count(health.entries);
+    metrics::VIEW_ENTRIES_LIMIT.set_count(health.max_entries);
+    metrics::VIEW_BYTES.set_count(health.bytes);
+    metrics::VIEW_WHOLE.set_count(usize::from(health.whole));
+    if let Some(age) = health.age {
+        metrics::VIEW_AGE.set(Duration::from(age).as_secs_f64());
     }
 }

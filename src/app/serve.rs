@@ -23,6 +23,9 @@ use tokio_util::task::TaskTracker;
 /// How long calls at work may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long telling the store so may take.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// Why serving ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -93,6 +96,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         drain: DRAIN,
         admission: Admission::of_listener(settings.listen.grpc, settings.insecure),
         sampler: telemetry.sampler(),
+        watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
     };
     let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
     let http = http::serve(http_listener, http::router(app.service.clone()), DRAIN, stop.clone());
@@ -102,12 +106,12 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     // The admin port answers to the end, so that the platform sees that readiness is off.
     let last = CancellationToken::new();
     let told = readiness.clone();
-    let admin = http::serve(admin_listener, admin::router(Arc::new(move || told.wrong())), DRAIN, last.clone());
+    let admin = http::serve(admin_listener, admin::router(Arc::new(move || told.said())), DRAIN, last.clone());
     let mut to_the_end = JoinSet::new();
     to_the_end.spawn(ended("admin", stop.clone(), admin));
 
     jobs::start(&app, &tracker, &stop);
-    tracker.spawn(readiness.watch(app.store.clone(), stop.clone()));
+    tracker.spawn(readiness.watch(app.store.clone(), app.alive.clone(), stop.clone()));
     tracker.close();
     if let [Ok(grpc), Ok(http), Ok(admin)] = addresses {
         tracing::info!(%grpc, %http, %admin, store = settings.store.shown(), "listening");
@@ -126,6 +130,10 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     stop.cancel();
     let served = all_ended(listeners).await;
     tracker.wait().await;
+    // Whoever heals does not wait for this replica then. Where the store is gone, it finds out by itself.
+    if let Ok(Err(problem)) = tokio::time::timeout(LEAVE, app.alive.leave()).await {
+        tracing::info!(%problem, "the store was not told that this replica ends");
+    }
     last.cancel();
     let answered = all_ended(to_the_end).await;
     tracing::info!("stopped");

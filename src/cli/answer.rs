@@ -17,6 +17,8 @@ pub(super) enum Value {
     Time(i64),
     /// How many seconds something lasts.
     Seconds(i64),
+    /// How high a target was raised.
+    Floor(u64),
     /// A value of an enum, as the proto spells it, and the prefix that a reader does without.
     Word(&'static str, &'static str),
     Object(Answer),
@@ -130,6 +132,7 @@ impl Serialize for Value {
             Self::Text(text) => text.serialize(serializer),
             Self::Texts(texts) => texts.serialize(serializer),
             Self::Number(number) | Self::Time(number) | Self::Seconds(number) => number.serialize(serializer),
+            Self::Floor(floor) => floor.serialize(serializer),
             Self::Flag(flag) => flag.serialize(serializer),
             Self::Word(name, _) => name.serialize(serializer),
             Self::Object(answer) => answer.serialize(serializer),

@@ -31,6 +31,12 @@ pub enum ClientCommand {
     /// Signing keys and root keys
     #[command(subcommand, after_help = EXIT_CODES)]
     Keys(KeysCommand),
+    /// Print every revocation as it is made, until interrupted
+    #[command(after_help = EXIT_CODES)]
+    Watch(WatchArguments),
+    /// Show how the log of revocations is; take it as it is after a restore
+    #[command(after_help = EXIT_CODES)]
+    Heal(HealArguments),
     /// Measure a running server
     #[command(after_help = EXIT_CODES)]
     Bench(BenchArguments),
@@ -317,6 +323,28 @@ pub enum KeyAlgorithm {
     Es256,
 }
 
+/// `jeton watch`
+#[derive(Args, Debug)]
+pub struct WatchArguments {
+    /// Print only what comes after this revision [default: all that is known, then every change]
+    #[arg(long, value_name = "REVISION")]
+    pub after: Option<String>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton heal`
+#[derive(Args, Debug)]
+pub struct HealArguments {
+    /// Take the store's data as it is, after a backup was restored: what was revoked since stays lost
+    #[arg(long)]
+    pub accept: bool,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
 /// `jeton bench`
 #[derive(Args, Clone, Debug)]
 pub struct BenchArguments {
@@ -338,6 +366,12 @@ pub struct BenchArguments {
     /// Grants issued beforehand, whose tokens are refreshed, introspected or revoked; a round ends when they are used up
     #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub grants: u32,
+    /// Further grants issued beforehand, which nobody asks for
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    pub other_grants: u32,
+    /// Grants revoked beforehand, of which the server then has to know; with --server-pid they are settled, too, before anything is measured
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    pub revocations: u32,
     /// The server's `tokens.overlap` in seconds: no grant is refreshed twice within it, for that would rotate nothing
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
     pub overlap: u32,
@@ -363,10 +397,14 @@ pub enum BenchOperation {
     Issue,
     /// Refresh: every grant in turn with its newest token, so that each rotates
     Refresh,
-    /// Introspect JWTs
+    /// Introspect JWTs, each for the first time
     IntrospectJwt,
-    /// Introspect opaque access tokens
+    /// Introspect opaque access tokens, each for the first time
     IntrospectOpaque,
+    /// Introspect 10,000 JWTs again and again
+    IntrospectCached,
+    /// Introspect 10,000 opaque access tokens again and again
+    IntrospectOpaqueCached,
     /// Revoke refresh tokens, each once
     Revoke,
     /// All of them, one after another

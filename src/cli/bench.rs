@@ -20,14 +20,14 @@ use report::{Report, Series};
 use server::Server;
 use std::sync::Arc;
 use std::time::Duration;
-use work::{Format, Introspect, Issue, Issued, Operation, Refresh, Revoke};
+use work::{Format, Introspect, Issue, Issued, Operation, Refresh, Revoke, RevokeGrants};
 
 /// What goes before the first round of an operation, so that both sides have allocated what they need.
 const WARM_UP: Duration = Duration::from_millis(200);
 /// What is prepared for a round must be there within this time.
 const PREPARING: Duration = Duration::from_secs(600);
-/// Distinct tokens that Introspect is asked for at most. Made anew for each round, so that none expires.
-const INTROSPECTED: usize = 10_000;
+/// Distinct tokens that Introspect is asked for again and again, at most. Made anew for each round, so that none expires.
+const KNOWN: usize = 10_000;
 
 /// Measures and prints.
 ///
@@ -85,8 +85,11 @@ impl<'a> Bench<'a> {
             BenchOperation::Refresh,
             BenchOperation::IntrospectJwt,
             BenchOperation::IntrospectOpaque,
+            BenchOperation::IntrospectCached,
+            BenchOperation::IntrospectOpaqueCached,
             BenchOperation::Revoke,
         ];
+        self.prepare().await?;
         let mut reports = Vec::new();
         for operation in all {
             if which == operation || which == BenchOperation::All {
@@ -98,7 +101,7 @@ impl<'a> Bench<'a> {
 
     async fn operation(&self, operation: BenchOperation) -> Result<Report, Failure> {
         let grants = usize::try_from(self.arguments.grants).unwrap_or(usize::MAX);
-        let distinct = grants.min(INTROSPECTED);
+        let known = grants.min(KNOWN);
         match operation {
             BenchOperation::Issue | BenchOperation::All => {
                 let work = Arc::new(Issue::endless().map_err(no_randomness)?);
@@ -110,12 +113,18 @@ impl<'a> Bench<'a> {
                 self.rounds("refresh", async || Ok(Arc::clone(&work))).await
             }
             BenchOperation::IntrospectJwt => {
-                let work = async || Ok(Arc::new(Introspect::new(self.issued(distinct, Format::Jwt).await?)));
+                let work = async || Ok(Arc::new(Introspect::once(self.issued(grants, Format::Jwt).await?)));
                 self.rounds("introspect-jwt", work).await
             }
             BenchOperation::IntrospectOpaque => {
-                let work = async || Ok(Arc::new(Introspect::new(self.issued(distinct, Format::Opaque).await?)));
+                let work = async || Ok(Arc::new(Introspect::once(self.issued(grants, Format::Opaque).await?)));
                 self.rounds("introspect-opaque", work).await
+            }
+            BenchOperation::IntrospectCached => {
+                self.rounds("introspect-cached", async || self.known(known, Format::Jwt).await).await
+            }
+            BenchOperation::IntrospectOpaqueCached => {
+                self.rounds("introspect-opaque-cached", async || self.known(known, Format::Opaque).await).await
             }
             BenchOperation::Revoke => {
                 let work = async || Ok(Arc::new(Revoke::new(self.issued(grants, Format::Jwt).await?)));
@@ -126,10 +135,38 @@ impl<'a> Bench<'a> {
 
     /// Tokens of so many new grants.
     async fn issued(&self, count: usize, format: Format) -> Result<Vec<Issued>, Failure> {
-        let issue = Arc::new(Issue::some(count, format).map_err(no_randomness)?);
+        let issue = Arc::new(Issue::keeping(count, format).map_err(no_randomness)?);
         self.progress.begin(format!("issuing {count} grants"), PREPARING);
         self.links.run_well(&issue, PREPARING, &self.progress).await?;
         Ok(issue.kept())
+    }
+
+    /// So many access tokens, of which the server was asked for each once.
+    async fn known(&self, count: usize, format: Format) -> Result<Arc<Introspect>, Failure> {
+        let once = Arc::new(Introspect::once(self.issued(count, format).await?));
+        self.progress.begin(format!("introspecting {count} tokens"), PREPARING);
+        self.links.run_well(&once, PREPARING, &self.progress).await?;
+        Ok(Arc::new(once.again()))
+    }
+
+    /// Fills the server with what is to be there besides.
+    async fn prepare(&self) -> Result<(), Failure> {
+        let BenchArguments { other_grants, revocations, .. } = *self.arguments;
+        if other_grants > 0 {
+            let issue = Arc::new(Issue::some(usize::try_from(other_grants).unwrap_or(usize::MAX)).map_err(no_randomness)?);
+            self.progress.begin(format!("issuing {other_grants} other grants"), PREPARING);
+            self.links.run_well(&issue, PREPARING, &self.progress).await?;
+        }
+        if revocations > 0 {
+            let revoke = Arc::new(RevokeGrants::new(usize::try_from(revocations).unwrap_or(usize::MAX)));
+            self.progress.begin(format!("revoking {revocations} grants"), PREPARING);
+            self.links.run_well(&revoke, PREPARING, &self.progress).await?;
+        }
+        if let Some(server) = self.server.filter(|_| other_grants > 0 || revocations > 0) {
+            self.progress.begin("waiting until the server is idle".into(), PREPARING);
+            server.idle().await?;
+        }
+        Ok(())
     }
 
     /// The rounds of an operation, each after one of the no-op where there is one.

@@ -7,7 +7,7 @@ use super::arguments::{
     RevokeArguments, RevokeReason, SignInMethod,
 };
 use super::failure::{Exit, Failure};
-use super::{bench, escape, leaked, messages, table};
+use super::{bench, escape, heal, leaked, messages, table, watch};
 use crate::api::grant_service_client::GrantServiceClient;
 use crate::api::key_service_client::KeyServiceClient;
 use crate::api::revoke_request::Target;
@@ -66,6 +66,8 @@ async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &C
         ClientCommand::Keys(KeysCommand::List(arguments)) => (list_keys(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::Rotate(arguments)) => (rotate_key(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::GenerateRoot) => return print(&generate_root()?),
+        ClientCommand::Heal(arguments) => (heal::run(&arguments, clock).await?, arguments.remote),
+        ClientCommand::Watch(arguments) => return watch::run(&arguments, clock).await,
         ClientCommand::Bench(arguments) => return bench::run(&arguments).await,
     };
     show(&answer, &remote, clock)?;
@@ -257,7 +259,7 @@ pub(super) fn request<T>(message: T) -> Request<T> {
     request
 }
 
-async fn answered<T>(
+pub(super) async fn answered<T>(
     operation: &str,
     remote: &Remote,
     call: impl Future<Output = Result<Response<T>, Status>>,
@@ -332,12 +334,24 @@ pub(super) fn show(answer: &Answer, remote: &Remote, clock: &Clock) -> Result<Ex
 
 /// Writes to standard output. A reader that went away early (`| head -1`) has what it wanted.
 pub(super) fn print(text: &str) -> Result<Exit, Failure> {
+    print_line(text).map(|_is_read| Exit::Ok)
+}
+
+/// Writes to standard output, and tells whether anybody reads it.
+pub(super) fn print_line(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(Exit::Ok),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::local(format!("standard output cannot be written: {error}"), "the command itself was done")),
     }
+}
+
+/// A remark beside the answer, to standard error.
+pub(super) fn tell(remark: &str) {
+    let line = format!("{}\n", escape::for_terminal(remark));
+    // Nobody is left to tell where it is gone.
+    let _gone = io::stderr().lock().write_all(line.as_bytes());
 }
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
         ("REVOKED_NOT_DURABLE", _) => "it is in force, but not on every replica yet: repeat the command until it succeeds".into(),
         ("SESSION_REVOKED", _) => "that session was revoked for good: leave --session out, or name a new one".into(),
         ("ROOT_KEY_MISSING", _) => "append the key to the ring of every replica: JETON_ROOT_KEY or the root key file".into(),
+        ("RESTORED", _) => "restore a newer backup, or accept what was lost: `jeton heal --accept`".into(),
         ("REVISION_LOST", _) => "ask again without that revision".into(),
         (_, Code::InvalidArgument) => format!("correct what is named; `jeton {operation} --help` says what is expected"),
         (_, Code::Unauthenticated) => {

@@ -155,6 +155,32 @@ pub(super) fn rotated(message: api::RotateKeyResponse) -> Answer {
     Answer::default().object("active", message.active.map(key)).object("standby", message.standby.map(key))
 }
 
+/// One floor raised, and where the stream stands after its message.
+pub(super) fn raised(message: &api::RaisedFloor, revision: &str) -> Answer {
+    Answer::default()
+        .with("kind", Value::Word(message.kind().as_str_name(), "TARGET_KIND_"))
+        .text("target", STANDARD.encode(&message.target))
+        .with("floor", Value::Floor(message.floor))
+        .with("reason", Value::Word(message.reason().as_str_name(), "REVOCATION_REASON_"))
+        .time("at", message.at)
+        .text("revision", revision.to_owned())
+}
+
+pub(super) fn log(message: api::GetLogResponse) -> Answer {
+    let (state, durability) = (message.state(), message.durability());
+    Answer::default()
+        .with("state", Value::Word(state.as_str_name(), "LOG_STATE_"))
+        .time("last_seen", message.last_seen)
+        .text("revision", message.revision)
+        .text("settled", message.settled)
+        .with("age_ms", Value::Number(message.age_ms))
+        .with("entries", Value::Number(message.entries))
+        .with("bytes", Value::Number(message.bytes))
+        .with("whole", Value::Flag(message.whole))
+        .durability(durability)
+        .texts("problems", message.problems)
+}
+
 fn key(message: api::SigningKey) -> Answer {
     let state = message.state();
     Answer::default()

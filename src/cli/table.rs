@@ -16,6 +16,12 @@ pub(super) fn render(answer: &Answer, now: i64) -> String {
     }
 }
 
+/// One line of a table whose other lines are not known: as wide as the widest that is usual.
+pub(super) fn line(cells: impl Iterator<Item = (String, usize)>) -> String {
+    let padded: String = cells.map(|(content, width)| format!("{content:width$}  ")).collect();
+    format!("{}\n", padded.trim_end())
+}
+
 fn pairs(answer: &Answer, now: i64, indent: &str) -> String {
     let width = answer.fields().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     let deeper = format!("{indent}  ");
@@ -55,12 +61,15 @@ fn columns(names: &[&str], rows: &[Answer], now: i64, indent: &str) -> String {
     text
 }
 
-fn cell(value: &Value, now: i64) -> String {
+/// A value in a few words.
+pub(super) fn cell(value: &Value, now: i64) -> String {
     let text = match value {
         Value::Text(text) => text.clone(),
         Value::Texts(texts) => texts.join(" "),
         Value::Number(number) => number.to_string(),
         Value::Flag(flag) => flag.to_string(),
+        Value::Floor(u64::MAX) => "all".to_owned(),
+        Value::Floor(floor) => floor.to_string(),
         Value::Time(at) => format!("{} ({})", relative(*at, now), absolute(*at)),
         Value::Seconds(seconds) => duration(*seconds),
         Value::Word(name, prefix) => name.strip_prefix(prefix).unwrap_or(name).to_lowercase(),

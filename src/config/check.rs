@@ -2,7 +2,7 @@
 
 use super::duration::written;
 use super::section::Section;
-use super::settings::{Limits, Listen, Settings, Signing, Tokens};
+use super::settings::{Limits, Listen, Redis, Settings, Signing, Tokens};
 use std::net::{IpAddr, SocketAddr};
 
 /// The issuer (RFC 8414 section 2, without its demand for https, so that loopback works).
@@ -65,6 +65,7 @@ pub(super) fn path(text: &str) -> Result<std::path::PathBuf, String> {
 pub(super) struct Sections<'a> {
     pub(super) top: &'a Section<'a>,
     pub(super) listen: &'a Section<'a>,
+    pub(super) redis: &'a Section<'a>,
     pub(super) tokens: &'a Section<'a>,
     pub(super) signing: &'a Section<'a>,
     pub(super) limits: &'a Section<'a>,
@@ -75,6 +76,7 @@ pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
     listeners(&settings.listen, settings.insecure, sections);
     schedule(&settings.signing, sections.signing);
     waits(&settings.tokens, &settings.limits, sections);
+    replicas(&settings.redis, &settings.tokens, settings.store.is_redis(), sections);
     if settings.store == super::StoreUrl::Memory {
         sections.top.warning("store", "nothing is kept when the process ends: for trials only");
     }
@@ -158,6 +160,29 @@ fn waits(tokens: &Tokens, limits: &Limits, sections: &Sections<'_>) {
             sections.tokens.mistake("store_timeout", problem);
         } else {
             sections.limits.mistake("request_deadline", problem);
+        }
+    }
+}
+
+fn replicas(redis: &Redis, tokens: &Tokens, on_redis: bool, sections: &Sections<'_>) {
+    if redis.replicas == 0 || !sections.redis.is_sound("replicas") {
+        return;
+    }
+    if !on_redis && sections.top.is_sound("store") {
+        sections.redis.warning("replicas", "only Redis has replicas, and the store is none: nothing is waited for");
+        return;
+    }
+    let sound = sections.redis.is_sound("wait_timeout") && sections.tokens.is_sound("store_timeout");
+    if sound && redis.wait_timeout > tokens.store_timeout.percent(50) {
+        let (wait, most) = (written(redis.wait_timeout), written(tokens.store_timeout));
+        let problem = format!(
+            "[redis] wait_timeout ({wait}) is longer than half of [tokens] store_timeout ({most}): a write that waits for \
+             those before it would not be answered in time"
+        );
+        if sections.redis.is_given("wait_timeout") || !sections.tokens.is_given("store_timeout") {
+            sections.redis.mistake("wait_timeout", problem);
+        } else {
+            sections.tokens.mistake("store_timeout", problem);
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub insecure: bool,
     /// The ring of root keys, the active one first. Empty is possible on the embedded store only.
     pub root_keys: RootKeys,
+    /// How the store is used where it is Redis.
+    pub redis: Redis,
     /// Rules of time that hold for all tokens.
     pub tokens: Tokens,
     /// The schedule of signing keys.
@@ -43,6 +45,15 @@ pub struct Listen {
     pub http: SocketAddr,
     /// Liveness, readiness, metrics.
     pub admin: SocketAddr,
+}
+
+/// How the store is used where it is Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// How many replicas each primary has, all of which must have what is to be durable. 0: nothing waits.
+    pub replicas: u32,
+    /// They are waited for so long; where there are any, at most half of `Tokens::store_timeout`.
+    pub wait_timeout: Millis,
 }
 
 /// Rules of time that hold for all tokens.
@@ -82,6 +93,10 @@ pub struct Limits {
     pub grants_per_subject: u32,
     /// Revocations held in memory, at most 64 bytes each; over it what is settled is asked of the store.
     pub view_entries: usize,
+    /// Streams of revocations that are open at the same moment.
+    pub watchers: usize,
+    /// Bytes of proved access tokens held in memory; 0 holds none.
+    pub token_cache_bytes: u64,
 }
 
 /// Logs and traces.

@@ -1,7 +1,6 @@
-//! Where the store is. A Redis URL may hold a password, which nothing here ever shows.
+//! Where the store is. The address of a Redis may hold a password, which nothing here ever shows.
 
-use super::check::host_and_port;
-use jeton_domain::secret::SecretText;
+use crate::store::redis::Address;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -12,12 +11,12 @@ pub enum StoreUrl {
     Embedded(PathBuf),
     /// `memory:`: nothing is kept when the process ends. For trials and tests.
     Memory,
-    /// `redis://` or `rediss://` (TLS), with user and password where Redis demands them.
-    Redis(SecretText),
+    /// `redis://`, `redis+sentinel://` or `redis+cluster://`, with `rediss` for TLS, and user and password where Redis demands them.
+    Redis(Address),
 }
 
 impl StoreUrl {
-    /// Reads `embedded:PATH`, `memory:`, `redis://...` or `rediss://...`.
+    /// Reads `embedded:PATH`, `memory:` or the address of a Redis.
     ///
     /// # Errors
     /// What is wrong and what would be right. The text itself is never repeated: it may hold a password.
@@ -31,22 +30,12 @@ impl StoreUrl {
             }
             return Ok(Self::Embedded(PathBuf::from(path)));
         }
-        let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "redis" | "rediss")) else {
-            return Err("is no store: write embedded:PATH, memory:, redis://HOST:PORT or rediss://HOST:PORT".into());
-        };
-        if !text.chars().all(|c| c.is_ascii_graphic()) {
-            return Err("is not a URL: percent-encode spaces and other characters beyond ASCII".into());
+        if Address::is_meant(text) {
+            return Address::parse(text).map(Self::Redis);
         }
-        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        let authority = place.split(['/', '?', '#']).next().unwrap_or_default();
-        let (host, port) = host_and_port(authority);
-        if host.is_empty() {
-            return Err("names no host: write redis://HOST:PORT, such as redis://127.0.0.1:6379".into());
-        }
-        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-            return Err("has a port that is no number from 0 to 65535; percent-encode `@`, `:` and `/` in a password".into());
-        }
-        Ok(Self::Redis(SecretText::new(text.into())))
+        Err("is no store: write embedded:PATH, memory:, redis://HOST:PORT, redis+sentinel://HOST:PORT,.../NAME or \
+             redis+cluster://HOST:PORT,..., with rediss for TLS"
+            .into())
     }
 
     /// Whether it is a Redis.
@@ -61,16 +50,7 @@ impl StoreUrl {
         match self {
             Self::Embedded(path) => format!("embedded:{}", path.display()),
             Self::Memory => "memory:".into(),
-            Self::Redis(url) => {
-                let (scheme, rest) = url.expose().split_once("://").unwrap_or(("redis", ""));
-                // The last `@`: a password that was not percent-encoded must not slip through behind the first.
-                let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
-                let place = place.split(['?', '#']).next().unwrap_or_default();
-                match user.map(|user| user.split_once(':').map_or("", |(name, _)| name)) {
-                    None => format!("{scheme}://{place}"),
-                    Some(name) => format!("{scheme}://{name}:***@{place}"),
-                }
-            }
+            Self::Redis(address) => address.shown(),
         }
     }
 }
@@ -96,15 +76,14 @@ mod tests {
         for url in [
             "redis://:hunter2@redis:6379",
             "rediss://jeton:hunter2@redis:6379/0",
-            "redis://hunter2@redis",
             "redis://a:hunter2@hunter2@redis",
-            "redis://a:hunter2/hunter2@redis",
-            "redis://redis:6379/?password=hunter2",
+            "redis+cluster://a:hunter2@redis:6379",
+            "redis+sentinel://redis:6379/main?sentinel_password=hunter2",
         ] {
             let store = StoreUrl::parse(url).expect(url);
             assert!(!format!("{store} {store:?} {store:#?}").contains("hunter2"), "{store}");
         }
-        assert_eq!(StoreUrl::parse("rediss://jeton:hunter2@redis:6379/0").unwrap().shown(), "rediss://jeton:***@redis:6379/0");
+        assert_eq!(StoreUrl::parse("rediss://jeton:hunter2@redis:6379/0").unwrap().shown(), "rediss://jeton:***@redis:6379");
     }
 
     #[test]
@@ -113,8 +92,12 @@ mod tests {
             "redis:hunter2",
             "redis://",
             "redis://:hunter2@",
+            "redis://hunter2@redis",
+            "redis://a:hunter2/hunter2@redis",
+            "redis://redis:6379/?password=hunter2",
             "redis://u:hunter2@host:port",
             "redis://h o st/hunter2",
+            "redis+sentinel://:hunter2@redis",
             "postgres://hunter2@db",
             "embedded:",
             "memory:x",

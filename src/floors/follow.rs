@@ -64,7 +64,7 @@ impl Alive {
     /// # Errors
     /// `NotDurable`, the store.
     pub async fn beat(&self) -> Result<()> {
-        let anew = self.read().met_under().filter(|met| self.joined_under() != Some(*met));
+        let anew = if self.is_joined() { None } else { self.read().reign() };
         self.store.beat(self.replica, self.horizon(), anew.is_some()).await.map_err(unavailable)?;
         if anew.is_some() {
             *self.joined.lock().unwrap_or_else(PoisonError::into_inner) = anew;

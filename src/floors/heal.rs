@@ -43,10 +43,9 @@ impl Alive {
                 return Ok(());
             }
             let Some((found, identity)) = self.whole_log().await? else { continue };
-            let missing = {
-                let is_over = self.is_over();
-                self.read().missing(&found, is_over)
-            };
+            let is_over = self.is_over();
+            // One part at a time, so that no introspection waits for the whole.
+            let missing: Vec<Raised> = (0..Floors::PARTS).flat_map(|part| self.read().missing(part, &found, &is_over)).collect();
             drop(found);
             let Some(identity) = self.put_back(&missing, identity).await? else { continue };
             // Before it is said that all is back: what takes its `born` from now on does so above the marker that all replicas have.

@@ -2,8 +2,10 @@
 //!
 //! Must not live here: how and when it is fed (`follow`, `heal`).
 
-use crate::floors::entry;
+use crate::floors::health::Health;
+use crate::floors::{Terms, entry};
 use crate::store::{Era, EraState, Followed, Position};
+use crate::telemetry::metrics;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::id::Identity;
@@ -15,35 +17,17 @@ use std::sync::Arc;
 /// What a view took in at once.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The floors raised.
+    /// The floors raised, and those that were put back.
     pub raised: Arc<[Raised]>,
     /// Where the view stands after it.
     pub upto: Revision,
 }
 
-/// How a view is.
-#[derive(Clone, Copy, Debug)]
-pub struct Health {
-    /// How long ago the last proof of freshness was asked for; none before the first.
-    pub age: Option<Millis>,
-    /// Where it stands.
-    pub head: Revision,
-    /// Up to where the log is settled.
-    pub settled: Revision,
-    /// The store's primary, as last met.
-    pub identity: Option<Identity>,
-    /// How far healing is; none before the first catch-up.
-    pub era: Option<Era>,
-    /// Whether all that this replica knew was put back under that primary.
-    pub healed: bool,
-    /// How many floors it holds.
-    pub entries: usize,
-    /// The most it holds before what is settled is asked of the store.
-    pub max_entries: usize,
-    /// Bytes that they take.
-    pub bytes: usize,
-    /// Whether it holds every floor of the log.
-    pub whole: bool,
+/// One era under one primary: an emptied log begins another under the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reign {
+    identity: Identity,
+    marker: Revision,
 }
 
 /// The followed log.
@@ -101,6 +85,11 @@ impl View {
         self.met.map(|(identity, _)| identity)
     }
 
+    /// The era that was met last.
+    pub(super) fn reign(&self) -> Option<Reign> {
+        self.met.map(|(identity, era)| Reign { identity, marker: era.marker })
+    }
+
     pub(super) fn era_state(&self) -> EraState {
         self.met.map_or(EraState::Healing, |(_, era)| era.state)
     }
@@ -122,12 +111,13 @@ impl View {
         revision <= head && (!is_lost() || self.floors.hold(revision))
     }
 
-    /// Takes in what a store answered to a call sent at `sent`, the only way in. Answers what was raised.
+    /// Takes in what a store answered to a call sent at `sent`, the only way in. Answers what was raised, or put back.
     pub(super) fn take_in(&mut self, followed: &Followed, sent: Millis, replicated: bool) -> Result<Vec<Raised>> {
         let mut raised = Vec::new();
         for logged in &followed.entries {
             let Some(entry) = entry::decode(logged)? else { continue };
-            if self.floors.join(entry) {
+            // What was put back is no higher than it was, but who follows this view must keep it for longer.
+            if self.floors.join(entry) || entry.place != entry.origin {
                 raised.push(entry);
             }
         }
@@ -143,8 +133,12 @@ impl View {
             self.lost.clone_from(lost);
         }
         let before = self.met.replace((followed.identity, followed.era));
-        if followed.gap || before.is_some_and(|(identity, _)| identity != followed.identity) {
+        let is_another = before.is_some_and(|(identity, _)| identity != followed.identity);
+        if followed.gap || is_another {
             self.healed_under = None;
+        }
+        if is_another {
+            metrics::PRIMARIES.add();
         }
         self.is_behind = followed.more;
         let certain = match followed.era.state {
@@ -159,11 +153,10 @@ impl View {
         Ok(raised)
     }
 
-    /// What this view knows and a log that holds `found` lacks.
-    pub(super) fn missing(&self, found: &Floors, is_over: impl Fn(&Raised) -> bool) -> Vec<Raised> {
+    /// What this view knows of one part and a log that holds `found` lacks.
+    pub(super) fn missing(&self, part: usize, found: &Floors, is_over: impl Fn(&Raised) -> bool) -> Vec<Raised> {
         let lacks = |raised: &Raised| found.get(raised.target).is_none_or(|held| held.floor() < raised.floor());
-        let parts = (0..Floors::PARTS).flat_map(|part| self.floors.part(part));
-        parts.filter(|raised| !is_over(raised) && lacks(raised)).collect()
+        self.floors.part(part).filter(|raised| !is_over(raised) && lacks(raised)).collect()
     }
 
     pub(super) fn healed(&mut self, under: Identity) {
@@ -209,16 +202,18 @@ impl View {
         self.dropped = None;
     }
 
-    pub(super) fn health(&self, now: Millis, max_entries: usize) -> Health {
+    /// How it is at `now`, for a replica that holds to `terms`; `joined`: acknowledged by all replicas of the store.
+    pub(super) fn health(&self, now: Millis, terms: &Terms, joined: bool) -> Health {
         Health {
             age: self.proved.map(|proved| now.minus(proved)),
+            stale: self.fresh_at(now, terms.max_staleness).is_none(),
             head: self.cursor,
             settled: self.settled,
-            identity: self.met_under(),
             era: self.met.map(|(_, era)| era),
             healed: !self.needs_healing(),
+            joined,
             entries: self.floors.len(),
-            max_entries,
+            max_entries: terms.max_entries,
             bytes: self.floors.bytes(),
             whole: self.is_whole(),
         }
@@ -230,5 +225,47 @@ impl View {
             Some((_, Era { state: EraState::Restored { last_seen }, .. })) => Err(Error::Restored(last_seen)),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Logged, MARKER};
+    use bytes::Bytes;
+    use jeton_domain::id::TargetId;
+    use jeton_domain::target::Reason;
+    use jeton_domain::time::Timestamp;
+
+    fn at(micros: u64) -> Revision {
+        Revision { micros, random: 1 }
+    }
+
+    fn followed(entries: Vec<(u64, Bytes)>) -> Followed {
+        let entries: Vec<_> = entries.into_iter().map(|(micros, entry)| Logged { revision: at(micros), entry }).collect();
+        Followed {
+            identity: Identity([0; 8]),
+            now: Timestamp::from_secs(1),
+            head: entries.last().unwrap().revision,
+            settled: Revision::START,
+            entries,
+            gap: false,
+            more: false,
+            era: Era { marker: Revision::START, state: EraState::Healed },
+            lost: None,
+        }
+    }
+
+    #[test]
+    fn who_follows_it_is_told_what_was_raised_and_what_was_put_back() {
+        let mut view = View::default();
+        let entry = entry::encode(TargetId([1; 16]), TargetKind::Subject, Reason::SignOut, Timestamp::from_secs(1));
+        let first = view.take_in(&followed(vec![(7, entry)]), Millis::ZERO, false).unwrap();
+        assert_eq!((first.len(), first[0].place), (1, at(7)));
+        let put_back = entry::put_back(&first[0], Timestamp::from_secs(90));
+        let later = vec![(20, Bytes::from_static(&MARKER)), (21, put_back)];
+        let again = view.take_in(&followed(later), Millis::ZERO, false).unwrap();
+        assert_eq!((again.len(), again[0].place, again[0].at), (1, at(21), Timestamp::from_secs(90)), "to be kept for longer");
+        assert_eq!(again[0].floor(), first[0].floor());
     }
 }

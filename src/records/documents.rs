@@ -179,6 +179,14 @@ impl Records {
         self.read_one(&name::signing()).await
     }
 
+    /// Waits until the signing keys as they are now are as durable as the store can make them: whoever wrote them.
+    ///
+    /// # Errors
+    /// `NotDurable`, the store.
+    pub async fn confirm_signing_keys(&self) -> Result<()> {
+        self.confirm(&name::signing(), Durability::Replicated).await
+    }
+
     /// Changes the signing keys: `change` answers what they become, or none where they stay. Answers what they are then.
     ///
     /// # Errors

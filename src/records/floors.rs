@@ -26,7 +26,7 @@ impl Records {
                 Durability::Replicated,
                 |held, _| {
                     if held.is_some_and(|held| held.floor >= raised.floor().0) {
-                        return Ok((Step::Keep, ()));
+                        return Ok((Step::Confirm, ()));
                     }
                     Ok((Step::Write(record(raised), Some(expires_at)), ()))
                 },

@@ -5,7 +5,7 @@ use crate::records::unavailable;
 use crate::records::{Decided, GRACE, Held, Records, Step, name, proto};
 use crate::store::{Add, Durability, Member, Name, StoreError, Swap, Swapped};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use jeton_domain::error::{Ended, Error, Result};
+use jeton_domain::error::{Cause, Ended, Error, Result};
 use jeton_domain::grant::{Binding, Code, Grant, Lineage, SignIn};
 use jeton_domain::id::{GrantId, Identity, KeyId, RequestHash, TargetId};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
@@ -32,6 +32,15 @@ impl Known {
         match self {
             Self::Grant(grant) => Some(grant),
             Self::OnlyEnded(_) => None,
+        }
+    }
+
+    /// When and why it ended.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        match self {
+            Self::Grant(grant) => grant.ended,
+            Self::OnlyEnded(ended) => Some(*ended),
         }
     }
 }
@@ -142,7 +151,8 @@ impl Records {
         .await
     }
 
-    /// Writes into a grant's record that it ended, also where none exists yet; the first end stays. Answers the grant where it was living.
+    /// Writes into a grant's record that it ended, also where none exists yet; the first end stays, but for an eviction, which lets access
+    /// tokens live. Answers the grant where it was living.
     ///
     /// # Errors
     /// The store.
@@ -155,8 +165,11 @@ impl Records {
                 Durability::Replicated,
                 |held, _| {
                     let record = proto::Ended { at: ended.at.millis(), cause: cause_code(ended.cause).into() };
+                    let evicted = |was: &proto::Ended| was.cause == u32::from(cause_code(Cause::Evicted));
                     match held {
-                        Some(held) if held.ended.is_some() => Ok((Step::Keep, None)),
+                        Some(held) if held.ended.is_some_and(|was| !evicted(&was) || evicted(&record)) => {
+                            Ok((Step::Confirm, None))
+                        }
                         Some(held) => {
                             let was = decode(id, held)?.grant().cloned();
                             let until = was.as_ref().map_or(keep_until, |grant| keep_until.max(grant.expires_at().plus(GRACE)));
@@ -389,7 +402,6 @@ fn read_json<T: Default + serde::de::DeserializeOwned>(text: &str) -> Result<T> 
 mod tests {
     use super::*;
     use jeton_domain::client::GrantType;
-    use jeton_domain::error::Cause;
     use prost::Message as _;
     use serde_json::json;
 

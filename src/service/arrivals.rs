@@ -12,10 +12,9 @@ use futures_util::{StreamExt as _, stream};
 use jeton_domain::arrival::{Arrival, Env, Seen, seen, tells};
 use jeton_domain::error::{Cause, RefreshRefusal, Result};
 use jeton_domain::grant::Grant;
-use jeton_domain::id::{Generation, GrantId};
+use jeton_domain::id::{Generation, GrantId, TargetId};
 use jeton_domain::name::ClientId;
 use jeton_domain::refresh::Event;
-use jeton_domain::target::Target;
 use jeton_domain::time::Millis;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -216,7 +215,7 @@ impl Service {
             Outcome::Reuse => {
                 // Another replica may have seen it too.
                 self.alive.caught_up().await?;
-                if self.done(&Target::Grant(sighting.grant)).is_some() {
+                if self.alive.with_floors(|floors| floors.get(TargetId(sighting.grant.0))).is_some() {
                     return Ok("nothing");
                 }
                 self.end(sighting.grant, Cause::Reuse).await.map(RefreshRefusal::word)

@@ -38,6 +38,13 @@ pub(super) struct AccessToken {
     grant: Option<Box<Grant>>,
 }
 
+impl AccessToken {
+    /// The grant whose record ends it; none for a client's own JWT.
+    fn record(&self) -> Option<GrantId> {
+        self.grant.as_ref().map(|grant| grant.id).or(self.says.grant)
+    }
+}
+
 /// A token judged.
 pub(super) struct Examined {
     pub kind: TokenKind,
@@ -61,11 +68,11 @@ impl Looked {
     /// `longest` ago may have access tokens that live.
     pub(super) fn revocable(self, now: Timestamp, longest: Millis) -> Option<Revocable> {
         match self {
-            Self::Access(token) if now.secs() < token.says.exp => Some(Revocable {
-                target: Target::Token { jti: token.says.jti.clone() },
-                client: token.client,
-                record: token.grant.map(|grant| grant.id).or(token.says.grant),
-            }),
+            Self::Access(token) if now.secs() < token.says.exp => {
+                let record = token.record();
+                let AccessToken { client, says, .. } = *token;
+                Some(Revocable { target: Target::Token { jti: says.jti }, client, record })
+            }
             Self::Numbered(_, grant)
                 if grant.ended.is_none_or(|ended| ended.cause == Cause::Evicted) && now < grant.expires_at().plus(longest) =>
             {
@@ -83,35 +90,41 @@ impl Service {
             Looked::No(kind, generation, why, at) => {
                 Ok(Examined { kind, generation, grant: None, state: None, verdict: Err((why, at)) })
             }
-            Looked::Access(token) => Ok(self.judge_access(*token, resource)),
+            Looked::Access(token) => {
+                let record = token.record();
+                let AccessToken { kind, generation, says, grant, .. } = *token;
+                let ended = grant.as_ref().and_then(|grant| grant.ended);
+                let verdict = match self.judge_access(&says.standing(), record, ended, resource).await? {
+                    Ok(()) => Ok(says),
+                    Err(Dead::Expired) => Err((WhyNot::Expired, Some(Timestamp::from_secs(says.exp)))),
+                    Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
+                    Err(Dead::Audience) => Err((WhyNot::Audience, None)),
+                };
+                Ok(Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict })
+            }
             Looked::Numbered(numbered, grant) => self.judge_numbered(&numbered, *grant, resource).await,
         }
     }
 
-    fn judge_access(&self, token: AccessToken, resource: Option<&ResourceId>) -> Examined {
-        let now = self.clock.now();
-        let AccessToken { kind, generation, mut says, grant, .. } = token;
-        let standing = Standing {
-            born: says.born,
-            exp: Timestamp::from_secs(says.exp),
-            audience: says.aud.iter().map(String::as_str).collect(),
-            targets: std::mem::take(&mut says.targets),
-        };
-        let ended = grant.as_ref().and_then(|grant| grant.ended);
-        let judged =
-            self.alive.with_floors(|floors| access::judge(&standing, now, resource.map(ResourceId::as_str), ended, floors));
-        let Standing { exp, targets, .. } = standing;
-        let verdict = match judged {
-            Ok(()) => {
-                says.targets = targets;
-                says.cache_seconds = exp.since(now).min(self.terms.max_staleness).secs();
-                Ok(says)
-            }
-            Err(Dead::Expired) => Err((WhyNot::Expired, Some(exp))),
-            Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
-            Err(Dead::Audience) => Err((WhyNot::Audience, None)),
-        };
-        Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict }
+    /// Whether a genuine access token is active, as `resource` asks; `ended` is what its grant's record said, where that was read.
+    ///
+    /// Under a view that does not hold all, the floor records and the grant's record are asked too, and after it.
+    pub(super) async fn judge_access(
+        &self,
+        standing: &Standing<'_>,
+        grant: Option<GrantId>,
+        mut ended: Option<Ended>,
+        resource: Option<&ResourceId>,
+    ) -> Result<Result<(), Dead>> {
+        let (mut killing, is_whole) = self.alive.killing_if_whole(standing.targets, standing.born);
+        if killing.is_none() && !is_whole {
+            let grants = grant.as_slice();
+            let (floor, known) =
+                tokio::try_join!(self.records.read_killing_floor(standing.targets, standing.born), self.records.grants(grants))?;
+            killing = floor;
+            ended = known.into_iter().flatten().find_map(|known| known.ended()).or(ended);
+        }
+        Ok(access::judge(standing, self.clock.now(), resource.map(ResourceId::as_str), ended, killing))
     }
 
     async fn judge_numbered(&self, numbered: &Numbered, grant: Grant, resource: Option<&ResourceId>) -> Result<Examined> {
@@ -183,8 +196,6 @@ impl Service {
             act: None,
             grant: Some(grant.id),
             claims: Map::new(),
-            // A refresh may spend it at any moment.
-            cache_seconds: 0,
             targets: self.targets(grant),
             born: grant.born,
         }

@@ -128,14 +128,19 @@ impl Service {
     async fn states(&self, grants: Vec<Grant>) -> Result<Vec<GrantState>> {
         let now = self.clock.now();
         let targets: Vec<Vec<TargetId>> = grants.iter().map(|grant| self.floor_targets(grant)).collect();
+        // The view before the store: what it drops is there by then, in floor records and in the grants' own.
+        let asked: Vec<_> = grants.iter().map(|grant| self.alive.killing_if_whole(&self.targets(grant), grant.born)).collect();
+        let dropped: Vec<GrantId> =
+            grants.iter().zip(&asked).filter(|(_, (_, is_whole))| !is_whole).map(|(grant, _)| grant.id).collect();
+        let mut again = if dropped.is_empty() { Vec::new() } else { self.records.grants(&dropped).await? }.into_iter();
         let names: Vec<_> = targets.iter().flat_map(|targets| floors::names(targets)).collect();
         let mut values = self.records.read_raw(&names).await?.into_iter();
         let mut states = Vec::with_capacity(grants.len());
-        for (grant, targets) in grants.into_iter().zip(targets) {
+        for ((grant, targets), (raised, is_whole)) in grants.into_iter().zip(targets).zip(asked) {
             let values = values.by_ref().take(targets.len()).collect();
-            let settled = self.records.killing_floor(&targets, values, grant.born)?;
-            let raised = self.killing(&grant, &targets).or(settled);
-            let ended = grant.ended.or(raised.map(|raised| raised.ended()));
+            let raised = raised.or(self.records.killing_floor(&targets, values, grant.born)?);
+            let since = if is_whole { None } else { again.next().flatten().and_then(|known| known.ended()) };
+            let ended = grant.ended.or(raised.map(|raised| raised.ended())).or(since);
             let expired = if now >= grant.absolute_end {
                 Some((Expiry::Absolute, grant.absolute_end))
             } else if now >= grant.expires_at() {

@@ -1,16 +1,29 @@
 //! Introspect: is this token active, and what does it say (RFC 7662)?
+//!
+//! A token that was proved lately is answered from memory, without waiting: what it says was written down then. Whether it lives is asked
+//! each time: the floors of a view that is provably fresh, the clock, the keys, and who asks.
 
-use crate::service::examine::Looked;
+use crate::service::examine::{Examined, Looked};
 use crate::service::explain::TokenKind;
 use crate::service::{Freshness, Service};
 use crate::telemetry::metrics;
-use jeton_domain::error::Result;
+use crate::tokens::{Digest, Proved};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jeton_domain::access::{self, Dead, Standing};
+use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::name::ResourceId;
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::secret::SecretText;
+use jeton_domain::time::Timestamp;
 use serde_json::{Map, Value};
+use std::sync::Arc;
+
+pub use crate::tokens::Written;
+
+/// Of how many tokens of one batch the store is asked at once, where the view is not whole.
+const AT_ONCE: usize = 64;
 
 /// What is shown.
 #[derive(Debug)]
@@ -23,13 +36,25 @@ pub struct Introspect {
     pub freshness: Freshness,
 }
 
+/// How whoever asks writes down what a token says: once for many answers.
+pub type Write = fn(Active) -> Written;
+
 /// The answer.
 #[derive(Debug)]
 pub struct Introspection {
     /// What it says; none where it is not active.
-    pub active: Option<Box<Active>>,
+    pub active: Option<Answer>,
     /// What the answer knows.
     pub revision: Revision,
+}
+
+/// What is said of an active token.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it says.
+    pub written: Written,
+    /// For how many seconds this answer may be reused.
+    pub cache_seconds: u64,
 }
 
 /// What an active token says.
@@ -73,22 +98,50 @@ pub struct Active {
     pub grant: Option<GrantId>,
     /// Further claims.
     pub claims: Map<String, Value>,
-    /// For how many seconds this answer may be reused.
-    pub cache_seconds: u64,
     /// The targets that would end it.
     pub targets: Vec<TargetId>,
     /// Its place in the order of revocations.
     pub born: Born,
 }
 
+impl Active {
+    /// What the life of an access token depends on.
+    pub(super) fn standing(&self) -> Standing<'_> {
+        let exp = Timestamp::from_secs(self.exp);
+        Standing { born: self.born, exp, audience: &self.aud, targets: &self.targets }
+    }
+}
+
+/// A token that was shown: known already, or looked up.
+enum Shown {
+    Recalled(Arc<Proved>),
+    Looked(Looked),
+}
+
+/// Who asks, what the answer knows, and what becomes of a token that is proved for it.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    resource: Option<&'a ResourceId>,
+    revision: Revision,
+    /// The number of the keys before it was proved.
+    keys: u64,
+    write: Write,
+}
+
 impl Service {
-    /// Introspects one token.
+    /// Introspects one token. Does not wait where it is known and the view is fresh.
     ///
     /// # Errors
-    /// `RevisionLost`, the store. A token that is not active is no error.
-    pub async fn introspect(&self, asked: Introspect) -> Result<Introspection> {
-        let (revision, looked) = tokio::try_join!(self.alive.fresh(asked.freshness), self.look_up(asked.token.expose()))?;
-        self.introspection(looked, asked.resource.as_ref(), revision).await
+    /// `RevisionLost`, `Healing`, the store. A token that is not active is no error.
+    pub async fn introspect(&self, asked: Introspect, write: Write) -> Result<Introspection> {
+        let Introspect { token, resource, freshness } = asked;
+        let token = (token.expose(), Digest::of(token.expose()));
+        if let Some(answer) = self.introspect_at_once(&token.1, resource.as_ref(), freshness) {
+            return Ok(answer);
+        }
+        // Boxed, so that what need not wait has little to carry.
+        let answers = Box::pin(self.introspect_each(&[token], resource.as_ref(), freshness, write)).await?;
+        answers.into_iter().next().ok_or_else(|| Error::Internal("one token has one answer".into()))
     }
 
     /// Introspects many tokens, one answer each in order.
@@ -100,29 +153,96 @@ impl Service {
         tokens: Vec<SecretText>,
         resource: Option<ResourceId>,
         freshness: Freshness,
+        write: Write,
     ) -> Result<Vec<Introspection>> {
-        let texts: Vec<&str> = tokens.iter().map(SecretText::expose).collect();
-        let (revision, all) = tokio::try_join!(self.alive.fresh(freshness), self.look_up_all(&texts))?;
-        let mut answers = Vec::with_capacity(all.len());
-        for looked in all {
-            answers.push(self.introspection(looked, resource.as_ref(), revision).await?);
-        }
-        Ok(answers)
+        let tokens: Vec<_> = tokens.iter().map(|token| (token.expose(), Digest::of(token.expose()))).collect();
+        self.introspect_each(&tokens, resource.as_ref(), freshness, write).await
     }
 
-    async fn introspection(&self, looked: Looked, resource: Option<&ResourceId>, revision: Revision) -> Result<Introspection> {
-        let examined = self.judge(looked, resource).await?;
-        let shown = match examined.kind {
-            TokenKind::JwtAccess | TokenKind::OpaqueAccess => true,
-            // A resource server has no business with a refresh token.
-            TokenKind::Refresh => resource.is_none(),
-            TokenKind::Unknown | TokenKind::Id | TokenKind::Code => false,
-        };
-        let active = examined.verdict.ok().filter(|_| shown).map(Box::new);
-        metrics::INTROSPECTIONS.add(if active.is_some() { "active" } else { "inactive" });
-        if let Some(token) = &active {
-            self.arrived(examined.generation, token);
-        }
-        Ok(Introspection { active, revision })
+    /// From memory; none where that is not enough to tell.
+    fn introspect_at_once(&self, token: &Digest, resource: Option<&ResourceId>, freshness: Freshness) -> Option<Introspection> {
+        let proved = self.tokens.recall(token)?;
+        let (now, run) = self.clock.now_and_run();
+        let (killing, revision) = self.alive.at_once(freshness, run, |floors| proved.killing(floors))?;
+        let judged = access::judge(&proved.standing(), now, resource.map(ResourceId::as_str), None, killing);
+        Some(self.recalled(token, &proved, judged, now, revision))
     }
+
+    async fn introspect_each(
+        &self,
+        tokens: &[(&str, Digest)],
+        resource: Option<&ResourceId>,
+        freshness: Freshness,
+        write: Write,
+    ) -> Result<Vec<Introspection>> {
+        let keys = self.tokens.keys();
+        let recalled: Vec<_> = tokens.iter().map(|(_, digest)| self.tokens.recall(digest)).collect();
+        let unknown = tokens.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
+        let unknown: Vec<&str> = unknown.map(|((token, _), _)| *token).collect();
+        let (revision, looked) = tokio::try_join!(self.alive.fresh(freshness), self.look_up_all(&unknown))?;
+        let mut looked = looked.into_iter();
+        let asking = Asking { resource, revision, keys, write };
+        let mut answers = Vec::with_capacity(tokens.len());
+        for ((_, token), recalled) in tokens.iter().zip(recalled) {
+            let shown = recalled.map(Shown::Recalled).or_else(|| looked.next().map(Shown::Looked));
+            let shown = shown.ok_or_else(|| Error::Internal("each token is known or looked up".into()))?;
+            answers.push(self.shown(token, shown, asking));
+        }
+        stream::iter(answers).buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn shown(&self, token: &Digest, shown: Shown, asking: Asking<'_>) -> Result<Introspection> {
+        match shown {
+            Shown::Recalled(proved) => {
+                let judged = self.judge_access(&proved.standing(), proved.grant(), None, asking.resource).await?;
+                Ok(self.recalled(token, &proved, judged, self.clock.now(), asking.revision))
+            }
+            Shown::Looked(looked) => Ok(self.looked_up(token, self.judge(looked, asking.resource).await?, asking)),
+        }
+    }
+
+    /// The answer for a token that was known.
+    fn recalled(
+        &self,
+        token: &Digest,
+        proved: &Proved,
+        judged: Result<(), Dead>,
+        now: Timestamp,
+        revision: Revision,
+    ) -> Introspection {
+        if let Err(Dead::Expired | Dead::Ended(_)) = judged {
+            self.tokens.forget(token);
+        }
+        let answer =
+            || Answer { written: proved.written().clone(), cache_seconds: self.cache_seconds(proved.standing().exp, now) };
+        counted(judged.ok().map(|()| answer()), revision)
+    }
+
+    /// The answer for a token that was looked up. An access token that is active is kept.
+    fn looked_up(&self, token: &Digest, examined: Examined, asking: Asking<'_>) -> Introspection {
+        let Asking { resource, revision, keys, write } = asking;
+        let answer = match (examined.kind, examined.verdict) {
+            (TokenKind::JwtAccess | TokenKind::OpaqueAccess, Ok(says)) => {
+                self.arrived(examined.generation, &says);
+                let cache_seconds = self.cache_seconds(says.standing().exp, self.clock.now());
+                let record = examined.grant.map(|grant| grant.id).or(says.grant);
+                let proved = Arc::new(Proved::new(&says.standing(), record, keys).saying(write(says)));
+                self.tokens.remember(*token, Arc::clone(&proved));
+                Some(Answer { written: proved.written().clone(), cache_seconds })
+            }
+            // A refresh may spend it at any moment. A resource server has no business with it.
+            (TokenKind::Refresh, Ok(says)) if resource.is_none() => Some(Answer { written: write(says), cache_seconds: 0 }),
+            (_, Ok(_) | Err(_)) => None,
+        };
+        counted(answer, revision)
+    }
+
+    fn cache_seconds(&self, exp: Timestamp, now: Timestamp) -> u64 {
+        exp.since(now).min(self.terms.max_staleness).secs()
+    }
+}
+
+fn counted(active: Option<Answer>, revision: Revision) -> Introspection {
+    metrics::INTROSPECTIONS.add(if active.is_some() { "active" } else { "inactive" });
+    Introspection { active, revision }
 }

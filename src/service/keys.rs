@@ -75,6 +75,8 @@ impl Service {
     pub(super) async fn burn_key(&self, kid: &str) -> Result<()> {
         let now = self.clock.now();
         let record = self.records.change_signing_keys(|held| self.signing.burn(held.cloned(), kid, now)).await?;
-        self.signing.install(&record)
+        self.signing.install(&record)?;
+        // It may have been burnt before, by a request that was cut off.
+        self.records.confirm_signing_keys().await
     }
 }

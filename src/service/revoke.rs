@@ -163,9 +163,13 @@ impl Service {
         self.alive.raise(target, reason).await.map(Revoked::from)
     }
 
-    pub(super) fn done(&self, target: &Target) -> Option<Revoked> {
+    fn done(&self, target: &Target) -> Option<Revoked> {
         let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())))?;
         let durability = self.records.store().durability();
+        // That it is known here says nothing of replicas: it may have been raised by a call that was told so. It is raised again.
+        if durability == Durability::Replicated {
+            return None;
+        }
         (known.floor() == Floor::INFINITE).then_some(Revoked::Done { revision: known.origin, durability })
     }
 

@@ -14,6 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
+use jeton_domain::jws::Key;
+pub use jeton_domain::jws::Typ;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, EllipticCurveKeyType, Jwk, KeyAlgorithm,
     OctetKeyPairParameters, OctetKeyPairType, PublicKeyUse,
@@ -25,15 +27,6 @@ use zeroize::Zeroize as _;
 /// Bytes of a signature, of either algorithm.
 pub const SIGNATURE_BYTES: usize = 64;
 const KID_BYTES: usize = 8;
-
-/// What a JWT of ours is: the `typ` of its header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Typ {
-    /// An access token (RFC 9068 section 2.1).
-    AtJwt,
-    /// An ID token.
-    Jwt,
-}
 
 /// A private key, parsed, with the headers of what it signs.
 pub struct SigningKey {
@@ -61,31 +54,6 @@ pub struct VerifyingKey {
 struct Headers {
     at_jwt: Box<str>,
     jwt: Box<str>,
-}
-
-impl Typ {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::AtJwt, Self::Jwt];
-
-    /// The `typ` as written.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::AtJwt => "at+jwt",
-            Self::Jwt => "JWT",
-        }
-    }
-
-    /// Reads a `typ`: a media type, compared case-insensitively, its `application/` left out or not (RFC 7515 section 4.1.9).
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        const TREE: &str = "application/";
-        let subtype = match word.split_at_checked(TREE.len()) {
-            Some((tree, subtype)) if tree.eq_ignore_ascii_case(TREE) => subtype,
-            _ => word,
-        };
-        Self::ALL.into_iter().find(|typ| typ.word().eq_ignore_ascii_case(subtype))
-    }
 }
 
 /// Makes a key. Its times are the caller's to set.
@@ -212,34 +180,30 @@ impl VerifyingKey {
         })
     }
 
-    /// Its id.
-    #[must_use]
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    /// The one algorithm it is used with (RFC 8725 section 3.1).
-    #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
     /// The encoded header of what its private half signs.
     #[must_use]
     pub fn header(&self, typ: Typ) -> &str {
         self.headers.get(typ)
     }
 
-    /// Whether `signature` is one of `message`.
-    #[must_use]
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        signature.len() == SIGNATURE_BYTES && self.public.verify_sig(message, signature).is_ok()
-    }
-
     /// Itself as published (RFC 7517).
     #[must_use]
     pub const fn jwk(&self) -> &Jwk {
         &self.jwk
+    }
+}
+
+impl Key for VerifyingKey {
+    fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        signature.len() == SIGNATURE_BYTES && self.public.verify_sig(message, signature).is_ok()
     }
 }
 
@@ -384,16 +348,6 @@ mod tests {
         assert!(VerifyingKey::parse(Algorithm::Es256, &one).is_err());
         one.public.clone_from(&two.public);
         assert!(matches!(SigningKey::parse(Algorithm::EdDsa, &one), Err(Error::RecordUnreadable(_))));
-    }
-
-    #[test]
-    fn a_typ_is_a_media_type() {
-        for (word, typ) in [("at+jwt", Typ::AtJwt), ("application/AT+JWT", Typ::AtJwt), ("APPLICATION/jwt", Typ::Jwt)] {
-            assert_eq!(Typ::parse(word), Some(typ), "{word}");
-        }
-        for word in ["", "application/", "text/jwt", "application/application/jwt", "at+jwt ", "logout+jwt", "äpplication/jwt"] {
-            assert_eq!(Typ::parse(word), None, "{word}");
-        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod writer;
 pub use self::file::{FILE_NAME, make_directory};
 
 use crate::clock::Clock;
-use crate::store::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
+use crate::store::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use async_trait::async_trait;
 use bytes::Bytes;
 use file::{File, unreadable};
@@ -242,7 +242,7 @@ impl Store for Embedded {
         Ok((self.shared.clock.now(), Millis::ZERO))
     }
 
-    async fn health(&self) -> Result<Vec<String>, StoreError> {
+    async fn health(&self) -> Result<Vec<Wrong>, StoreError> {
         if self.queue.is_closed() { Err(ended()) } else { Ok(Vec::new()) }
     }
 }

@@ -1,31 +1,48 @@
 //! The Redis store: records are strings, lists are sorted sets, the log is one stream.
 //!
-//! Lives here: what each method of `Store` asks of Redis. Below: the functions that run inside Redis (`functions.lua`, `library`),
-//! how a connection is made (`connection`) and comes back (`link`), how replies are read (`reply`). Must not live here: Sentinel and
-//! Cluster routing, waiting for replicas.
+//! Lives here: what each method of `Store` asks of Redis. Below: the log (`log`), the functions that run inside Redis (`functions.lua`,
+//! `library`), which primary a key is on (`topology`: by `sentinel` or `cluster`), the connections to one (`primary`), writes that wait
+//! for replicas (`writer`), how a connection is made (`wire`, `connection`) and comes back (`link`), how replies are read (`reply`),
+//! what is wrong with the servers (`health`).
 //!
 //! What a user of Redis needs who may do nothing else is [`PERMISSIONS`]; functions run with their caller's permissions, so what they
 //! call is on it. At connect go `AUTH` and `SELECT` (where the address says so), never `CLIENT SETINFO`. `FUNCTION LOAD` is tried
 //! only where the library is absent; another user may have loaded it.
 //!
-//! Every name is one key with the hash tag that `records` gave it; only commands on one key are sent, so a tag is never crossed.
+//! Every name is one key with the hash tag that `records` gave it; a command names keys of one tag only, so that it is one node's.
 
+mod address;
+mod cluster;
 mod connection;
 mod doctor;
+mod health;
 mod library;
 mod link;
+mod log;
+mod primary;
+mod probe;
 mod reply;
+mod sentinel;
+mod shards;
+mod slot;
+mod topology;
+mod wire;
+mod writer;
 
+pub use address::Address;
 pub use doctor::{Expected, examine};
 pub use library::FUNCTIONS;
 
-use self::connection::{Live, Target};
-use self::link::{Kind, Link, Request};
+use self::connection::Live;
+use self::library::Call;
+use self::log::{Log, STREAM};
+use self::primary::Command;
 use self::reply::broken;
-use super::{Add, Durability, Followed, Logged, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
+use self::topology::{Kind, Topology};
+use self::writer::{Written, not_durable};
+use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use crate::clock::Clock;
-use crate::random;
-use ::redis::{Cmd, Pipeline, Value};
+use ::redis::{Cmd, Value};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jeton_domain::id::{Identity, ReplicaId};
@@ -33,15 +50,12 @@ use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The rules of `ACL SETUSER` for a user that can be jeton and nothing else.
 pub const PERMISSIONS: &str = "~jeton:* -@all +fcall +info +time +get +set +del +exists +getrange +zadd +zrem +zcard +zrange \
-                               +zremrangebyscore +pexpireat +xadd +xrange +xrevrange +xtrim";
-
-const LOG: &str = "jeton:{log}";
-const SETTLED: &str = "jeton:{log}:settled";
+                               +zremrangebyscore +pexpireat +xadd +xrange +xrevrange +xtrim +xread +hset +hget +hmget +hgetall +hdel \
+                               +lrange +rpush +lpush +lpop +wait +cluster|shards +cluster|info +asking";
 
 /// The first number Lua cannot tell from its neighbour. No clock of ours gets near it.
 const EXACT: u64 = 1 << 53;
@@ -53,33 +67,39 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// From being asked to having answered, retries included: at most so long.
     pub response_timeout: Duration,
-    /// Connections that requests are spread over, each shared by many requests at once.
+    /// Connections to each primary that requests are spread over, each shared by many requests at once.
     pub connections: NonZeroUsize,
+    /// How many replicas each primary has: all of them must have what is to be `Replicated`. None: nothing waits.
+    pub replicas: u32,
+    /// For how long they are waited for. A write may have to wait twice, for the batch before its own too.
+    pub wait_timeout: Duration,
 }
 
 impl Default for Settings {
-    /// One second each; one connection a core.
+    /// One second each; one connection a core; no replicas.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
             connections: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            replicas: 0,
+            wait_timeout: Duration::from_millis(500),
         }
     }
 }
 
-/// A standalone Redis, 7.0 or later.
+/// A Redis, 7.0 or later: one primary, or what Sentinels watch, or a cluster.
 pub struct Redis {
-    links: Box<[Arc<Link>]>,
-    next: AtomicUsize,
+    topology: Topology,
+    log: Log,
     clock: Clock,
 }
 
 impl Redis {
-    /// Connects to `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, and loads the functions where they are absent.
+    /// Connects to every primary of the deployment at this [`Address`], and loads the functions where they are absent.
     ///
     /// # Errors
-    /// `Broken` for an address that is none; `Unavailable` where it cannot be reached, refuses us, or is a replica.
+    /// `Broken` for an address that is none; `Unavailable` where a primary cannot be reached, refuses us, is a replica or would evict.
     pub async fn connect(url: &str, clock: Clock) -> Result<Self, StoreError> {
         Self::connect_with(url, clock, Settings::default()).await
     }
@@ -89,25 +109,48 @@ impl Redis {
     /// # Errors
     /// As `connect`.
     pub async fn connect_with(url: &str, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
-        let target = Target::parse(url)?;
-        let Settings { connect_timeout, response_timeout, connections } = settings;
-        let links: Box<[_]> =
-            (0..connections.get()).map(|_| Link::new(target.clone(), connect_timeout, response_timeout)).collect();
-        for link in &links {
-            link.connect().await?;
-        }
-        Ok(Self { links, next: AtomicUsize::new(0), clock })
+        let address = Address::parse(url).map_err(|problem| StoreError::Broken(format!("the address of Redis {problem}")))?;
+        Self::open(&address, clock, settings).await
     }
 
-    async fn call<R: Request>(&self, request: &R, kind: Kind) -> Result<(R::Answer, Arc<Live>), StoreError> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let link = self.links.get(turn % self.links.len().max(1)).ok_or_else(broken)?;
-        link.call(request, kind).await
+    /// The same with an address that was read before.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub async fn open(address: &Address, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
+        Ok(Self { topology: Topology::connect(address, settings).await?, log: Log::default(), clock })
+    }
+
+    async fn call<C: Command>(&self, key: &str, cmd: &C, kind: Kind) -> Result<(Value, Arc<Live>), StoreError> {
+        self.topology.call(key, cmd, kind).await
+    }
+
+    /// A write that gets as far as writes of this store do, if the replicas are there in time.
+    async fn write(&self, key: &str, call: &Call) -> Result<Written, StoreError> {
+        self.topology.write(key, call).await
     }
 }
 
 fn read_of(live: &Live, values: impl Iterator<Item = Value>) -> Result<Read, StoreError> {
     Ok(Read { values: values.map(reply::optional).collect::<Result<_, _>>()?, identity: live.identity() })
+}
+
+fn swapped(answer: Value) -> Result<Swapped, StoreError> {
+    match answer {
+        Value::Int(1) => Ok(Swapped::Done),
+        other => Ok(Swapped::Conflict(reply::optional(other)?)),
+    }
+}
+
+/// The front of a name, which places it.
+fn placed(name: &Name) -> &str {
+    name.as_str().split_inclusive('}').next().unwrap_or_default()
+}
+
+fn time() -> Cmd {
+    let mut cmd = Cmd::with_capacity(1, 4);
+    cmd.arg("TIME");
+    cmd
 }
 
 fn get(name: &Name) -> Cmd {
@@ -130,17 +173,14 @@ fn moment(at: Timestamp) -> u64 {
 impl Store for Redis {
     async fn get(&self, names: &[Name]) -> Result<Read, StoreError> {
         if let [name] = names {
-            let (value, live) = self.call(&get(name), Kind::Read).await?;
+            let (value, live) = self.call(name.as_str(), &get(name), Kind::Read).await?;
             return read_of(&live, std::iter::once(value));
         }
-        let mut pipeline = Pipeline::with_capacity(names.len().max(1));
-        for name in names {
-            pipeline.add_command(get(name));
+        let mut commands: Vec<_> = names.iter().map(|name| (name.as_str(), get(name))).collect();
+        if commands.is_empty() {
+            commands.push((STREAM, time()));
         }
-        if names.is_empty() {
-            pipeline.cmd("TIME");
-        }
-        let (values, live) = self.call(&pipeline, Kind::Read).await?;
+        let (values, live) = self.topology.call_all(commands, Kind::Read).await?;
         read_of(&live, values.into_iter().take(names.len()))
     }
 
@@ -155,23 +195,33 @@ impl Store for Redis {
         if let Some(value) = &swap.value {
             cmd.arg(value.as_ref());
         }
-        let mut pipeline = Pipeline::with_capacity(1 + also.len());
-        pipeline.add_command(cmd);
-        for name in also {
-            pipeline.add_command(get(name));
+        if swap.needs.min(self.durability()) == Durability::Replicated {
+            let Written { answer, live, reached } = self.write(name, &Call::Whole(cmd)).await?;
+            let swapped = swapped(answer)?;
+            if swapped == Swapped::Done && reached < swap.needs {
+                return Err(not_durable());
+            }
+            let identity = live.identity();
+            let values = if also.is_empty() { Vec::new() } else { self.get(also).await?.values };
+            return Ok((swapped, Read { values, identity }));
         }
-        let (values, live) = self.call(&pipeline, Kind::Write).await?;
+        let mut commands = Vec::with_capacity(1 + also.len());
+        commands.push((name, cmd));
+        commands.extend(also.iter().map(|name| (name.as_str(), get(name))));
+        let (values, live) = self.topology.call_all(commands, Kind::Write).await?;
         let mut values = values.into_iter();
-        let swapped = match values.next() {
-            Some(Value::Int(1)) => Swapped::Done,
-            Some(other) => Swapped::Conflict(reply::optional(other)?),
-            None => return Err(broken()),
-        };
+        let swapped = swapped(values.next().ok_or_else(broken)?)?;
         Ok((swapped, read_of(&live, values)?))
     }
 
-    async fn confirm(&self, _name: &Name) -> Result<(), StoreError> {
-        Ok(())
+    async fn confirm(&self, name: &Name) -> Result<(), StoreError> {
+        if self.durability() == Durability::Applied {
+            return Ok(());
+        }
+        let key = format!("{}:c", placed(name));
+        let mut cmd = library::call(library::CONFIRM, 1, key.len());
+        cmd.arg(&key);
+        self.write(&key, &Call::Whole(cmd)).await?.durable(Durability::Replicated).map(drop)
     }
 
     async fn list_add(&self, add: &Add) -> Result<Vec<Member>, StoreError> {
@@ -184,7 +234,7 @@ impl Store for Redis {
             .arg(group)
             .arg(bounded(add.group_cap))
             .arg(bounded(add.list_cap));
-        let (answer, _) = self.call(&cmd, Kind::Write).await?;
+        let (answer, _) = self.call(name, &cmd, Kind::Write).await?;
         reply::members(answer)
     }
 
@@ -197,7 +247,7 @@ impl Store for Redis {
         for member in members {
             cmd.arg(member.as_ref());
         }
-        let (answer, _) = self.call(&cmd, Kind::Write).await?;
+        let (answer, _) = self.call(list.as_str(), &cmd, Kind::Write).await?;
         reply::count(&answer).map(drop)
     }
 
@@ -207,90 +257,57 @@ impl Store for Redis {
         if let Some(after) = after {
             cmd.arg(moment(after.expires_at)).arg(after.bytes.as_ref());
         }
-        let (answer, _) = self.call(&cmd, Kind::Read).await?;
+        let (answer, _) = self.call(list.as_str(), &cmd, Kind::Read).await?;
         reply::members(answer)
     }
 
     async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
-        let Position { cursor, highest, .. } = position;
-        let [entry] = entries else { return Err(broken()) };
-        if highest.micros >= EXACT - 1 {
-            return Err(StoreError::Broken("a revision lies beyond the log's last possible microsecond".to_owned()));
-        }
-        let random = random::bytes().map_err(|none| StoreError::Broken(none.to_string()))?;
-        let mut cmd = library::call(library::APPEND, 2, entry.len() + 160);
-        cmd.arg(LOG).arg(SETTLED).arg(entry.as_ref()).arg(cursor.to_string()).arg(highest.micros).arg(u64::from_be_bytes(random));
-        let (answer, live) = self.call(&cmd, Kind::Write).await?;
-        let mut followed = reply::followed(answer, |replid| live.learn(replid))?;
-        followed.entries.push(Logged { revision: followed.head, entry: entry.clone() });
-        Ok((followed, Durability::Applied))
+        log::append(self, entries, position).await
     }
 
     async fn follow(&self, position: Position, limit: usize) -> Result<Followed, StoreError> {
-        let mut cmd = library::call(library::FOLLOW, 2, 128);
-        cmd.arg(LOG).arg(SETTLED).arg(position.cursor.to_string()).arg(bounded(limit));
-        let (answer, live) = self.call(&cmd, Kind::Read).await?;
-        reply::followed(answer, |replid| live.learn(replid))
+        log::follow(self, position, limit).await
     }
 
-    async fn changed(&self, _cursor: Revision) -> Result<(), StoreError> {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        Ok(())
+    async fn changed(&self, cursor: Revision) -> Result<(), StoreError> {
+        log::changed(self, cursor).await
     }
 
     async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
-        let mut cmd = library::call(library::SETTLE, 2, 96);
-        cmd.arg(LOG).arg(SETTLED).arg(upto.to_string());
-        let (answer, _) = self.call(&cmd, Kind::Write).await?;
-        Ok(reply::count(&answer)? == 1)
+        log::settle(self, upto).await
     }
 
     async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError> {
-        let micros = older_than.millis().saturating_mul(1_000).min(EXACT - 1);
-        let mut cmd = library::call(library::TRIM, 2, 96);
-        cmd.arg(LOG).arg(SETTLED).arg(micros);
-        let (answer, _) = self.call(&cmd, Kind::Write).await?;
-        reply::count(&answer)
+        log::trim(self, older_than).await
     }
 
-    async fn beat(&self, _replica: ReplicaId, _horizon: Millis, _joins: bool) -> Result<(), StoreError> {
-        Ok(())
+    async fn beat(&self, replica: ReplicaId, horizon: Millis, joins: bool) -> Result<(), StoreError> {
+        log::beat(self, replica, horizon, joins).await
     }
 
-    async fn leave(&self, _replica: ReplicaId) -> Result<(), StoreError> {
-        Ok(())
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        log::leave(self, replica).await
     }
 
-    async fn healed(&self, _replica: ReplicaId, _under: Identity) -> Result<bool, StoreError> {
-        Ok(true)
+    async fn healed(&self, replica: ReplicaId, under: Identity) -> Result<bool, StoreError> {
+        log::healed(self, replica, under).await
     }
 
-    async fn accept(&self, _position: Position) -> Result<Revision, StoreError> {
-        Err(broken())
+    async fn accept(&self, position: Position) -> Result<Revision, StoreError> {
+        log::accept(self, position).await
     }
 
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
-        let mut cmd = Cmd::new();
-        cmd.arg("TIME");
         let asked = self.clock.now();
-        let (answer, _) = self.call(&cmd, Kind::Read).await?;
+        let (answer, _) = self.call(STREAM, &time(), Kind::Read).await?;
         Ok((reply::time(&answer)?, self.clock.now().since(asked)))
     }
 
-    async fn health(&self) -> Result<Vec<String>, StoreError> {
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("INFO").arg("memory").cmd("INFO").arg("replication");
-        let (answers, _) = self.call(&pipeline, Kind::Read).await?;
-        let [memory, replication] = answers.as_slice() else { return Err(broken()) };
-        let policy = reply::field(reply::text(memory)?, "maxmemory_policy").unwrap_or("unknown");
-        if policy != "noeviction" {
-            return Ok(vec![format!(
-                "Redis would drop revocations when memory is short: its maxmemory-policy is {policy}; set it to noeviction"
-            )]);
-        }
-        if reply::field(reply::text(replication)?, "role") != Some("master") {
-            return Ok(vec!["this Redis is a replica; jeton needs the primary".to_owned()]);
-        }
-        Ok(Vec::new())
+    async fn health(&self) -> Result<Vec<Wrong>, StoreError> {
+        Ok(self.topology.health().await)
+    }
+
+    fn durability(&self) -> Durability {
+        if self.topology.settings.replicas > 0 { Durability::Replicated } else { Durability::Applied }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Lives here: watching. Must not live here: retrying, caching, or anything that changes an answer.
 
-use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped};
+use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use crate::telemetry::{self, metrics};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -133,7 +133,7 @@ impl<S: Store> Store for Traced<S> {
         watched("store.time", self.0.time(), done).await
     }
 
-    async fn health(&self) -> Result<Vec<String>, StoreError> {
+    async fn health(&self) -> Result<Vec<Wrong>, StoreError> {
         watched("store.health", self.0.health(), done).await
     }
 

@@ -30,6 +30,23 @@ pub static REVOCATIONS: Tally<2> =
 pub static STORE_CALLS: Tally<2> =
     Tally::new("jeton_store_calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]);
 
+/// Times that the log was met under another primary of the store than before.
+pub static PRIMARIES: Tally<0> = Tally::new("jeton_primaries", "Times the log was met under another primary of the store.", []);
+/// Entries told to watchers, counted for each of them.
+pub static WATCHED: Tally<0> = Tally::new("jeton_watched_entries", "Revocations told to watchers, counted for each.", []);
+/// Streams of revocations that are open.
+pub static WATCHERS: Gauge = Gauge::new("jeton_watchers", "Streams of revocations that are open.");
+/// Revocations held in memory.
+pub static VIEW_ENTRIES: Gauge = Gauge::new("jeton_view_entries", "Revocations held in memory.");
+/// The most revocations that are held in memory.
+pub static VIEW_ENTRIES_LIMIT: Gauge = Gauge::new("jeton_view_entries_limit", "The most revocations that are held in memory.");
+/// Bytes that the revocations in memory take.
+pub static VIEW_BYTES: Gauge = Gauge::new("jeton_view_bytes", "Bytes that the revocations in memory take.");
+/// Whether all revocations of the log are in memory (1), or some are asked of the store (0).
+pub static VIEW_WHOLE: Gauge = Gauge::new("jeton_view_whole", "1 where all revocations of the log are in memory, else 0.");
+/// How long ago the last proof of freshness was asked for.
+pub static VIEW_AGE: Gauge = Gauge::in_seconds("jeton_view_age", "How long ago the view was provably fresh.");
+
 /// The words that one counter can tell apart: more than the program has, so that none falls into `other`.
 const SLOTS: usize = 256;
 
@@ -55,14 +72,14 @@ impl<const L: usize> Tally<L> {
         Self { name, help, labels, slots, other: AtomicU64::new(0) }
     }
 
-    fn add_words(&self, words: [&'static str; L]) {
+    fn add_words(&self, words: [&'static str; L], count: u64) {
         for slot in &self.slots {
             if *slot.words.get_or_init(|| words) == words {
-                slot.count.fetch_add(1, Ordering::Relaxed);
+                slot.count.fetch_add(count, Ordering::Relaxed);
                 return;
             }
         }
-        self.other.fetch_add(1, Ordering::Relaxed);
+        self.other.fetch_add(count, Ordering::Relaxed);
     }
 
     /// How often these words were counted.
@@ -95,17 +112,70 @@ impl<const L: usize> Tally<L> {
     }
 }
 
+impl Tally<0> {
+    /// Counts one.
+    pub fn add(&self) {
+        self.add_many(1);
+    }
+
+    /// Counts so many.
+    pub fn add_many(&self, count: usize) {
+        self.add_words([], u64::try_from(count).unwrap_or(u64::MAX));
+    }
+}
+
 impl Tally<1> {
     /// Counts one of `word`.
     pub fn add(&self, word: &'static str) {
-        self.add_words([word]);
+        self.add_words([word], 1);
     }
 }
 
 impl Tally<2> {
     /// Counts one of these two words, in the order of the labels.
     pub fn add(&self, first: &'static str, second: &'static str) {
-        self.add_words([first, second]);
+        self.add_words([first, second], 1);
+    }
+}
+
+/// A number that rises and falls.
+#[derive(Debug)]
+pub struct Gauge {
+    name: &'static str,
+    help: &'static str,
+    unit: &'static str,
+    /// A floating-point number's bits.
+    bits: AtomicU64,
+}
+
+impl Gauge {
+    const fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, unit: "", bits: AtomicU64::new(0) }
+    }
+
+    const fn in_seconds(name: &'static str, help: &'static str) -> Self {
+        Self { unit: "s", ..Self::new(name, help) }
+    }
+
+    /// It is this now.
+    pub fn set(&self, value: f64) {
+        self.bits.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    /// It is a count, this now.
+    pub fn set_count(&self, count: usize) {
+        self.set(count as f64);
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.bits.load(Ordering::Relaxed))
+    }
+
+    fn register(&'static self, meter: &opentelemetry::metrics::Meter) {
+        let gauge = meter.f64_observable_gauge(self.name).with_description(self.help).with_unit(self.unit);
+        gauge.with_callback(|observer| observer.observe(self.get(), &[])).build();
     }
 }
 
@@ -184,6 +254,12 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     for tally in [&REQUESTS, &REVOCATIONS, &STORE_CALLS] {
         tally.register(&meter);
     }
+    for tally in [&PRIMARIES, &WATCHED] {
+        tally.register(&meter);
+    }
+    for gauge in [&WATCHERS, &VIEW_ENTRIES, &VIEW_ENTRIES_LIMIT, &VIEW_BYTES, &VIEW_WHOLE, &VIEW_AGE] {
+        gauge.register(&meter);
+    }
     let seconds = |name: &'static str, help: &'static str| {
         Timer::new(meter.f64_histogram(name).with_description(help).with_unit("s").with_boundaries(BOUNDARIES.into()).build())
     };
@@ -212,6 +288,17 @@ mod tests {
         );
         assert!(text.contains("jeton_request_duration_seconds_bucket{operation=\"of_this_test\",le=\"0.0005\"} 1\n"), "{text}");
         assert!(text.contains("jeton_request_duration_seconds_count{operation=\"of_this_test\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn a_gauge_is_what_it_was_set_to_last() {
+        VIEW_AGE.set(2.5);
+        VIEW_AGE.set(0.25);
+        WATCHED.add_many(3);
+        let text = exposition().unwrap();
+        assert!(text.contains("\njeton_view_age_seconds 0.25\n"), "{text}");
+        assert!(text.contains("\n# TYPE jeton_view_age_seconds gauge\n"), "{text}");
+        assert!(text.contains("\njeton_watched_entries_total 3\n"), "{text}");
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub enum Permission {
     ReadKeys,
     /// Rotate signing keys.
     RotateKeys,
+    /// Follow the revocations.
+    Watch,
+    /// See how the log is, and accept what it lost: for operators only.
+    Heal,
 }
 
 /// Who is let in at a listener.

@@ -79,6 +79,10 @@ impl Fault {
             Error::GrantUnknown => Self::new(Reason::GrantUnknown, "no grant of that id is known"),
             Error::KeyUnknown(text) => Self::new(Reason::KeyUnknown, clipped(text)),
             Error::RevisionLost => Self::new(Reason::RevisionLost, "the revision is not part of this log's history"),
+            Error::WatchCut(revision) => Self {
+                metadata: revision.iter().map(|revision| ("revision", revision.to_string())).collect(),
+                ..Self::new(Reason::WatchCut, "the stream was ended: watch again, from where it stood")
+            },
             Error::CallerRefused(text) => Self::new(Reason::CallerRefused, clipped(text)),
             Error::StoreUnavailable(_) => Self::new(Reason::StoreUnavailable, "the store does not answer"),
             Error::NotDurable(_) => Self::new(Reason::NotDurable, "not all replicas of the store acknowledged the write in time"),

@@ -1,7 +1,8 @@
 //! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
 //!
-//! Lives here: starting and ending the server. Below: `token`, `grant`, `key` (messages to operations and back),
-//! `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what holds for every call), `listener`.
+//! Lives here: starting and ending the server. Below: `token`, `introspect`, `grant`, `key`, `revocation` (messages to operations and
+//! back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
+//! holds for every call), `listener`.
 
 pub mod codec;
 pub mod listener;
@@ -10,10 +11,14 @@ pub mod status;
 mod claims;
 mod fields;
 mod grant;
+mod introspect;
 mod key;
 mod layers;
 mod polish;
+mod revocation;
 mod token;
+mod unary;
+mod watchers;
 
 /// The API as generated from `proto/jeton/v1`.
 pub mod api {
@@ -32,8 +37,10 @@ use crate::transport::fault::Fault;
 use crate::transport::logged;
 use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVICE};
 use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
+use api::revocation_service_server::{RevocationServiceServer, SERVICE_NAME as REVOCATION_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
 use jeton_domain::error::Error;
+use revocation::Revocations;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +53,9 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
+use watchers::Hub;
+
+pub use watchers::Watching;
 
 /// The largest message that is read.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
@@ -86,6 +96,8 @@ pub struct Settings {
     pub admission: Admission,
     /// Which calls are traced.
     pub sampler: Sampler,
+    /// What streams of revocations hold to.
+    pub watching: Watching,
 }
 
 impl Default for Settings {
@@ -97,6 +109,7 @@ impl Default for Settings {
             drain: Duration::from_secs(10),
             admission: Admission::Authenticated,
             sampler: Sampler::OFF,
+            watching: Watching::default(),
         }
     }
 }
@@ -129,7 +142,8 @@ pub async fn serve(
     let drain = settings.drain;
     let health = HealthReporter::new();
     report(&health, false).await;
-    let front = front(&service, &settings, &health)?;
+    let (hub, pump) = Hub::new(&service, settings.watching, &shutdown);
+    let front = front(&service, &hub, &settings, &health)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(|accepted| async {
         if accepted.is_err() {
             // Out of file descriptors, say: tonic asks again at once, which would take a whole core and cure nothing.
@@ -157,10 +171,16 @@ pub async fn serve(
             Ok(())
         }
         never = follow(&health, ready, &shutdown) => match never {},
+        never = pump.run() => match never {},
     }
 }
 
-fn front(service: &Arc<Service>, settings: &Settings, health: &HealthReporter) -> Result<layers::Front, ServeError> {
+fn front(
+    service: &Arc<Service>,
+    hub: &Arc<Hub>,
+    settings: &Settings,
+    health: &HealthReporter,
+) -> Result<layers::Front, ServeError> {
     let api = Api { service: Arc::clone(service), admission: settings.admission };
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -175,7 +195,11 @@ fn front(service: &Arc<Service>, settings: &Settings, health: &HealthReporter) -
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES),
     )
-    .add_service(KeyServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(
+        RevocationServiceServer::new(Revocations { api: api.clone(), hub: Arc::clone(hub) })
+            .max_decoding_message_size(MAX_REQUEST_BYTES),
+    )
     .add_service(
         tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(health.clone()))
             .max_decoding_message_size(MAX_REQUEST_BYTES),
@@ -183,7 +207,7 @@ fn front(service: &Arc<Service>, settings: &Settings, health: &HealthReporter) -
     .add_service(reflection().build_v1().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(reflection().build_v1alpha().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
     .prepare();
-    Ok(layers::Front::new(tokens, others, settings))
+    Ok(layers::Front::new(api, tokens, others, settings))
 }
 
 /// Health follows readiness, for the whole server and for each service, until shutdown turns it off.
@@ -208,7 +232,7 @@ async fn follow(
 
 async fn report(health: &HealthReporter, ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in ["", TOKEN_SERVICE, GRANT_SERVICE, KEY_SERVICE] {
+    for service in ["", TOKEN_SERVICE, GRANT_SERVICE, KEY_SERVICE, REVOCATION_SERVICE] {
         health.set_service_status(service, status).await;
     }
 }

@@ -94,10 +94,24 @@ fn every_operation_is_measured_and_really_happens() {
     let server = Server::start("1s", &[]);
     let told = operations(&server.bench(&[GRANTS.as_slice(), &["--overlap", "1"]].concat()));
     let names: Vec<&str> = told.iter().map(|one| one["operation"].as_str().unwrap()).collect();
-    assert_eq!(names, ["issue", "refresh", "introspect-jwt", "introspect-opaque", "revoke"]);
+    let expected =
+        ["issue", "refresh", "introspect-jwt", "introspect-opaque", "introspect-cached", "introspect-opaque-cached", "revoke"];
+    assert_eq!(names, expected);
     told.iter().for_each(is_measured);
-    let revoked = number(&told[4]["requests"]);
-    assert!(revoked <= 300.0, "a token was revoked twice: {revoked}");
+    for at in [2, 3, 6] {
+        let asked = number(&told[at]["requests"]);
+        assert!(asked <= 300.0, "{}: a token came twice: {asked}", names[at]);
+    }
+}
+
+#[test]
+fn grants_and_revocations_are_there_before_anything_is_measured() {
+    let server = Server::start("10s", &[]);
+    let before = ["--other-grants", "200", "--revocations", "1500", "--operation", "introspect-opaque-cached"];
+    let told = operations(&server.bench(&[GRANTS.as_slice(), &before].concat()));
+    let [told] = told.as_slice() else { panic!("one operation: {told:?}") };
+    is_measured(told);
+    assert!(number(&told["requests"]) > 300.0, "the same tokens again and again: {told}");
 }
 
 #[test]

@@ -82,6 +82,8 @@ fn every_command_that_the_issue_spells_has_a_help_with_the_exit_codes() {
         "config example",
         "explain",
         "doctor",
+        "watch",
+        "heal",
         "bench",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
@@ -111,6 +113,8 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
         ("revoke", "--grant --session --subject --client --leaked --reason --dry-run --client-secret-file"),
         ("explain", "--resource"),
         ("doctor", "--config --store --grpc-listen --http-listen --admin-listen --insecure --output"),
+        ("watch", "--after"),
+        ("heal", "--accept"),
         ("bench", "--operation --concurrency --connections --seconds --rounds --grants --overlap --server-pid --server --output"),
     ] {
         let text = stdout(&run(&[command, "--help"]));
@@ -143,6 +147,8 @@ fn docs_cli_md_tells_every_command_and_exit_code() {
         "jeton config example",
         "jeton explain",
         "jeton doctor",
+        "jeton watch",
+        "jeton heal",
         "jeton bench",
     ] {
         assert!(page.contains(command), "docs/cli.md lacks `{command}`");
@@ -191,6 +197,9 @@ fn a_server_that_is_not_there_is_3_with_what_to_do() {
         &["keys", "list"],
         &["keys", "rotate"],
         &["explain", "jrt_x"],
+        &["watch"],
+        &["heal"],
+        &["heal", "--accept"],
         &["bench", "--seconds", "1"],
     ] {
         let output = jeton(arguments).env("JETON_SERVER", &server).output().unwrap();
@@ -222,9 +231,11 @@ fn a_server_of_another_protocol_is_3() {
 #[test]
 fn a_server_that_never_answers_is_3_at_the_deadline() {
     let server = format!("http://{}", listener_that_replies(b""));
-    let output = run(&["keys", "list", "--server", &server]);
-    assert_eq!(code(&output), 3, "{}", stderr(&output));
-    assert!(stderr(&output).contains("did not answer"), "{}", stderr(&output));
+    for command in [&["keys", "list"][..], &["watch"]] {
+        let output = jeton(command).args(["--server", &server]).output().unwrap();
+        assert_eq!(code(&output), 3, "{}", stderr(&output));
+        assert!(stderr(&output).contains("did not answer"), "{}", stderr(&output));
+    }
 }
 
 #[test]

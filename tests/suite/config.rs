@@ -263,6 +263,7 @@ fn nearly_a_file() -> impl Strategy<Value = String> {
     let section = prop::sample::select(vec![
         "",
         "[listen]",
+        "[redis]",
         "[tokens]",
         "[signing]",
         "[limits]",
@@ -285,6 +286,7 @@ fn nearly_a_file() -> impl Strategy<Value = String> {
         "rotation_period",
         "publish_ahead",
         "concurrency",
+        "replicas",
         "trace_sample_ratio",
         "log_level",
         "kind",

@@ -2,7 +2,7 @@
 
 use crate::redis_server::RedisServer;
 use jeton::clock::Clock;
-use jeton::store::redis::{Expected, FUNCTIONS, PERMISSIONS, examine};
+use jeton::store::redis::{Address, Expected, FUNCTIONS, PERMISSIONS, examine};
 use jeton::store::{Diagnosis, Verdict};
 use serde_json::Value;
 use std::process::Command;
@@ -46,7 +46,7 @@ impl Deployment {
 }
 
 async fn examined(url: &str, replicas: u32) -> Vec<Diagnosis> {
-    let all = examine(url, &Clock::system(), Expected { replicas, timeout: PATIENCE }).await;
+    let all = examine(&Address::parse(url).unwrap(), &Clock::system(), Expected { replicas, timeout: PATIENCE }).await;
     for one in &all {
         assert!(!one.found.contains("hunter2") && !one.advice.contains("hunter2"), "{one:?}");
         assert_eq!(one.advice.is_empty(), one.verdict == Verdict::Ok, "{one:?}");
@@ -99,7 +99,7 @@ async fn each_fault_of_a_redis_is_told() {
 
     // One more is waited for than there are.
     let expected = Expected { replicas: 2, timeout: Duration::from_millis(400) };
-    let said = examine(&primary.url(), &Clock::system(), expected).await;
+    let said = examine(&Address::parse(&primary.url()).unwrap(), &Clock::system(), expected).await;
     assert_eq!(wrong(&said), all(&[("replicas", Fail), ("write", Fail)]), "{said:?}");
     let none = RedisServer::start_with(&SOUND).await;
     assert_eq!(wrong(&examined(&none.url(), 0).await), all(&[("replicas", Warn)]));

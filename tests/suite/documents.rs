@@ -110,9 +110,15 @@ fn tests(sources: &BTreeMap<PathBuf, String>) -> BTreeSet<&str> {
     for (path, source) in sources.iter().filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs")) {
         let promises = path.starts_with("tests/suite/store_contract");
         let mut marked = false;
+        let mut listed = false;
         for line in source.lines().map(str::trim_start) {
             let name = line.split_once("fn ").and_then(|(_, rest)| rest.split_once('(')).map(|(name, _)| name);
             match name {
+                None if line.starts_with("on_every_store! {") => listed = true,
+                None if listed && line.starts_with('}') => listed = false,
+                None if listed => {
+                    names.insert(line.trim_end_matches(','));
+                }
                 Some(name) => {
                     if marked || (promises && line.starts_with("pub async fn")) {
                         names.insert(name);
@@ -219,7 +225,7 @@ fn a_dead_link_and_a_test_that_is_gone_are_found() {
     }
     let page = "It is. Shown by `a_b`,\n`c_d`. Then `e_f`.\n\n| what | shown by |\n|---|---|\n| `x_y` | `g_h`, `i_j` |\n";
     assert_eq!(shown_by(page), ["a_b", "c_d", "g_h", "i_j"]);
-    let source = "#[tokio::test]\nasync fn a_b() {}\nfn helper_of(it: u8) {}\n#[test]\n#[ignore = \"slow\"]\nfn c_d() {}\n";
+    let source = "on_every_store! {\n    e_f,\n}\n#[tokio::test]\nasync fn a_b() {}\nfn helper_of(it: u8) {}\n#[test]\n#[ignore = \"slow\"]\nfn c_d() {}\n";
     let sources = BTreeMap::from([("tests/x.rs".into(), source.into())]);
-    assert_eq!(tests(&sources), BTreeSet::from(["a_b", "c_d"]));
+    assert_eq!(tests(&sources), BTreeSet::from(["a_b", "c_d", "e_f"]));
 }

@@ -135,7 +135,7 @@ fn eddsa_jwts_and_their_hashes() {
     };
     let signing = Signing::new(crate::tokens::settings());
     signing.install(&SigningRecord { keys: vec![key] }).unwrap();
-    let tokens = Tokens::new(Arc::new(golden.roots()), Arc::new(signing), "https://jeton.internal".into());
+    let tokens = Tokens::new(Arc::new(golden.roots()), Arc::new(signing), "https://jeton.internal".into(), 0);
 
     let claims = Claims {
         iss: "https://jeton.internal",

@@ -8,6 +8,8 @@ mod bench;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod doctor;
@@ -22,9 +24,15 @@ mod manifests;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod redis_cluster;
+#[cfg(test)]
+mod redis_sentinel;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod store_cluster;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
@@ -36,11 +44,23 @@ mod store_model;
 #[cfg(test)]
 mod store_redis;
 #[cfg(test)]
+mod store_redis_durability;
+#[cfg(test)]
+mod store_redis_eras;
+#[cfg(test)]
+mod store_sentinel;
+#[cfg(test)]
+mod store_tls;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod tour;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod watch;
+#[cfg(test)]
+mod watch_command;
 #[cfg(test)]
 mod wire;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use redis::{Cmd, FromRedisValue, Value};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -10,12 +12,24 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long a server may take to start or to answer; a machine that is busy with other tests included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// In options, the port that `RedisServer::tls_port` tells.
+const TLS_PORT: &str = "TLS_PORT";
+
 /// A server that is killed when this is dropped.
 pub struct RedisServer {
     port: u16,
-    options: Vec<String>,
+    tls_port: u16,
+    kind: Kind,
     directory: tempfile::TempDir,
     process: Option<Child>,
+    paused: AtomicBool,
+}
+
+enum Kind {
+    /// Holds data; with these options.
+    Data(Vec<String>),
+    /// Watches a primary; with this configuration, which it rewrites.
+    Sentinel(String),
 }
 
 impl RedisServer {
@@ -26,11 +40,26 @@ impl RedisServer {
 
     /// The same with options such as `["--maxmemory-policy", "allkeys-lru"]`; `["--appendonly", "yes"]` keeps what it holds.
     pub async fn start_with(options: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Self { port: 0, options, directory, process: None };
+        Self::launched(Kind::Data(options.iter().map(|&option| option.to_owned()).collect())).await
+    }
+
+    /// Starts a Sentinel with these lines in its configuration.
+    pub async fn start_sentinel(configuration: String) -> Self {
+        Self::launched(Kind::Sentinel(configuration)).await
+    }
+
+    async fn launched(kind: Kind) -> Self {
+        let mut server = Self {
+            port: 0,
+            tls_port: 0,
+            kind,
+            directory: tempfile::tempdir().unwrap(),
+            process: None,
+            paused: AtomicBool::new(false),
+        };
         loop {
-            server.port = free_port();
+            (server.port, server.tls_port) = (free_port(), free_port());
+            server.configure();
             if server.launch().await {
                 return server;
             }
@@ -47,15 +76,38 @@ impl RedisServer {
         format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
     }
 
+    /// Makes a user with these rules and no others.
+    pub async fn add_user(&self, user: &str, password: &str, rules: &str) {
+        let password = format!(">{password}");
+        let words: Vec<&str> = ["ACL", "SETUSER", user, "reset", "on", &password].into_iter().chain(rules.split(' ')).collect();
+        self.ask::<()>(&words).await;
+    }
+
+    /// What it denied to anybody since it started, in Redis' own words.
+    pub async fn denied(&self) -> Vec<Value> {
+        self.ask(&["ACL", "LOG"]).await
+    }
+
+    /// Where it speaks TLS, if its options say `--tls-port` and `TLS_PORT` (a Sentinel's: `tls-port TLS_PORT`).
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
     /// Its port on the loopback interface.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether it was neither stopped nor paused.
+    pub fn runs(&self) -> bool {
+        self.process.is_some() && !self.paused.load(Ordering::Relaxed)
     }
 
     /// Kills it as a failing machine would.
     pub async fn stop(&mut self) {
         let mut process = self.process.take().expect("it runs");
         process.kill().await.unwrap();
+        self.paused.store(false, Ordering::Relaxed);
     }
 
     /// Starts it anew on the same port; without persistence it comes back empty.
@@ -69,11 +121,13 @@ impl RedisServer {
     /// Leaves its connections open and answers nothing.
     pub async fn pause(&self) {
         self.signal("-STOP").await;
+        self.paused.store(true, Ordering::Relaxed);
     }
 
     /// Goes on where it was paused.
     pub async fn resume(&self) {
         self.signal("-CONT").await;
+        self.paused.store(false, Ordering::Relaxed);
     }
 
     /// One command over a connection of its own, and what it answered.
@@ -114,20 +168,34 @@ impl RedisServer {
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
     }
 
+    fn configuration(&self) -> PathBuf {
+        self.directory.path().join("sentinel.conf")
+    }
+
+    fn configure(&self) {
+        if let Kind::Sentinel(lines) = &self.kind {
+            let directory = self.directory.path().display();
+            let lines = lines.replace(TLS_PORT, &self.tls_port.to_string());
+            let whole = format!("port {}\nbind 127.0.0.1\ndir {directory}\n{lines}\n", self.port);
+            std::fs::write(self.configuration(), whole).unwrap();
+        }
+    }
+
     /// False where another process took the port first.
     async fn launch(&mut self) -> bool {
-        let port = self.port.to_string();
-        let mut process = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
-            .arg("--dir")
-            .arg(self.directory.path())
-            .args(&self.options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("these tests need redis-server 7.0 or later: `apt-get install redis-server`, or the package of your system");
+        let port = self.port;
+        let mut command = Command::new("redis-server");
+        match &self.kind {
+            Kind::Sentinel(_) => command.arg(self.configuration()).arg("--sentinel"),
+            Kind::Data(options) => command
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
+                .arg(self.directory.path())
+                .args(options.iter().map(|option| option.replace(TLS_PORT, &self.tls_port.to_string()))),
+        };
+        let mut process =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect(
+                "these tests need redis-server 7.0 or later: `apt-get install redis-server`, or the package of your system",
+            );
         let pid = process.id().map(|id| id.to_string());
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -153,6 +221,16 @@ fn field_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
+/// A port that stays free while its server is down: below those that connections are given, and not handed out again for long. Ten
+/// thousand above it is where a node of a cluster talks to the others.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(7_919);
+    loop {
+        let next = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(next % 10_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

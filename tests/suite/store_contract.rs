@@ -2,18 +2,23 @@
 //! instantiated for every store at the foot.
 //!
 //! An opener hands a store of its own: nobody else writes to it, but its log need not be empty. It answers `(what must outlive the store,
-//! the store)`. Concurrency and expiry cannot be excepted for any store.
+//! the store)`. What takes long to start is opened once for all promises, which are then tried one after the other. Concurrency and
+//! expiry cannot be excepted for any store.
 
 mod lists;
 mod log;
 mod records;
 
+use crate::redis_cluster::RedisCluster;
+use crate::redis_sentinel::RedisSentinel;
 use crate::redis_server::RedisServer;
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::embedded::Embedded;
-use jeton::store::redis::Redis;
-use jeton::store::{Add, Durability, Followed, Member, Name, Position, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped};
+use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis};
+use jeton::store::{
+    Add, Durability, Followed, Member, Name, Position, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped, Wrong,
+};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use log::{append, far, texts};
@@ -49,14 +54,32 @@ pub trait Log: Store {
 
 impl<S: Store + ?Sized> Log for S {}
 
-/// Names that no other call of the same test made, all under one tag as those of one subject.
+/// What is wrong, in words.
+pub fn in_words(wrong: Vec<Wrong>) -> Vec<String> {
+    wrong.into_iter().map(|wrong| wrong.words).collect()
+}
+
+/// Names that nobody else made who tries another promise.
 #[derive(Default)]
-pub struct Names(AtomicU64);
+pub struct Names {
+    promise: &'static str,
+    made: AtomicU64,
+}
 
 impl Names {
-    /// A name not seen before.
+    /// Those of one promise.
+    pub fn of(promise: &'static str) -> Self {
+        Self { promise, made: AtomicU64::new(0) }
+    }
+
+    /// A name not seen before, under one tag with all others as those of one subject.
     pub fn fresh(&self) -> Name {
-        Name::new(&format!("{{ab12}}:t:{}", self.0.fetch_add(1, Ordering::Relaxed)))
+        Name::new(&format!("jeton:{{ab12}}:{}:{}", self.promise, self.made.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// One under a tag of its own.
+    pub fn anywhere(&self) -> Name {
+        Name::new(&format!("jeton:{{{}:{}}}", self.promise, self.made.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -117,6 +140,11 @@ pub fn member(group: &str, name: &str, expires_at: Timestamp) -> Member {
 pub async fn added(store: &Arc<dyn Store>, list: &Name, member: &Member, group_cap: usize, list_cap: usize) -> Vec<Member> {
     let add = Add { list: list.clone(), member: member.clone(), group_bytes: 1, group_cap, list_cap };
     store.list_add(&add).await.unwrap()
+}
+
+/// A moment that is not reached.
+pub async fn far_off(store: &Arc<dyn Store>) -> Timestamp {
+    now(store).await.plus(LATER)
 }
 
 pub async fn whole(store: &Arc<dyn Store>, list: &Name) -> Vec<Member> {
@@ -187,9 +215,52 @@ pub async fn on_redis() -> (RedisServer, Arc<dyn Store>) {
     (server, Arc::new(store))
 }
 
+/// The primary that Sentinels name, for a user who may do no more than is documented.
+pub async fn on_sentinel() -> (Restricted, Arc<dyn Store>) {
+    let all = RedisSentinel::start().await;
+    let url = all.url_of("jeton:hunter2@");
+    let restricted = Restricted { _sentinels: all.sentinels, nodes: all.nodes };
+    restricted.admit(&restricted.nodes[..1]).await;
+    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    (restricted, Arc::new(store))
+}
+
+/// A cluster, for a user who may do no more than is documented.
+pub async fn on_cluster() -> (Restricted, Arc<dyn Store>) {
+    let all = RedisCluster::start().await;
+    let url = all.url_of("jeton:hunter2@");
+    let restricted = Restricted { _sentinels: Vec::new(), nodes: all.nodes };
+    restricted.admit(&restricted.nodes[..3]).await;
+    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    (restricted, Arc::new(store))
+}
+
+/// Servers with a user `jeton` who may do what is documented and cannot load functions.
+pub struct Restricted {
+    nodes: Vec<RedisServer>,
+    _sentinels: Vec<RedisServer>,
+}
+
+impl Restricted {
+    async fn admit(&self, primaries: &[RedisServer]) {
+        for node in &self.nodes {
+            node.add_user("jeton", "hunter2", PERMISSIONS).await;
+        }
+        for primary in primaries {
+            primary.ask::<String>(&["FUNCTION", "LOAD", FUNCTIONS]).await;
+        }
+    }
+
+    async fn denied_nothing(&self) {
+        for node in &self.nodes {
+            assert_eq!(node.denied().await, []);
+        }
+    }
+}
+
 macro_rules! keeps_every_promise {
-    ($opener:ident) => {
-        keeps_every_promise! { $opener:
+    ($tried:ident: $opener:ident) => {
+        $tried! { $opener:
             records {
                 absent_reads_as_none, get_answers_in_order, large_values_come_back_whole,
                 create_only_when_absent, swap_only_when_stamp_matches, conflict_shows_what_is_there, delete_needs_the_stamp,
@@ -208,25 +279,52 @@ macro_rules! keeps_every_promise {
                 follow_from_head_is_empty, follow_pages, a_foreign_cursor_is_a_gap, follow_from_start_is_no_gap,
                 settle_refuses_a_revision_that_is_gone, settled_never_goes_back, trim_stops_at_the_first_unsettled,
                 trim_keeps_what_is_younger, trim_keeps_the_newest_entry,
+                several_entries_are_appended_as_one, changed_wakes_when_something_was_appended,
+                an_accepted_era_begins_above_everything, lost_intervals_are_told_to_who_knows_another_era,
+                healed_is_refused_under_another_primary,
             }
         }
     };
+}
+
+/// Each promise is a test with a store of its own.
+macro_rules! each {
     ($opener:ident: $($of:ident { $($promise:ident),+ $(,)? })+) => {
         mod $opener {
             $($(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $promise() {
                     let (_alive, store) = super::$opener().await;
-                    super::$of::$promise(store, super::Names::default()).await;
+                    super::$of::$promise(store, super::Names::of(stringify!($promise))).await;
                 }
             )+)+
         }
     };
 }
 
-keeps_every_promise!(in_memory);
-keeps_every_promise!(embedded_file);
-keeps_every_promise!(on_redis);
+/// All promises are one test with one store.
+macro_rules! in_turn {
+    ($opener:ident: $($of:ident { $($promise:ident),+ $(,)? })+) => {
+        mod $opener {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn keeps_every_promise() {
+                let (servers, store) = super::$opener().await;
+                $($(
+                    println!("{}", stringify!($promise));
+                    super::$of::$promise(std::sync::Arc::clone(&store), super::Names::of(stringify!($promise))).await;
+                )+)+
+                assert_eq!(super::in_words(store.health().await.unwrap()), Vec::<String>::new());
+                servers.denied_nothing().await;
+            }
+        }
+    };
+}
+
+keeps_every_promise!(each: in_memory);
+keeps_every_promise!(each: embedded_file);
+keeps_every_promise!(each: on_redis);
+keeps_every_promise!(in_turn: on_sentinel);
+keeps_every_promise!(in_turn: on_cluster);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_file_survives_a_reopening() {

@@ -3,7 +3,7 @@
 //! The model knows no time: what expires does so long ago or in ten minutes. What the contract says about time is tested there.
 
 use crate::store_contract::Log;
-use crate::store_contract::{Names, embedded_file, in_memory, on_redis, stamp, value};
+use crate::store_contract::{Names, embedded_file, in_memory, on_cluster, on_redis, on_sentinel, stamp, value};
 use bytes::Bytes;
 use jeton::store::{Add, Durability, Followed, Logged, Member, Name, STAMP_BYTES, Store, Swap, Swapped};
 use jeton_domain::revision::Revision;
@@ -224,8 +224,8 @@ fn member(group: u8, member: u8) -> Bytes {
 }
 
 async fn play(store: &Arc<dyn Store>, names: &Names, operations: Vec<Operation>) -> Result<(), TestCaseError> {
-    let records: [Name; NAMES] = std::array::from_fn(|_| names.fresh());
-    let lists: [Name; NAMES] = std::array::from_fn(|_| names.fresh());
+    let records: [Name; NAMES] = std::array::from_fn(|_| names.anywhere());
+    let lists: [Name; NAMES] = std::array::from_fn(|_| names.anywhere());
     let named = |chosen: &[usize]| chosen.iter().map(|i| records[*i].clone()).collect::<Vec<_>>();
     let found = store.follow_after(Revision::START, ALL).await.unwrap();
     let mut model = Model {
@@ -345,3 +345,5 @@ macro_rules! agrees_with_the_model {
 agrees_with_the_model!(in_memory);
 agrees_with_the_model!(embedded_file);
 agrees_with_the_model!(on_redis);
+agrees_with_the_model!(on_sentinel);
+agrees_with_the_model!(on_cluster);

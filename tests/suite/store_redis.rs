@@ -1,14 +1,16 @@
 //! What only the Redis store can show: outages, lost functions, permissions, memory. What every store promises: `store_contract`.
 
 use crate::redis_server::RedisServer;
-use crate::store_contract::Log;
+use crate::store_contract::{Log, in_words};
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis, Settings};
-use jeton::store::{Add, Durability, Member, Name, Store, StoreError, Swap, Swapped};
+use jeton::store::{Add, Durability, Member, Name, Position, Store, StoreError, Swap, Swapped};
+use jeton_domain::id::ReplicaId;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -22,7 +24,12 @@ async fn connect(server: &RedisServer) -> Redis {
 
 /// Gives up soon, over one connection.
 async fn impatient(server: &RedisServer) -> Redis {
-    let settings = Settings { connect_timeout: TIMEOUT, response_timeout: TIMEOUT, connections: std::num::NonZeroUsize::MIN };
+    let settings = Settings {
+        connect_timeout: TIMEOUT,
+        response_timeout: TIMEOUT,
+        connections: std::num::NonZeroUsize::MIN,
+        ..Settings::default()
+    };
     Redis::connect_with(&server.url(), Clock::system(), settings).await.unwrap()
 }
 
@@ -77,7 +84,8 @@ async fn functions_flushed_under_an_open_connection_are_loaded_again() {
             assert_eq!(swapped, Swapped::Done);
             assert_eq!(read.values, [Some(Bytes::from("value")), None]);
         } else {
-            assert_eq!(store.append_after(b"entry", Revision::START, Revision::START).await.unwrap().entries.len(), 1);
+            let appended = store.append_after(b"entry", Revision::START, Revision::START).await.unwrap();
+            assert_eq!(appended.entries.last().unwrap().entry, "entry");
         }
     }
 }
@@ -128,6 +136,55 @@ async fn a_restart_between_two_requests_is_not_noticed() {
     store.follow_after(Revision::START, 10).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_at_once_make_one_connection_for_each_that_was_lost() {
+    let server = RedisServer::start().await;
+    let settings = Settings { connections: std::num::NonZeroUsize::new(2).unwrap(), ..Settings::default() };
+    let store = Arc::new(Redis::connect_with(&server.url(), Clock::system(), settings).await.unwrap());
+    let made = async || server.info("stats", "total_connections_received").await.parse::<u64>().unwrap();
+    let before = made().await;
+    server.ask::<u64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..500 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.get(&[Name::new("jeton:{ab12}:g:any")]).await.map(drop) });
+    }
+    assert!(tasks.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(made().await - before, 2 + 2, "two for the store, one to kill, one to count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_is_left_alone_however_many_ask() {
+    const REFUSED: u64 = 50_000;
+    let mut server = RedisServer::start().await;
+    let store = Arc::new(impatient(&server).await);
+    server.stop().await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", server.port())).await.unwrap();
+    let accepted = Arc::new(AtomicU64::new(0));
+    let mut accepting = JoinSet::new();
+    let counted = Arc::clone(&accepted);
+    accepting.spawn(async move {
+        loop {
+            drop(listener.accept().await.unwrap());
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let mut tasks = JoinSet::new();
+    for _ in 0..50 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for _ in 0..REFUSED / 50 {
+                let name = Name::new("jeton:{ab12}:g:any");
+                assert!(matches!(store.get(&[name]).await, Err(StoreError::Unavailable(_))));
+            }
+        });
+    }
+    tasks.join_all().await;
+    let tried = accepted.load(Ordering::Relaxed);
+    println!("{REFUSED} refused, {tried} attempts to connect");
+    assert!(tried > 0 && tried < REFUSED / 100, "{tried} attempts to connect");
+}
+
 #[tokio::test]
 async fn paused_is_unavailable_within_the_time_out() {
     let server = RedisServer::start().await;
@@ -137,7 +194,8 @@ async fn paused_is_unavailable_within_the_time_out() {
     for _ in 0..3 {
         refused(store.get(std::slice::from_ref(&name))).await;
         refused(store.swap(&create(&name, "value"), &[])).await;
-        refused(store.health()).await;
+        let said = in_words(store.health().await.unwrap());
+        assert!(said.len() == 1 && said[0].contains("did not answer"), "{said:?}");
     }
     server.resume().await;
     until_it_works(&store).await;
@@ -206,38 +264,42 @@ async fn full_memory_refuses_writes_and_still_follows_and_trims() {
     refused(store.list_add(&add(&Name::new("jeton:{ab12}:l"), "grp1", Timestamp::from_millis(1 << 50)))).await;
     assert_eq!(store.follow_after(Revision::START, 10).await.unwrap().head, last);
     assert!(store.settle(last).await.unwrap());
-    assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 0);
+    assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 1, "all but the newest");
 }
 
 #[tokio::test]
 async fn a_server_that_would_evict_is_unfit() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "volatile-lru"]).await;
-    let store = connect(&server).await;
-    let words = store.health().await.unwrap().join("\n");
-    assert!(words.contains("volatile-lru") && words.contains("noeviction"), "{words}");
+    let said = refused(async { Redis::connect(&server.url(), Clock::system()).await.map(drop) }).await;
+    assert!(said.contains("noeviction"), "{said}");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
-    assert_eq!(store.health().await.unwrap(), Vec::<String>::new());
+    let store = connect(&server).await;
+    assert_eq!(in_words(store.health().await.unwrap()), Vec::<String>::new());
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let said = in_words(store.health().await.unwrap());
+    assert!(said.len() == 1 && said[0].contains("allkeys-lru") && said[0].contains("noeviction"), "{said:?}");
 }
 
 #[tokio::test]
 async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     let server = RedisServer::start().await;
-    let mut words = vec!["ACL", "SETUSER", "jeton", "on", ">hunter2"];
-    words.extend(PERMISSIONS.split_whitespace());
-    server.ask::<()>(&words).await;
+    server.add_user("jeton", "hunter2", PERMISSIONS).await;
     let url = server.url_of("jeton", "hunter2");
     let said = refused(async { Redis::connect(&url, Clock::system()).await.map(drop) }).await;
     assert!(said.contains("FUNCTION LOAD"), "{said}");
     server.ask::<String>(&["FUNCTION", "LOAD", FUNCTIONS]).await;
+    server.ask::<()>(&["ACL", "LOG", "RESET"]).await;
 
-    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    let settings = Settings { replicas: 1, wait_timeout: Duration::from_millis(1), ..Settings::default() };
+    let store = Redis::connect_with(&url, Clock::system(), settings).await.unwrap();
     let (name, list) = (Name::new("jeton:{ab12}:g:any"), Name::new("jeton:{ab12}:l"));
     let value = Bytes::from(vec![7; 40]);
     let far = Timestamp::from_millis(1 << 50);
     let stays = Swap { expires_at: Some(far), ..create(&name, value) };
     assert_eq!(store.swap(&stays, std::slice::from_ref(&name)).await.unwrap().0, Swapped::Done);
-    let gone = Swap { name, expected: Some([7; 17]), value: None, expires_at: None, needs: Durability::Applied };
+    let gone = Swap { name: name.clone(), expected: Some([7; 17]), value: None, expires_at: None, needs: Durability::Applied };
     assert_eq!(store.swap(&gone, &[]).await.unwrap().0, Swapped::Done);
+    assert!(matches!(store.confirm(&name).await, Err(StoreError::NotDurable(_))), "there is no replica");
     for (before, member) in ["grp1a", "grp1b", "grp2c"].into_iter().enumerate() {
         let capped = Add { group_cap: 1, list_cap: 1, ..add(&list, member, far) };
         assert_eq!(store.list_add(&capped).await.unwrap().len(), before);
@@ -248,10 +310,25 @@ async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     let first = store.append_after(b"one", Revision::START, Revision::START).await.unwrap().head;
     let second = store.append_after(b"two", Revision::START, first).await.unwrap().head;
     assert!(store.settle(second).await.unwrap());
-    assert_eq!(store.trim(far).await.unwrap(), 1);
+    assert_eq!(store.trim(far).await.unwrap(), 2, "the first of all logs, and one more");
     assert_eq!(store.follow_after(first, 10).await.unwrap().settled, second);
+    store.changed(first).await.unwrap();
+    let replica = ReplicaId([1; 8]);
+    store.beat(replica, Millis::new(1), false).await.unwrap();
+    assert!(matches!(store.beat(replica, Millis::new(1), true).await, Err(StoreError::NotDurable(_))));
+    server.ask::<()>(&["HSET", "jeton:{log}:era", "identity", "another"]).await;
+    server.ask::<()>(&["HSET", "jeton:{log}:replicas", "0202020202020202", "1"]).await;
+    let met = store.follow_after(second, 10).await.unwrap();
+    assert!(store.healed(replica, met.identity).await.unwrap());
+    assert!(matches!(store.beat(replica, Millis::from_secs(7_200), true).await, Err(StoreError::NotDurable(_))));
+    let full: Vec<&str> = ["RPUSH", "jeton:{log}:lost"].into_iter().chain(["1-1 2-2"; 1_000]).collect();
+    server.ask::<()>(&full).await;
+    assert!(matches!(store.accept(Position::default()).await, Err(StoreError::NotDurable(_))));
+    assert!(store.follow_after(second, 10).await.unwrap().lost.is_some());
+    store.leave(replica).await.unwrap();
     store.time().await.unwrap();
     store.health().await.unwrap();
+    assert_eq!(server.ask::<Vec<redis::Value>>(&["ACL", "LOG"]).await, []);
 }
 
 #[tokio::test]
@@ -276,7 +353,7 @@ async fn tls_with_a_server_that_has_none_is_unavailable() {
 async fn the_log_outlives_a_clock_that_went_back() {
     let server = RedisServer::start().await;
     let store = connect(&server).await;
-    let ahead = Revision { micros: (1 << 53) - 10, random: u64::MAX };
+    let ahead = Revision { micros: 1 << 52, random: u64::MAX };
     let first = store.append_after(b"one", Revision::START, ahead).await.unwrap().head;
     assert!(first > ahead);
     let second = store.append_after(b"two", first, Revision::START).await.unwrap();

@@ -42,7 +42,7 @@ pub fn roots(keys: &[u8]) -> Roots {
 }
 
 pub fn tokens_of(roots: Roots, signing: Signing) -> Tokens {
-    Tokens::new(Arc::new(roots), Arc::new(signing), ISSUER.into())
+    Tokens::new(Arc::new(roots), Arc::new(signing), ISSUER.into(), 0)
 }
 
 pub fn grant(key: KeyId) -> Grant {
@@ -218,7 +218,7 @@ fn a_root_key_that_is_missing_here_is_an_error_and_an_unknown_or_burnt_one_prove
     let token = numbered(text.expose());
 
     let new = Arc::new(new);
-    let tokens = Tokens::new(Arc::clone(&new), Arc::new(signing()), ISSUER.into());
+    let tokens = Tokens::new(Arc::clone(&new), Arc::new(signing()), ISSUER.into(), 0);
     assert_eq!(tokens.prove(&token, &grant.nonce), Ok(false));
     assert!(matches!(tokens.refresh_token(&grant, 1, old_key), Err(Error::Internal(_))));
     new.learn(vec![(old_key, 1), (new_key, 2)], vec![]);

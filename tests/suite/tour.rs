@@ -107,17 +107,23 @@ fn path_variable() -> std::ffi::OsString {
 pub struct Server {
     pub process: Child,
     printed: String,
-    address: String,
+    /// As a client wants it: `http://127.0.0.1:PORT`.
+    pub address: String,
     // Kept open, so that the server can go on printing.
     _stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
     pub fn start(home: &Home, store: &str, variables: &[(&str, &str)]) -> Self {
+        Self::start_at("127.0.0.1:0", home, store, variables)
+    }
+
+    /// The same where gRPC is to listen at an address.
+    pub fn start_at(grpc: &str, home: &Home, store: &str, variables: &[(&str, &str)]) -> Self {
         let log = home.path().join("log");
         let mut process = Command::new(env!("CARGO_BIN_EXE_jeton"))
             .args(["serve", "--config", &format!("{ROOT}/jeton.toml"), "--store", store])
-            .args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--grpc-listen", grpc, "--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .current_dir(home.path())
             .env_remove("JETON_ROOT_KEY")
             .envs(variables.iter().copied())

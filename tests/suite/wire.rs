@@ -22,7 +22,7 @@ const ISSUE: &str = "/jeton.v1.TokenService/Issue";
 const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
 
 /// Every method that takes and gives one message.
-const UNARY: [&str; 12] = [
+const UNARY: [&str; 14] = [
     ISSUE,
     "/jeton.v1.TokenService/Refresh",
     "/jeton.v1.TokenService/Revoke",
@@ -34,6 +34,8 @@ const UNARY: [&str; 12] = [
     "/jeton.v1.KeyService/GetJwks",
     "/jeton.v1.KeyService/ListKeys",
     "/jeton.v1.KeyService/RotateKey",
+    "/jeton.v1.RevocationService/GetLog",
+    "/jeton.v1.RevocationService/AcceptLog",
     "/grpc.health.v1.Health/Check",
 ];
 
@@ -224,6 +226,14 @@ async fn fields_of_the_other_methods_are_bounded_and_named() {
             &["page_token"],
         ),
         ("KeyService/RotateKey", vec![], &["alg"]),
+        (
+            "TokenService/Revoke",
+            api::RevokeRequest { reason: api::RevocationReason::Reuse.into(), ..revoke(Some(Target::Sub("alice".into()))) }
+                .encode_to_vec(),
+            &["reason"],
+        ),
+        ("RevocationService/AcceptLog", api::AcceptLogRequest { last_seen: -1 }.encode_to_vec(), &["last_seen"]),
+        ("RevocationService/AcceptLog", api::AcceptLogRequest { last_seen: 7 }.encode_to_vec(), &["last_seen"]),
         ("KeyService/RotateKey", api::RotateKeyRequest { alg: "none".into() }.encode_to_vec(), &["alg"]),
     ];
     let mut server = start(open()).await;
@@ -407,8 +417,9 @@ async fn health_follows_readiness_for_the_server_and_each_service() {
     let mut health = HealthClient::new(server.channel().await);
     for ready in [true, false, true] {
         server.ready.send(ready).unwrap();
-        for service in ["", "jeton.v1.TokenService", "jeton.v1.GrantService", "jeton.v1.KeyService"] {
-            let asked = HealthCheckRequest { service: service.into() };
+        for service in ["", "TokenService", "GrantService", "KeyService", "RevocationService"] {
+            let service = if service.is_empty() { String::new() } else { format!("jeton.v1.{service}") };
+            let asked = HealthCheckRequest { service: service.clone() };
             let mut watched = health.watch(asked.clone()).await.unwrap().into_inner();
             let expected = if ready { 1 } else { 2 };
             let told = async { while watched.message().await.unwrap().unwrap().status != expected {} };

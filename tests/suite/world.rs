@@ -1,8 +1,11 @@
 //! The whole service in this process, on a store of each kind, called as callers do: over gRPC. No tests here.
 
+use crate::redis_cluster::RedisCluster;
+use crate::redis_sentinel::RedisSentinel;
 use crate::redis_server::RedisServer;
 use jeton::api::grant_service_client::GrantServiceClient;
 use jeton::api::key_service_client::KeyServiceClient;
+use jeton::api::revocation_service_client::RevocationServiceClient;
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::{self, AuthenticationContext, ClientAuthentication, Grant, IssueRequest, IssueResponse};
@@ -20,6 +23,7 @@ use jeton_domain::resource::{Resource, Resources};
 use jeton_domain::secret::Secret;
 use jeton_domain::time::{Millis, Timestamp};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +69,8 @@ pub struct World {
     pub clock: Clock,
     pub settings: Settings,
     pub redis: Option<RedisServer>,
+    pub sentinel: Option<RedisSentinel>,
+    pub cluster: Option<RedisCluster>,
     /// For how long a replica waits for Redis.
     pub patience: Duration,
     shared: Option<Arc<dyn Store>>,
@@ -77,6 +83,8 @@ pub struct Replica {
     pub tokens: TokenServiceClient<Channel>,
     pub grants: GrantServiceClient<Channel>,
     pub keys: KeyServiceClient<Channel>,
+    pub revocations: RevocationServiceClient<Channel>,
+    pub address: SocketAddr,
     _ended: DropGuard,
     _serving: JoinSet<()>,
 }
@@ -103,26 +111,39 @@ impl World {
         world
     }
 
+    /// On a primary that Sentinels name.
+    pub async fn sentinel() -> Self {
+        Self { sentinel: Some(RedisSentinel::start().await), ..Self::new() }
+    }
+
+    /// On a cluster.
+    pub async fn cluster() -> Self {
+        Self { cluster: Some(RedisCluster::start().await), ..Self::new() }
+    }
+
     fn new() -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("jeton.toml");
         let overrides = Overrides { store: Some("memory:".into()), ..Overrides::default() };
         let mut settings = config::load(Some(&file), &BTreeMap::<String, String>::new(), &overrides).unwrap().settings;
         settings.root_keys = ring(&[1]);
         let clock = Clock::fixed(Clock::system().now());
-        Self { clock, settings, redis: None, patience: Duration::from_secs(20), shared: None, _directory: None }
+        let patience = Duration::from_secs(20);
+        Self { clock, settings, redis: None, sentinel: None, cluster: None, patience, shared: None, _directory: None }
     }
 
     /// A store handle of its own, as another process would have.
     pub async fn store(&self) -> Arc<dyn Store> {
-        match (&self.shared, &self.redis) {
-            (Some(store), _) => Arc::clone(store),
-            (None, Some(server)) => {
-                let settings =
-                    redis::Settings { connect_timeout: self.patience, response_timeout: self.patience, ..Default::default() };
-                Arc::new(Redis::connect_with(&server.url(), self.clock.clone(), settings).await.unwrap())
-            }
-            (None, None) => unreachable!("a world has a store"),
+        if let Some(store) = &self.shared {
+            return Arc::clone(store);
         }
+        let url = match (&self.redis, &self.sentinel, &self.cluster) {
+            (Some(redis), ..) => redis.url(),
+            (_, Some(sentinel), _) => sentinel.url(),
+            (.., Some(cluster)) => cluster.url(),
+            _ => unreachable!("a world has a store"),
+        };
+        let settings = redis::Settings { connect_timeout: self.patience, response_timeout: self.patience, ..Default::default() };
+        Arc::new(Redis::connect_with(&url, self.clock.clone(), settings).await.unwrap())
     }
 
     /// A replica with the world's settings.
@@ -132,6 +153,11 @@ impl World {
 
     /// A replica with settings of its own.
     pub async fn start_with(&self, settings: &Settings) -> Replica {
+        self.start_watched(settings, grpc::Watching::default()).await
+    }
+
+    /// The same with streams that hold to terms of their own.
+    pub async fn start_watched(&self, settings: &Settings, watching: grpc::Watching) -> Replica {
         let mut settings = settings.clone();
         settings.tokens.store_timeout = Millis::new(u64::try_from(self.patience.as_millis()).unwrap());
         settings.limits.request_deadline = settings.tokens.store_timeout.percent(200);
@@ -142,6 +168,7 @@ impl World {
         let grpc_settings = grpc::Settings {
             admission: Admission::Open,
             request_deadline: settings.limits.request_deadline.into(),
+            watching,
             ..grpc::Settings::default()
         };
         let mut serving = JoinSet::new();
@@ -156,7 +183,9 @@ impl World {
             app,
             tokens: TokenServiceClient::new(channel.clone()),
             grants: GrantServiceClient::new(channel.clone()),
-            keys: KeyServiceClient::new(channel),
+            keys: KeyServiceClient::new(channel.clone()),
+            revocations: RevocationServiceClient::new(channel),
+            address,
             _ended: shutdown.drop_guard(),
             _serving: serving,
         }

@@ -1,7 +1,7 @@
 //! Is a genuine access token alive? The one judgement behind Introspect, whatever the token's format.
 
 use crate::error::{Cause, Ended};
-use crate::floors::Floors;
+use crate::floors::Raised;
 use crate::id::{GrantId, TargetId};
 use crate::name::{ClientId, SessionId, Subject};
 use crate::revision::Born;
@@ -9,16 +9,16 @@ use crate::target::{Salt, token_id};
 use crate::time::Timestamp;
 
 /// What a genuine access token says of itself, as far as its life depends on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing<'a> {
     /// Its place in the order of revocations.
     pub born: Born,
     /// When it expires.
     pub exp: Timestamp,
     /// The resources it is for.
-    pub audience: Vec<&'a str>,
+    pub audience: &'a [String],
     /// The targets whose floors would end it.
-    pub targets: Vec<TargetId>,
+    pub targets: &'a [TargetId],
 }
 
 /// Why an access token is not active.
@@ -32,9 +32,10 @@ pub enum Dead {
     Audience,
 }
 
-/// Judges at `now`, as seen by `resource` (none: by nobody in particular), under the floors of a view that is fresh enough.
+/// Judges at `now`, as seen by `resource` (none: by nobody in particular).
 ///
-/// `grant_ended` is what the grant's record says, where there is one.
+/// `killing` is the floor that kills it, of all that are known to a view that is fresh enough; `grant_ended` is what the grant's record
+/// says, where there is one.
 ///
 /// # Errors
 /// Why it is not active.
@@ -43,9 +44,9 @@ pub fn judge(
     now: Timestamp,
     resource: Option<&str>,
     grant_ended: Option<Ended>,
-    floors: &Floors,
+    killing: Option<Raised>,
 ) -> Result<(), Dead> {
-    if let Some(raised) = floors.killing(&standing.targets, standing.born) {
+    if let Some(raised) = killing {
         return Err(Dead::Ended(raised.ended()));
     }
     match grant_ended {
@@ -56,7 +57,7 @@ pub fn judge(
     if now >= standing.exp {
         return Err(Dead::Expired);
     }
-    if resource.is_some_and(|asking| !standing.audience.contains(&asking)) {
+    if resource.is_some_and(|asking| standing.audience.iter().all(|audience| audience != asking)) {
         return Err(Dead::Audience);
     }
     Ok(())
@@ -100,44 +101,41 @@ impl Belongs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::floors::Raised;
+    use crate::floors::Floors;
     use crate::revision::Revision;
     use crate::target::{Reason, TargetKind};
 
-    fn standing() -> Standing<'static> {
-        Standing {
-            born: Born(100),
-            exp: Timestamp::from_secs(10),
-            audience: vec!["https://orders.internal"],
-            targets: vec![TargetId([1; 16]), TargetId([2; 16])],
-        }
-    }
+    const TARGETS: [TargetId; 2] = [TargetId([1; 16]), TargetId([2; 16])];
 
-    fn floors(kind: TargetKind, micros: u64) -> Floors {
+    /// What a token born at 100 and expiring at 10 is, as `resource` asks, where one floor of `kind` was raised at `micros`.
+    fn judged(at: u64, resource: Option<&str>, ended: Option<Ended>, raised: Option<(TargetKind, u64)>) -> Result<(), Dead> {
+        let audience = ["https://orders.internal".to_owned()];
+        let standing = Standing { born: Born(100), exp: Timestamp::from_secs(10), audience: &audience, targets: &TARGETS };
         let mut floors = Floors::default();
-        let origin = Revision { micros, random: 0 };
-        let (target, at) = (TargetId([2; 16]), Timestamp::from_secs(5));
-        floors.join(Raised { target, kind, reason: Reason::SignOut, at, origin, place: origin });
-        floors
+        if let Some((kind, micros)) = raised {
+            let origin = Revision { micros, random: 0 };
+            let (target, at) = (TARGETS[1], Timestamp::from_secs(5));
+            floors.join(Raised { target, kind, reason: Reason::SignOut, at, origin, place: origin });
+        }
+        let killing = floors.killing(standing.targets, standing.born);
+        judge(&standing, Timestamp::from_secs(at), resource, ended, killing)
     }
 
     #[test]
     fn it_is_dead_if_some_floor_is_above_its_born_and_for_no_other_reason_but_its_end() {
-        let now = Timestamp::from_secs(9);
-        assert_eq!(judge(&standing(), now, None, None, &Floors::default()), Ok(()));
-        assert_eq!(judge(&standing(), now, None, None, &floors(TargetKind::Subject, 100)), Ok(()));
-        assert!(matches!(judge(&standing(), now, None, None, &floors(TargetKind::Subject, 101)), Err(Dead::Ended(_))));
-        assert!(matches!(judge(&standing(), now, None, None, &floors(TargetKind::Session, 1)), Err(Dead::Ended(_))));
-        assert_eq!(judge(&standing(), Timestamp::from_secs(10), None, None, &Floors::default()), Err(Dead::Expired));
-        assert_eq!(judge(&standing(), now, Some("https://payments.internal"), None, &Floors::default()), Err(Dead::Audience));
-        assert_eq!(judge(&standing(), now, Some("https://orders.internal"), None, &Floors::default()), Ok(()));
+        assert_eq!(judged(9, None, None, None), Ok(()));
+        assert_eq!(judged(9, None, None, Some((TargetKind::Subject, 100))), Ok(()));
+        assert!(matches!(judged(9, None, None, Some((TargetKind::Subject, 101))), Err(Dead::Ended(_))));
+        assert!(matches!(judged(9, None, None, Some((TargetKind::Session, 1))), Err(Dead::Ended(_))));
+        assert_eq!(judged(10, None, None, None), Err(Dead::Expired));
+        assert_eq!(judged(9, Some("https://payments.internal"), None, None), Err(Dead::Audience));
+        assert_eq!(judged(9, Some("https://orders.internal"), None, None), Ok(()));
     }
 
     #[test]
     fn an_evicted_grants_access_tokens_run_out_and_an_ended_ones_do_not() {
-        let now = Timestamp::from_secs(9);
-        let ended = |cause| Some(Ended { at: now, cause });
-        assert_eq!(judge(&standing(), now, None, ended(Cause::Evicted), &Floors::default()), Ok(()));
-        assert!(judge(&standing(), now, None, ended(Cause::Reuse), &Floors::default()).is_err());
+        let ended = |cause| Some(Ended { at: Timestamp::from_secs(9), cause });
+        assert_eq!(judged(9, None, ended(Cause::Evicted), None), Ok(()));
+        assert!(judged(9, None, ended(Cause::Reuse), None).is_err());
     }
 }

@@ -1,5 +1,9 @@
 //! Claims: what the tokens say (RFC 9068 section 2.2, OIDC Core section 2), and which names callers may not use.
 
+mod said;
+
+pub use said::Said;
+
 use crate::error::{Error, Result};
 use crate::grant::Binding;
 use crate::id::GrantId;

@@ -59,6 +59,9 @@ pub enum Error {
     /// The revision asked for belongs to a history that is gone.
     #[error("the revision is not part of this log's history")]
     RevisionLost,
+    /// A watcher was ended that may go on: it was too slow or silent, or watched long enough. After this revision, where it stands at one.
+    #[error("the stream was ended: watch again{}", .0.map(|revision| format!(" after revision `{revision}`")).unwrap_or_default())]
+    WatchCut(Option<Revision>),
     /// The caller may not call this.
     #[error("{0}")]
     CallerRefused(String),

@@ -305,7 +305,9 @@ mod tests {
         let (low, high) = (raised(10), raised(20));
         for order in [[low, high, low], [high, low, high]] {
             let mut floors = Floors::default();
-            order.into_iter().for_each(|one| drop(floors.join(one)));
+            for one in order {
+                floors.join(one);
+            }
             assert_eq!(floors.get(TargetId([1; 16])), Some(high));
             assert!(floors.killing(&[TargetId([1; 16])], Born(19)).is_some());
             assert!(floors.killing(&[TargetId([1; 16])], Born(20)).is_none());
@@ -320,7 +322,9 @@ mod tests {
         let again = Raised { at: Timestamp::from_secs(9), place: Revision { micros: 70_000, random: 3 }, ..lost };
         for order in [[lost, again], [again, lost]] {
             let mut floors = Floors::default();
-            order.into_iter().for_each(|one| drop(floors.join(one)));
+            for one in order {
+                floors.join(one);
+            }
             let held = floors.get(lost.target).unwrap();
             assert_eq!((held.floor(), held.origin, held.at, held.place.micros), (Floor(10_000), lost.origin, again.at, 70_000));
             assert!(

@@ -16,6 +16,8 @@ pub mod floors;
 pub mod grant;
 pub mod id;
 pub mod issue;
+pub mod json;
+pub mod jws;
 pub mod leak;
 pub mod name;
 pub mod policy;

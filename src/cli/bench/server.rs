@@ -8,6 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
+/// How often it is looked whether the server is idle.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// So often in a row it must have been: its jobs pause for a second.
+const QUIET_LOOKS: u32 = 5;
+
 /// The server's process on this machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
@@ -37,6 +42,20 @@ impl Server {
     /// The process is gone.
     pub(super) fn count(self) -> Result<Counting, Failure> {
         Ok(Counting { server: self, before: self.times()? })
+    }
+
+    /// Waits until it has next to nothing to do any more.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(super) async fn idle(self) -> Result<(), Failure> {
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS {
+            let counting = self.count()?;
+            tokio::time::sleep(LOOK_EVERY).await;
+            quiet = if counting.stop()? < LOOK_EVERY / 20 { quiet + 1 } else { 0 };
+        }
+        Ok(())
     }
 
     fn times(self) -> Result<Times, Failure> {

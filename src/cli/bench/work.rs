@@ -7,11 +7,12 @@ use crate::api::token_service_client::TokenServiceClient;
 use crate::api::{self, revoke_request};
 use crate::random;
 use jeton_domain::error::Error;
+use jeton_domain::id::GrantId;
 use prost::Message;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
@@ -71,8 +72,9 @@ pub(super) struct Issue {
     /// The front of the subjects' names: no other run has them.
     run: String,
     next: AtomicUsize,
-    /// The end, and what is kept until then.
-    keep: Option<(usize, Mutex<Vec<Issued>>)>,
+    /// Where it ends.
+    end: Option<usize>,
+    kept: Option<Mutex<Vec<Issued>>>,
     first: First,
 }
 
@@ -90,19 +92,25 @@ impl Issue {
             format: Format::Jwt,
             run: format!("bench-{run:016x}"),
             next: AtomicUsize::new(0),
-            keep: None,
+            end: None,
+            kept: None,
             first: First::default(),
         })
     }
 
+    /// Issues so many grants, and lets their tokens go.
+    pub(super) fn some(count: usize) -> Result<Self, Error> {
+        Ok(Self { end: Some(count), ..Self::endless()? })
+    }
+
     /// Issues so many grants, and keeps their tokens.
-    pub(super) fn some(count: usize, format: Format) -> Result<Self, Error> {
-        Ok(Self { format, keep: Some((count, Mutex::new(Vec::with_capacity(count)))), ..Self::endless()? })
+    pub(super) fn keeping(count: usize, format: Format) -> Result<Self, Error> {
+        Ok(Self { format, kept: Some(Mutex::new(Vec::with_capacity(count))), ..Self::some(count)? })
     }
 
     /// What was kept.
     pub(super) fn kept(&self) -> Vec<Issued> {
-        self.keep.as_ref().map_or_else(Vec::new, |(_, kept)| mem::take(&mut *locked(kept)))
+        self.kept.as_ref().map_or_else(Vec::new, |kept| mem::take(&mut *locked(kept)))
     }
 
     fn request(&self, number: usize) -> api::IssueRequest {
@@ -134,7 +142,7 @@ impl Work for Issue {
 
     async fn call(&self, client: &mut Client) -> Option<Result<(), Wrong>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if self.keep.as_ref().is_some_and(|(count, _)| number >= *count) {
+        if self.end.is_some_and(|end| number >= end) {
             return None;
         }
         let request = self.request(number);
@@ -147,7 +155,7 @@ impl Work for Issue {
             return Some(Err(Wrong::Answer("issue answered without its tokens")));
         }
         self.first.learn(length, &answer);
-        if let Some((_, kept)) = &self.keep {
+        if let Some(kept) = &self.kept {
             locked(kept).push(Issued { access: answer.access_token, refresh: answer.refresh_token });
         }
         Some(Ok(()))
@@ -219,17 +227,25 @@ impl Operation for Refresh {
     }
 }
 
-/// Introspect: many distinct access tokens, one after another, again and again.
+/// Introspect: many distinct access tokens, one after another.
 pub(super) struct Introspect {
-    tokens: Vec<String>,
+    tokens: Arc<[String]>,
     next: AtomicUsize,
+    /// Where it ends; without it the tokens come again and again.
+    end: Option<usize>,
     first: First,
 }
 
 impl Introspect {
-    pub(super) fn new(issued: Vec<Issued>) -> Self {
-        let tokens = issued.into_iter().map(|issued| issued.access).collect();
-        Self { tokens, next: AtomicUsize::new(0), first: First::default() }
+    /// Each once: none was seen before.
+    pub(super) fn once(issued: Vec<Issued>) -> Self {
+        let tokens: Arc<[String]> = issued.into_iter().map(|issued| issued.access).collect();
+        Self { end: Some(tokens.len()), tokens, next: AtomicUsize::new(0), first: First::default() }
+    }
+
+    /// The same again and again.
+    pub(super) fn again(&self) -> Self {
+        Self { tokens: Arc::clone(&self.tokens), next: AtomicUsize::new(0), end: None, first: First::default() }
     }
 }
 
@@ -242,6 +258,9 @@ impl Work for Introspect {
 
     async fn call(&self, client: &mut Client) -> Option<Result<(), Wrong>> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        if self.end.is_some_and(|end| turn >= end) {
+            return None;
+        }
         let token = self.tokens.get(turn % self.tokens.len().max(1))?.clone();
         let request = api::IntrospectRequest { token, ..Default::default() };
         let length = self.first.request(&request);
@@ -260,6 +279,37 @@ impl Work for Introspect {
 impl Operation for Introspect {
     fn sizes(&self) -> Option<Sizes> {
         self.first.0.get().copied()
+    }
+}
+
+/// Revoke: so many grants, by ids that nobody holds.
+pub(super) struct RevokeGrants {
+    left: AtomicUsize,
+}
+
+impl RevokeGrants {
+    pub(super) const fn new(count: usize) -> Self {
+        Self { left: AtomicUsize::new(count) }
+    }
+}
+
+impl Work for RevokeGrants {
+    type Client = Client;
+
+    fn client(channel: Channel) -> Client {
+        Client::new(channel)
+    }
+
+    async fn call(&self, client: &mut Client) -> Option<Result<(), Wrong>> {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()?;
+        let Ok(id) = random::bytes() else { return Some(Err(Wrong::Answer("no randomness for the id of a grant"))) };
+        let target = Some(revoke_request::Target::GrantId(GrantId(id).to_string()));
+        let request = api::RevokeRequest { target, ..Default::default() };
+        Some(match client.revoke(request).await {
+            Ok(answer) if answer.get_ref().revision.is_empty() => Err(Wrong::Answer("revoke ended nothing")),
+            Ok(_) => Ok(()),
+            Err(status) => Err(status.into()),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 6] = [
+pub(in crate::config) const SETTINGS: [Group; 7] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
@@ -23,8 +23,12 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 Kind::Text("store"),
                 Takes("embedded:data"),
                 "Where grants, keys and revocations are kept: embedded:PATH (a directory of this machine), memory: (for \
-                 trials; nothing is kept), redis://HOST:PORT or rediss://HOST:PORT (TLS). A password in the URL is never \
-                 shown; it is best given by the environment.",
+                 trials; nothing is kept), redis://HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/NAME (the primary that \
+                 these Sentinels know by that name) or redis+cluster://HOST:PORT,HOST:PORT (some nodes of a cluster). With \
+                 rediss instead of redis all of it speaks TLS; ?ca_file=PATH at the end names the authorities to trust \
+                 instead of the machine's. USER:PASSWORD@ before the first host is for the nodes with data, \
+                 ?sentinel_user=USER&sentinel_password=PASSWORD for Sentinels that demand it; percent-encode what stands \
+                 for something else. A password in the address is never shown; it is best given by the environment.",
             ),
             row(
                 "root_key_file",
@@ -52,6 +56,28 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
             row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
             row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: /.well-known/jwks.json."),
             row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness and metrics. Not for the outside."),
+        ],
+    },
+    Group {
+        section: "redis",
+        doc: "How the store is used where it is Redis.",
+        rows: &[
+            row(
+                "replicas",
+                count(0, 16),
+                Takes("0"),
+                "How many replicas each primary of Redis has. All of them must acknowledge a revocation, an Issue and a key \
+                 before it is answered, so that no failover loses it; one that is down makes these fail as UNAVAILABLE. 0: \
+                 nothing waits, and a failover may lose what was just acknowledged. Count what is deployed: with a smaller \
+                 number here, the replica that takes over may be one that was not waited for.",
+            ),
+            row(
+                "wait_timeout",
+                millis(10, 15_000),
+                Takes("500ms"),
+                "For how long the replicas are waited for. At most half of tokens.store_timeout, for a write may have to wait \
+                 for those before it too.",
+            ),
         ],
     },
     Group {
@@ -143,6 +169,20 @@ pub(in crate::config) const SETTINGS: [Group; 6] = [
                 Takes("4000000"),
                 "The most revocations that are held in memory, at most 64 bytes each. An alarm tells at 80 %. Over it none is \
                  dropped: what is settled is asked of the store, which makes introspection slower.",
+            ),
+            row(
+                "watchers",
+                count(1, 100_000),
+                Takes("10000"),
+                "Streams of revocations (Watch) open at the same moment: gateways and services that check tokens by themselves, \
+                 one each. One more is refused with RESOURCE_EXHAUSTED. They take no place of `concurrency`.",
+            ),
+            row(
+                "token_cache_bytes",
+                count(0, 64 << 30),
+                Takes("67108864"),
+                "The most memory for access tokens that were proved, so that none is proved twice: about 1 KiB each. Whether one \
+                 expired or was revoked is asked each time all the same. 0 keeps none.",
             ),
         ],
     },

@@ -8,11 +8,9 @@ use crate::service::hand_out::visible_id;
 use crate::service::introspect::Active;
 use crate::tokens::{NotGenuine, Tokens, Verified};
 use jeton_domain::access::Belongs;
-use jeton_domain::claims::read_confirmation;
+use jeton_domain::claims::Said;
 use jeton_domain::error::{Cause, Error, Result};
 use jeton_domain::id::{GrantId, KeyId};
-use jeton_domain::name::{ClientId, SessionId, Subject};
-use jeton_domain::revision::Born;
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
 use serde_json::{Map, Value};
@@ -105,7 +103,6 @@ impl Service {
             act: None,
             grant: visible_id(&grant),
             claims: grant.access_claims.clone(),
-            cache_seconds: 0,
             born: grant.born,
         };
         Ok(Looked::Access(Box::new(AccessToken {
@@ -147,80 +144,34 @@ impl Service {
     }
 
     /// What a verified JWT says. None where a claim that every access token of ours has is missing or garbled.
-    fn access_of_claims(&self, kid: &str, mut claims: Map<String, Value>) -> Option<AccessToken> {
-        let mut text = |name: &str| match claims.remove(name) {
-            Some(Value::String(text)) => Some(text),
-            _ => None,
-        };
-        let (iss, sub, client_id, jti) = (text("iss")?, text("sub")?, text("client_id")?, text("jti")?);
-        let (scope, sid, acr) = (text("scope").unwrap_or_default(), text("sid"), text("acr"));
-        let grant = match text("grant_id") {
-            Some(id) => Some(GrantId::parse(&id)?),
-            None => None,
-        };
-        let mut number = |name: &str| claims.remove(name).and_then(|number| number.as_u64());
-        let (exp, iat, born) = (number("exp")?, number("iat")?, Born(number("born")?));
-        let (auth_time, nbf) = (number("auth_time"), number("nbf"));
-        let mut strings = |name: &str| match claims.remove(name) {
-            Some(Value::String(one)) => Some(vec![one]),
-            Some(Value::Array(many)) => many.into_iter().map(|one| one.as_str().map(str::to_owned)).collect(),
-            _ => None,
-        };
-        let (aud, amr) = (strings("aud")?, strings("amr").unwrap_or_default());
-        let binding = match claims.remove("cnf") {
-            Some(cnf) => Some(read_confirmation(&cnf)?),
-            None => None,
-        };
-        let authorization_details = match claims.remove("authorization_details") {
-            Some(Value::Array(details)) => details,
-            _ => Vec::new(),
-        };
-        let act = match claims.remove("act") {
-            Some(Value::Object(act)) => Some(act),
-            _ => None,
-        };
-        let client = ClientId::parse("client_id", &client_id).ok()?;
-        // Without a grant it is a client's own: no user's targets.
-        let subject = if grant.is_some() { Some(Subject::parse("sub", &sub).ok()?) } else { None };
-        let session = match &sid {
-            Some(sid) => Some(SessionId::parse("sid", sid).ok()?),
-            None => None,
-        };
-        let generation = Tokens::generation_of(&jti);
-        let belongs = Belongs {
-            jti: Some(&jti),
-            grant,
-            session: session.as_ref(),
-            subject: subject.as_ref(),
-            client: Some(&client),
-            kid: Some(kid),
-        };
-        let targets = belongs.targets(self.alive.salt());
+    fn access_of_claims(&self, kid: &str, claims: Map<String, Value>) -> Option<AccessToken> {
+        let said = Said::read(claims)?;
+        let targets = said.belongs(kid).targets(self.alive.salt());
         let says = Active {
             is_access_token: true,
-            scope,
-            client_id,
-            exp,
-            iat,
-            nbf,
-            sub,
-            aud,
-            iss,
-            jti,
-            sid,
-            acr,
-            amr,
-            auth_time,
-            binding,
-            authorization_details,
-            act,
-            grant,
-            claims,
-            cache_seconds: 0,
+            scope: said.scope,
+            client_id: said.client.to_string(),
+            exp: said.exp.secs(),
+            iat: said.iat.secs(),
+            nbf: said.nbf.map(Timestamp::secs),
+            sub: said.sub,
+            aud: said.aud,
+            iss: said.iss,
+            jti: said.jti,
+            sid: said.session.as_ref().map(ToString::to_string),
+            acr: said.acr,
+            amr: said.amr,
+            auth_time: said.auth_time.map(Timestamp::secs),
+            binding: said.binding,
+            authorization_details: said.authorization_details,
+            act: said.act,
+            grant: said.grant,
+            claims: said.extra,
             targets,
-            born,
+            born: said.born,
         };
-        Some(AccessToken { kind: TokenKind::JwtAccess, generation, client, says, grant: None })
+        let generation = Tokens::generation_of(&says.jti);
+        Some(AccessToken { kind: TokenKind::JwtAccess, generation, client: said.client, says, grant: None })
     }
 }
 

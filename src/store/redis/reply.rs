@@ -4,9 +4,8 @@ use crate::store::{Era, EraState, Followed, Logged, Member, StoreError};
 use ::redis::{ErrorKind, RedisError, ServerError, Value};
 use bytes::Bytes;
 use jeton_domain::id::Identity;
-use jeton_domain::revision::Revision;
+use jeton_domain::revision::{Lost, Revision};
 use jeton_domain::time::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 /// Why Redis did not do what it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,17 +71,44 @@ pub(super) fn refusal(error: &ServerError) -> Refusal {
         "TRYAGAIN" => Refusal::Passing("Redis is moving keys between its nodes"),
         "READONLY" => Refusal::NoPrimary("this Redis is a replica; jeton needs the primary"),
         "MASTERDOWN" => Refusal::NoPrimary("this Redis is a replica that lost its primary"),
-        "CLUSTERDOWN" => Refusal::Unfit("Redis Cluster is down"),
+        "CLUSTERDOWN" => Refusal::Passing("Redis Cluster is down"),
         "NOREPLICAS" => Refusal::Unfit("Redis has fewer replicas than min-replicas-to-write"),
         "MISCONF" => Refusal::Unfit("Redis cannot save to its disk and refuses writes"),
         "OOM" => Refusal::Unfit("Redis has no memory left: raise maxmemory"),
         "NOAUTH" | "WRONGPASS" => Refusal::Unfit("Redis refuses this user name or password"),
+        "UNBLOCKED" => Refusal::Lost("this Redis became a replica while it was waited for"),
         "NOPERM" => Refusal::NotPermitted,
-        "MOVED" | "ASK" => Refusal::Unfit("this Redis is a node of a cluster; a standalone server is expected"),
+        "MOVED" | "ASK" => Refusal::Unfit("this Redis is a node of a cluster: begin its address with redis+cluster"),
         "ERR" if details.starts_with("Function not found") => Refusal::NoFunction,
         "ERR" if details.contains("already exists") => Refusal::LibraryExists,
+        "ERR" if details.starts_with("This instance has cluster support disabled") => {
+            Refusal::Unfit("this Redis is no cluster: begin its address with redis instead of redis+cluster")
+        }
+        "ERR" if details.starts_with("unknown command") => Refusal::Unfit("this Redis is too old; jeton needs 7.0 or later"),
         _ => Refusal::Unknown,
     }
+}
+
+/// Another node of a cluster that is to be asked.
+pub(super) struct Redirect<'a> {
+    /// With this command only; else with all of that slot from now on.
+    pub(super) once: bool,
+    pub(super) slot: usize,
+    /// Empty: the host that answered.
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+}
+
+/// Reads `MOVED 3999 host:port` and `ASK 3999 host:port`.
+pub(super) fn redirect(error: &ServerError) -> Option<Redirect<'_>> {
+    let once = match error.code() {
+        "ASK" => true,
+        "MOVED" => false,
+        _ => return None,
+    };
+    let (slot, place) = error.details()?.split_once(' ')?;
+    let (host, port) = place.rsplit_once(':')?;
+    Some(Redirect { once, slot: slot.parse().ok()?, host, port: port.parse().ok()? })
 }
 
 /// What no store of ours answers.
@@ -142,26 +168,42 @@ pub(super) fn followed(value: Value, identity_of: impl FnOnce(&str) -> Identity)
     let length = flat.len();
     let mut flat = flat.into_iter();
     let heading = flat.next().unwrap_or_default();
-    let mut words = text(&heading)?.split(' ');
+    let mut words = text(&heading)?.split_ascii_whitespace();
     let mut word = || words.next().ok_or_else(broken);
     let identity = identity_of(word()?);
     let now = Timestamp::from_millis(number(word()?)? / 1_000);
     let (head, settled) = (revision(word()?)?, revision(word()?)?);
     let (gap, more) = (word()? == "1", word()? == "1");
+    let marker = revision(word()?)?;
+    let (state, seen) = (word()?, Timestamp::from_millis(number(word()?)?));
+    let state = match state {
+        "healing" => EraState::Healing,
+        "healed" => EraState::Healed,
+        "restored" => EraState::Restored { last_seen: seen },
+        _ => return Err(broken()),
+    };
+    let told = word()? == "1";
+    let mut intervals = Vec::new();
+    while let Some(tail) = words.next() {
+        intervals.push(Lost { tail: revision(tail)?, marker: revision(words.next().unwrap_or_default())? });
+    }
     let mut entries = Vec::with_capacity(length / 2 + 1);
     while let Some(id) = flat.next() {
         let entry = optional(flat.next().unwrap_or_default())?.ok_or_else(broken)?;
         entries.push(Logged { revision: revision(text(&id)?)?, entry });
     }
-    let era = Era { marker: Revision::START, state: EraState::Healed };
-    Ok(Followed { identity, now, head, settled, entries, gap, more, era, lost: None })
+    let (era, lost) = (Era { marker, state }, told.then_some(intervals));
+    Ok(Followed { identity, now, head, settled, entries, gap, more, era, lost })
 }
 
-/// The primary with this replication id in the process with this run id.
+/// The primary with this replication id in the process with this run id: 64 bits of both, one upon the other, for both are random.
+/// `short` of `functions.lua` does the same.
 pub(super) fn identity(replid: &str, run_id: &str) -> Identity {
-    let digest = Sha256::new().chain_update(replid).chain_update(run_id).finalize();
-    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(digest);
-    Identity([a, b, c, d, e, f, g, h])
+    let bits = |id: &str| {
+        let digits = id.chars().filter_map(|digit| digit.to_digit(16)).take(16);
+        digits.fold(0_u64, |bits, digit| bits << 4 | u64::from(digit))
+    };
+    Identity((bits(replid) ^ bits(run_id)).to_be_bytes())
 }
 
 /// The value of a field of INFO.
@@ -176,7 +218,8 @@ fn unexpected(value: &Value) -> StoreError {
     }
 }
 
-fn revision(text: &str) -> Result<Revision, StoreError> {
+/// A place as the log writes it.
+pub(super) fn revision(text: &str) -> Result<Revision, StoreError> {
     Revision::parse(text).ok_or_else(broken)
 }
 
@@ -197,9 +240,10 @@ mod tests {
 
     #[test]
     fn another_process_or_history_is_another_identity() {
-        let known = identity("a1", "b2");
-        assert_eq!(known, identity("a1", "b2"));
-        assert_ne!(known, identity("a1", "b3"));
-        assert_ne!(known, identity("a2", "b2"));
+        let (replid, run_id) = ("00000000000000ff1111111111111111", "f0000000000000002222222222222222");
+        let known = identity(replid, run_id);
+        assert_eq!(known, Identity([0xf0, 0, 0, 0, 0, 0, 0, 0xff]));
+        assert_ne!(known, identity(replid, "e0000000000000002222222222222222"));
+        assert_ne!(known, identity("00000000000000fe1111111111111111", run_id));
     }
 }

@@ -116,6 +116,9 @@ reasons! {
     RevisionLost = "REVISION_LOST", FailedPrecondition, 412, "invalid_request", 0,
         "The revision asked for belongs to a history that the store has lost.",
         "Ask without it; revoke again what that revision acknowledged.";
+    WatchCut = "WATCH_CUT", Aborted, 409, "temporarily_unavailable", 0,
+        "A stream of revocations was ended: its reader was too slow, was silent for a minute, or watched for half an hour.",
+        "Watch again after `revision` of the metadata; without one from the beginning. Nothing is missed.";
     CallerRefused = "CALLER_REFUSED", PermissionDenied, 403, "access_denied", 0,
         "The caller may not call this method.",
         "Grant the caller the permission, or let it authenticate.";

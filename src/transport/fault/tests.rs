@@ -24,6 +24,7 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::GrantUnknown, Reason::GrantUnknown, Code::NotFound),
         (Error::KeyUnknown("no such key".into()), Reason::KeyUnknown, Code::NotFound),
         (Error::RevisionLost, Reason::RevisionLost, Code::FailedPrecondition),
+        (Error::WatchCut(Some(Revision { micros: 7, random: 9 })), Reason::WatchCut, Code::Aborted),
         (Error::CallerRefused("no".into()), Reason::CallerRefused, Code::PermissionDenied),
         (Error::StoreUnavailable(SECRET.into()), Reason::StoreUnavailable, Code::Unavailable),
         (Error::NotDurable(SECRET.into()), Reason::NotDurable, Code::Unavailable),

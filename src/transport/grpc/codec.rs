@@ -4,7 +4,7 @@
 
 use crate::transport::fault::Fault;
 use crate::transport::grpc::status;
-use bytes::Buf as _;
+use bytes::{Buf as _, BufMut as _, Bytes};
 use prost::{DecodeError, Message};
 use std::marker::PhantomData;
 use tonic::Status;
@@ -20,6 +20,35 @@ const YIELD_BYTES: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct ProtoCodec<T, U>(PhantomData<(T, U)>);
 
+/// A message that is encoded already: once, for all streams that it goes into.
+#[derive(Clone, Debug)]
+pub struct Encoded(Bytes);
+
+impl Encoded {
+    /// Encodes it.
+    pub fn of(message: &impl Message) -> Self {
+        Self(message.encode_to_vec().into())
+    }
+}
+
+/// What can be sent as one message.
+pub trait Outgoing {
+    /// Writes its bytes.
+    fn write(&self, buffer: &mut EncodeBuf<'_>);
+}
+
+impl<T: Message> Outgoing for T {
+    fn write(&self, buffer: &mut EncodeBuf<'_>) {
+        self.encode_raw(buffer);
+    }
+}
+
+impl Outgoing for Encoded {
+    fn write(&self, buffer: &mut EncodeBuf<'_>) {
+        buffer.put_slice(&self.0);
+    }
+}
+
 /// Writes one message.
 #[derive(Debug)]
 pub struct ProtoEncoder<T>(PhantomData<T>);
@@ -34,7 +63,7 @@ impl<T, U> Default for ProtoCodec<T, U> {
     }
 }
 
-impl<T: Message + Send + 'static, U: Message + Default + Send + 'static> Codec for ProtoCodec<T, U> {
+impl<T: Outgoing + Send + 'static, U: Message + Default + Send + 'static> Codec for ProtoCodec<T, U> {
     type Encode = T;
     type Decode = U;
     type Encoder = ProtoEncoder<T>;
@@ -49,12 +78,12 @@ impl<T: Message + Send + 'static, U: Message + Default + Send + 'static> Codec f
     }
 }
 
-impl<T: Message> Encoder for ProtoEncoder<T> {
+impl<T: Outgoing> Encoder for ProtoEncoder<T> {
     type Item = T;
     type Error = Status;
 
     fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode_raw(buffer);
+        item.write(buffer);
         Ok(())
     }
 

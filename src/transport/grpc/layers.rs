@@ -1,16 +1,18 @@
 //! What holds for every call, whatever its method: form, capacity, deadline, trace, counters, and an `ErrorInfo` on every refusal.
 //!
-//! One service instead of a stack of layers: a call is boxed once, and the token service is reached without a router.
+//! One service instead of a stack of layers. The token service is reached without a router, and Introspect without tonic's streams.
 
 use super::api::token_service_server::TokenServiceServer;
-use super::{Api, Settings, polish, status};
+use super::unary::{self, Unary};
+use super::{Api, Settings, introspect, polish, status};
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::fault::{Edge, Fault, Reason, code_word};
 use http::{HeaderMap, Method, Request, Response, header};
+use http_body_util::{Either, Full};
 use jeton_domain::error::Error;
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -23,7 +25,11 @@ use tracing::Instrument as _;
 
 /// Stands before all services.
 #[derive(Clone)]
-pub struct Front {
+pub struct Front(Arc<Behind>);
+
+/// What stands behind it.
+struct Behind {
+    api: Api,
     tokens: TokenServiceServer<Api>,
     others: Routes,
     capacity: Arc<Capacity>,
@@ -32,16 +38,17 @@ pub struct Front {
 }
 
 impl Front {
-    pub fn new(tokens: TokenServiceServer<Api>, others: Routes, settings: &Settings) -> Self {
-        let capacity = Arc::new(Capacity { free: AtomicUsize::new(settings.max_in_flight) });
-        Self { tokens, others, capacity, request_deadline: settings.request_deadline, sampler: settings.sampler }
+    pub fn new(api: Api, tokens: TokenServiceServer<Api>, others: Routes, settings: &Settings) -> Self {
+        let Settings { request_deadline, sampler, max_in_flight, .. } = *settings;
+        let capacity = Arc::new(Capacity { free: AtomicUsize::new(max_in_flight) });
+        Self(Arc::new(Behind { api, tokens, others, capacity, request_deadline, sampler }))
     }
 }
 
 /// The header or trailer that says how a call ended.
 pub const GRPC_STATUS: &str = "grpc-status";
 
-type Answer = Response<Body>;
+type Answer = Response<Either<Unary, Body>>;
 
 impl Service<Request<Body>> for Front {
     type Response = Answer;
@@ -55,28 +62,16 @@ impl Service<Request<Body>> for Front {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let arrived = Instant::now();
         let called = Called::of(request.uri().path());
-        let span = trace::request(self.sampler, called.name, request.headers());
-        let admitted = admit(&request, called, &self.capacity, self.request_deadline);
-        let work = match admitted {
-            Err(fault) => Err(refusal(fault)),
-            Ok(admitted) => {
-                let reply = if called.is_token_service {
-                    Reply::Tokens(self.tokens.call(request))
-                } else {
-                    Reply::Others(self.others.call(request))
-                };
-                Ok((admitted, reply))
-            }
-        };
-        let ended = span.clone();
+        let span = trace::request(self.0.sampler, called.name, request.headers());
+        let (behind, ended) = (Arc::clone(&self.0), span.clone());
         Box::pin(
             async move {
-                let answer = match work {
-                    Ok((admitted, reply)) => match tokio::time::timeout(admitted.deadline, reply).await {
-                        Ok(answer) => polish::answer(answer, called.is_ours),
-                        Err(_elapsed) => refusal(Fault::of(&Error::DeadlineExceeded)),
+                let answer = match admit(&request, called, &behind.capacity, behind.request_deadline) {
+                    Ok(admitted) => match within(admitted.deadline, behind.answer(called, request)).await {
+                        Some(answer) => answer,
+                        None => refusal(Fault::of(&Error::DeadlineExceeded)),
                     },
-                    Err(answer) => answer,
+                    Err(fault) => refusal(fault),
                 };
                 let code = code_of(answer.headers());
                 trace::ended(&ended, code.into(), is_our_fault(code));
@@ -88,25 +83,35 @@ impl Service<Request<Body>> for Front {
     }
 }
 
-/// The two ways to an answer, without a box of their own.
-enum Reply<T, O> {
-    Tokens(T),
-    Others(O),
+impl Behind {
+    async fn answer(&self, called: Called, mut request: Request<Body>) -> Answer {
+        if called.is_introspect && !request.headers().contains_key("grpc-encoding") {
+            let (head, body) = request.into_parts();
+            let body = match unary::read(body).await {
+                Ok(body) => body,
+                Err(fault) => return refusal(fault),
+            };
+            match introspect::call(&self.api, &body).await {
+                Some(Ok(answer)) => return answer.map(Either::Left),
+                Some(Err(refused)) => return refused.into_http().map(Either::Right),
+                None => request = Request::from_parts(head, Body::new(Full::new(body))),
+            }
+        }
+        let Ok(answer) = if called.is_token_service {
+            self.tokens.clone().call(request).await
+        } else {
+            Box::pin(self.others.clone().call(request)).await
+        };
+        polish::answer(answer, called.is_ours).map(Either::Right)
+    }
 }
 
-impl<T, O> Future for Reply<T, O>
-where
-    T: Future<Output = Result<Answer, Infallible>> + Unpin,
-    O: Future<Output = Result<Answer, Infallible>> + Unpin,
-{
-    type Output = Answer;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        let polled = match self.get_mut() {
-            Self::Tokens(reply) => Pin::new(reply).poll(context),
-            Self::Others(reply) => Pin::new(reply).poll(context),
-        };
-        polled.map(|Ok(answer)| answer)
+/// What it comes to in so long; none where it takes longer. What need not wait needs no timer.
+async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    match futures_util::poll!(work.as_mut()) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => tokio::time::timeout(time, work).await.ok(),
     }
 }
 
@@ -117,14 +122,15 @@ struct Called {
     name: &'static str,
     method: &'static str,
     is_token_service: bool,
+    is_introspect: bool,
     /// Its answers carry their `ErrorInfo` already, and are single messages.
     is_ours: bool,
     /// Answered even at capacity: a busy server is not a sick one.
     is_health: bool,
 }
 
-/// Every method, the busiest first.
-const METHODS: [&str; 15] = [
+/// Every method, Introspect first.
+const METHODS: [&str; 18] = [
     "jeton.v1.TokenService/Introspect",
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",
@@ -136,11 +142,17 @@ const METHODS: [&str; 15] = [
     "jeton.v1.KeyService/GetJwks",
     "jeton.v1.KeyService/ListKeys",
     "jeton.v1.KeyService/RotateKey",
+    WATCH,
+    "jeton.v1.RevocationService/GetLog",
+    "jeton.v1.RevocationService/AcceptLog",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
+
+/// Counted, admitted and timed until it begins: a stream takes no place and no deadline ends it.
+const WATCH: &str = "jeton.v1.RevocationService/Watch";
 
 impl Called {
     fn of(path: &str) -> Self {
@@ -149,8 +161,9 @@ impl Called {
         Self {
             name,
             method,
+            is_introspect: METHODS.first() == Some(&name),
             is_token_service: service == super::TOKEN_SERVICE,
-            is_ours: service.starts_with("jeton."),
+            is_ours: service.starts_with("jeton.") && name != WATCH,
             is_health: service.starts_with("grpc.health."),
         }
     }
@@ -236,7 +249,7 @@ impl Drop for Place {
 
 fn refusal(fault: Fault) -> Answer {
     let (reason, row) = (fault.reason, fault.row());
-    let mut answer = status::of(fault).into_http();
+    let mut answer = status::of(fault).into_http().map(Either::Right);
     // Who does not speak gRPC reads no trailers.
     if reason == Reason::NotGrpc {
         *answer.status_mut() = row.http;

@@ -1,9 +1,8 @@
 //! `jeton.v1.TokenService`: messages to operations, answers to messages.
 
 use super::fields::{self, Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
-use super::{Api, api, claims, grant, parsed, refused, status};
+use super::{Api, api, grant, introspect, parsed, refused, status};
 use crate::service::Durability;
-use crate::service::introspect::{Introspect, Introspection};
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::Refresh;
 use crate::service::revoke::{Revoke, Revoked, What};
@@ -46,9 +45,8 @@ impl TokenService for Api {
     }
 
     async fn introspect(&self, request: Request<api::IntrospectRequest>) -> Result<Response<api::IntrospectResponse>, Status> {
-        let asked = self.allow(Permission::Introspect).and_then(|()| introspect(request.into_inner())).map_err(status::of)?;
-        let answer = self.service.introspect(asked).await.map_err(refused)?;
-        Ok(Response::new(introspected(answer)))
+        let answer = introspect::answer(self, request.into_inner()).await?;
+        Ok(Response::new(introspect::message(&answer).map_err(refused)?))
     }
 
     async fn batch_introspect(
@@ -69,8 +67,9 @@ impl TokenService for Api {
         // One that is too long is none of ours. It must not fail the others, so it is shown as what is none either.
         let fitting = |token: String| SecretText::new(if token.len() > MAX_TOKEN_BYTES { String::new() } else { token });
         let tokens = tokens.into_iter().map(fitting).collect();
-        let answers = self.service.batch_introspect(tokens, resource, freshness).await.map_err(refused)?;
-        Ok(Response::new(api::BatchIntrospectResponse { results: answers.into_iter().map(introspected).collect() }))
+        let answers = self.service.batch_introspect(tokens, resource, freshness, introspect::write).await.map_err(refused)?;
+        let results = answers.iter().map(introspect::message).collect::<Result<_, _>>().map_err(refused)?;
+        Ok(Response::new(api::BatchIntrospectResponse { results }))
     }
 
     async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
@@ -226,20 +225,15 @@ fn reason(fields: &mut Fields, number: i32) -> Reason {
         Ok(Word::Leaked) => Reason::Leaked,
         Ok(Word::Incident) => Reason::Incident,
         Ok(Word::Administrative) => Reason::Administrative,
+        Ok(Word::Reuse | Word::RetryExpired) => {
+            fields.wrong("reason", "is one that only jeton itself says");
+            Reason::Unspecified
+        }
         Err(_) => {
             fields.wrong("reason", "is not a value of RevocationReason");
             Reason::Unspecified
         }
     }
-}
-
-fn introspect(asked: api::IntrospectRequest) -> Result<Introspect, Fault> {
-    let mut fields = Fields::default();
-    let token = fields.token("token", asked.token, MAX_TOKEN_BYTES);
-    let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
-    let freshness = fields.freshness("freshness", asked.freshness);
-    fields.done()?;
-    Ok(Introspect { token, resource, freshness })
 }
 
 fn issued(tokens: Tokens) -> api::IssueResponse {
@@ -290,7 +284,8 @@ fn text(token: Option<SecretText>) -> String {
     token.map(|token| token.expose().to_owned()).unwrap_or_default()
 }
 
-const fn durability(durability: Option<Durability>) -> api::Durability {
+/// How far a write got.
+pub const fn durability(durability: Option<Durability>) -> api::Durability {
     match durability {
         None => api::Durability::Unspecified,
         Some(Durability::Applied) => api::Durability::Applied,
@@ -313,40 +308,5 @@ fn acknowledged(revoked: Revoked) -> api::RevokeResponse {
             let grants_by_client = counts.into_iter().flatten().map(count).collect();
             api::RevokeResponse { counted, grants_by_client, ..Default::default() }
         }
-    }
-}
-
-fn introspected(answer: Introspection) -> api::IntrospectResponse {
-    let revision = answer.revision.to_string();
-    let Some(active) = answer.active else { return api::IntrospectResponse { revision, ..Default::default() } };
-    let active = *active;
-    let token_type = if active.is_access_token { fields::token_type(active.binding.as_ref()) } else { "" };
-    api::IntrospectResponse {
-        active: true,
-        scope: active.scope,
-        client_id: active.client_id,
-        token_type: token_type.to_owned(),
-        exp: signed(active.exp),
-        iat: signed(active.iat),
-        nbf: active.nbf.map_or(0, signed),
-        sub: active.sub,
-        aud: active.aud,
-        iss: active.iss,
-        jti: active.jti,
-        sid: active.sid.unwrap_or_default(),
-        acr: active.acr.unwrap_or_default(),
-        amr: active.amr,
-        auth_time: active.auth_time.map_or(0, signed),
-        cnf: active.binding.map(fields::confirmation),
-        authorization_details: claims::written_all(active.authorization_details),
-        act: active.act.map(claims::written),
-        grant_id: active.grant.map(|id| id.to_string()).unwrap_or_default(),
-        claims: Some(active.claims).filter(|claims| !claims.is_empty()).map(claims::written),
-        revision,
-        cache: Some(api::CacheAdvice {
-            max_age: signed(active.cache_seconds),
-            targets: active.targets.iter().map(|target| target.0.to_vec().into()).collect(),
-            born: signed(active.born.0),
-        }),
     }
 }

@@ -65,6 +65,7 @@ fn settings_of_the_process() {
             "[tokens]\nstore_timeout = '6s'",
             "jeton.toml:2: [tokens] store_timeout: [tokens] store_timeout (6s) is longer than [limits] request_deadline (5s)",
         ),
+        ("[redis]\nreplicas = 17", "jeton.toml:2: [redis] replicas: is 17, outside 0 to 16"),
         ("[limits]\nrequest_deadline = '1s'", "jeton.toml:2: [limits] request_deadline: [tokens] store_timeout (2s) is longer"),
         (
             "[signing]\njwks_max_age = '2h'\npublish_ahead = '1h'",
@@ -315,6 +316,30 @@ fn mistakes_in_a_ring_name_its_lines_and_repeat_no_digit() {
     assert!(told.starts_with("JETON_ROOT_KEY: a key is not hexadecimal") && !told.contains("f00f"), "{told}");
 }
 
+#[test]
+fn replicas_are_waited_for_half_as_long_as_the_store_at_most() {
+    let key = "f00d".repeat(16);
+    let on_redis =
+        |rest: &str| load(format!("store = 'redis://redis'\n{rest}"), &[("JETON_ROOT_KEY", &key)], &Overrides::default());
+    for (rest, expected) in [
+        (
+            "[redis]\nreplicas = 1\nwait_timeout = '1001ms'",
+            "jeton.toml:4: [redis] wait_timeout: [redis] wait_timeout (1001ms) is longer than half of [tokens] store_timeout (2s)",
+        ),
+        (
+            "redis.replicas = 1\n[tokens]\nstore_timeout = '900ms'",
+            "jeton.toml:4: [tokens] store_timeout: [redis] wait_timeout (500ms) is longer than half of [tokens] store_timeout (900ms)",
+        ),
+    ] {
+        let told = on_redis(rest).expect_err(rest);
+        assert!(told.starts_with(expected) && told.lines().count() == 2, "{rest}\n{told}");
+    }
+    for fine in ["[redis]\nreplicas = 16\nwait_timeout = '1s'", "[redis]\nwait_timeout = '15s'"] {
+        let loaded = on_redis(fine).unwrap();
+        assert_eq!(loaded.warnings, Vec::<String>::new(), "{fine}");
+    }
+}
+
 /// Each row: a file, and how its one warning begins.
 #[test]
 fn what_is_probably_not_meant_is_a_warning() {
@@ -337,6 +362,7 @@ fn what_is_probably_not_meant_is_a_warning() {
             "jeton.toml:8: [clients.app] scopes: offline_access gives no",
         ),
         ("store = 'memory:'".into(), "jeton.toml:1: store: nothing is kept"),
+        ("\n[redis]\nreplicas = 2".into(), "jeton.toml:3: [redis] replicas: only Redis has replicas, and the store is none"),
         ("issuer = 'http://tokens.example.com'".into(), "jeton.toml:1: issuer: is http and not of this machine"),
         (
             "insecure = true\nlisten.grpc = '0.0.0.0:50051'".into(),

@@ -18,6 +18,22 @@ on_every_store! {
     many_revocations_of_one_token_at_once_count_once,
 }
 
+/// Records, floors and the log on different nodes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoke_racing_refresh_leaves_nothing_alive_on_a_cluster() {
+    revoke_racing_refresh_leaves_nothing_alive_once_acknowledged(World::cluster().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_the_cap_never_exceed_it_on_a_cluster() {
+    many_at_the_cap_never_exceed_it(World::cluster().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settling_by_many_replicas_at_once_loses_nothing_under_sentinel() {
+    settling_by_many_replicas_at_once_loses_nothing(World::sentinel().await).await;
+}
+
 async fn sixty_four_tasks_with_one_token_make_one_generation_and_hold_the_same(world: World) {
     let replicas = [Arc::new(world.start().await), Arc::new(world.start().await)];
     for asked in [mobile as fn(&str) -> jeton::api::RefreshRequest, web] {

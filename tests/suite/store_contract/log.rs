@@ -2,9 +2,11 @@
 
 use super::Log;
 use super::{LATER, Names, now};
-use jeton::store::{Followed, Logged, Store};
-use jeton_domain::revision::Revision;
-use jeton_domain::time::Timestamp;
+use bytes::Bytes;
+use jeton::store::{ERA_AHEAD, EraState, Followed, Logged, MARKER, Position, Store};
+use jeton_domain::id::{Identity, ReplicaId};
+use jeton_domain::revision::{Lost, Revision};
+use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -139,7 +141,7 @@ pub async fn a_foreign_cursor_is_a_gap(store: Arc<dyn Store>, _names: Names) {
 }
 
 pub async fn follow_from_start_is_no_gap(store: Arc<dyn Store>, _names: Names) {
-    let untouched = store.follow_after(Revision::START, 10).await.unwrap();
+    let untouched = store.follow_after(Revision::START, 100_000).await.unwrap();
     assert!(!untouched.gap && !untouched.more);
     let revisions = [append(&store, "a").await, append(&store, "b").await, append(&store, "c").await];
     let answer = store.follow_after(Revision::START, 100_000).await.unwrap();
@@ -174,6 +176,7 @@ pub async fn settled_never_goes_back(store: Arc<dyn Store>, _names: Names) {
 }
 
 pub async fn trim_stops_at_the_first_unsettled(store: Arc<dyn Store>, _names: Names) {
+    store.trim(far(&store).await).await.unwrap();
     let (a, b, c) = (append(&store, "a").await, append(&store, "b").await, append(&store, "c").await);
     let before = log(&store).await;
     let old = before.iter().filter(|logged| logged.revision < a).count() as u64;
@@ -190,9 +193,10 @@ pub async fn trim_stops_at_the_first_unsettled(store: Arc<dyn Store>, _names: Na
 }
 
 pub async fn trim_keeps_what_is_younger(store: Arc<dyn Store>, _names: Names) {
-    let a = append(&store, "a").await;
-    let next_second = Revision { micros: a.micros + 1_000_000, random: 0 };
-    let b = store.append_after(b"b", a, next_second).await.unwrap().head;
+    let a_second_after = |revision: Revision| Revision { micros: revision.micros + 1_000_000, random: 0 };
+    let before = append(&store, "before").await;
+    let a = store.append_after(b"a", before, a_second_after(before)).await.unwrap().head;
+    let b = store.append_after(b"b", a, a_second_after(a)).await.unwrap().head;
     let c = append(&store, "c").await;
     assert!(store.settle(c).await.unwrap());
     let at = |revision: Revision| Timestamp::from_millis(revision.micros / 1_000);
@@ -212,4 +216,97 @@ pub async fn trim_keeps_the_newest_entry(store: Arc<dyn Store>, _names: Names) {
     assert!(!answer.gap && answer.entries.is_empty(), "its place is still there");
     assert_eq!(log(&store).await.len(), 1);
     assert!(append(&store, "c").await.micros > newest.micros);
+}
+
+pub async fn several_entries_are_appended_as_one(store: Arc<dyn Store>, _names: Names) {
+    let start = append(&store, "start").await;
+    let mut tasks = JoinSet::new();
+    for task in 0..16 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let entries: Vec<Bytes> = (0..7).map(|i| format!("{task}:{i}").into()).collect();
+            let position = Position { cursor: start, highest: start, ..Position::default() };
+            let (answer, _) = store.append(&entries, position).await.unwrap();
+            assert!(!answer.gap && !answer.more);
+            let own = &answer.entries[answer.entries.len() - entries.len()..];
+            assert!(own.iter().map(|logged| &logged.entry).eq(&entries), "its own are the last");
+            assert_eq!(own.last().unwrap().revision, answer.head);
+            answer
+        });
+    }
+    let answers = tasks.join_all().await;
+    let all = store.follow_after(start, 1_000).await.unwrap().entries;
+    assert_eq!(all.len(), 16 * 7);
+    assert!(all.is_sorted_by(|a, b| a.revision.micros < b.revision.micros));
+    for together in all.chunks(7) {
+        let whose = |logged: &Logged| logged.entry.split(|byte| *byte == b':').next().unwrap().to_vec();
+        assert!(together.iter().all(|logged| whose(logged) == whose(&together[0])), "nothing came between");
+    }
+    for answer in answers {
+        assert_eq!(answer.entries, all[..answer.entries.len()], "each saw what all see");
+    }
+}
+
+pub async fn changed_wakes_when_something_was_appended(store: Arc<dyn Store>, _names: Names) {
+    let mut cursor = append(&store, "start").await;
+    for i in 0..20 {
+        let (waiter, mut waiting) = (Arc::clone(&store), JoinSet::new());
+        waiting.spawn(async move { waiter.changed(cursor).await });
+        let entry = append(&store, &i.to_string()).await;
+        waiting.join_next().await.unwrap().unwrap().unwrap();
+        store.changed(cursor).await.unwrap();
+        cursor = entry;
+    }
+}
+
+pub async fn an_accepted_era_begins_above_everything(store: Arc<dyn Store>, _names: Names) {
+    let ahead = Millis::from_secs(600).get() * 1_000;
+    assert_eq!(ERA_AHEAD.get() * 1_000, ahead);
+    let head = append(&store, "before").await;
+    let seen = Revision { micros: head.micros + 3_600_000_000, random: u64::MAX };
+    let before = now(&store).await;
+    for highest in [Revision::START, seen] {
+        let found = store.follow_after(Revision::START, 1).await.unwrap();
+        let marker = store.accept(Position { highest, ..Position::default() }).await.unwrap();
+        let least = found.head.micros.max(highest.micros).max(before.millis() * 1_000);
+        assert!(marker.micros >= least + ahead, "{marker} is not ahead of {least}");
+        let answer = store.follow_after(head, 1_000).await.unwrap();
+        assert_eq!((answer.head, answer.era.marker, answer.era.state), (marker, marker, EraState::Healed));
+        let last = answer.entries.last().unwrap();
+        assert_eq!((last.revision, &last.entry[..]), (marker, &MARKER[..]), "it is an entry like others");
+        assert!(!answer.gap, "what was there stays");
+        assert!(append(&store, "after").await > marker);
+    }
+}
+
+pub async fn lost_intervals_are_told_to_who_knows_another_era(store: Arc<dyn Store>, _names: Names) {
+    let follow = async |era| store.follow(Position { era, ..Position::default() }, 1).await.unwrap();
+    let found = follow(Revision::START).await;
+    let mut lost = found.lost.unwrap_or_default();
+    let mut known = found.era.marker;
+    assert_eq!(follow(known).await.lost, None, "nothing new to who knows it");
+    for _ in 0..3 {
+        let tail = append(&store, "last of an era").await;
+        let marker = store.accept(Position { cursor: tail, highest: tail, era: known }).await.unwrap();
+        lost.push(Lost { tail, marker });
+        for stranger in [Revision::START, known, Revision { random: marker.random ^ 1, ..marker }] {
+            assert_eq!(follow(stranger).await.lost.as_ref(), Some(&lost));
+        }
+        let answer =
+            store.append(&[Bytes::from("first of an era")], Position { era: known, ..Position::default() }).await.unwrap().0;
+        assert_eq!((answer.era.marker, answer.lost.as_ref()), (marker, Some(&lost)));
+        assert_eq!(follow(marker).await.lost, None);
+        known = marker;
+    }
+}
+
+pub async fn healed_is_refused_under_another_primary(store: Arc<dyn Store>, _names: Names) {
+    let replica = ReplicaId([7; 8]);
+    store.beat(replica, Millis::from_secs(7_200), true).await.unwrap();
+    store.beat(replica, Millis::from_secs(7_200), false).await.unwrap();
+    let Identity(identity) = store.follow_after(Revision::START, 1).await.unwrap().identity;
+    assert!(store.healed(replica, Identity(identity)).await.unwrap());
+    assert!(!store.healed(replica, Identity(identity.map(|byte| byte ^ 1))).await.unwrap());
+    assert_eq!(store.follow_after(Revision::START, 1).await.unwrap().era.state, EraState::Healed);
+    store.leave(replica).await.unwrap();
 }

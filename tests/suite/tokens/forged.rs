@@ -31,7 +31,7 @@ impl Forge {
     fn new(algorithm: Algorithm) -> Self {
         let signing = Arc::new(signing());
         Self {
-            tokens: Tokens::new(Arc::new(roots(&[1])), Arc::clone(&signing), ISSUER.into()),
+            tokens: Tokens::new(Arc::new(roots(&[1])), Arc::clone(&signing), ISSUER.into(), 0),
             own: signing.signer(algorithm, NOW).unwrap(),
             attacker: SigningKey::parse(algorithm, &keys::generate(algorithm).unwrap()).unwrap(),
             signing,
@@ -416,7 +416,7 @@ fn a_burnt_key_verifies_nothing_and_says_so() {
     let signing = Arc::new(Signing::new(settings()));
     let record = signing.advance(None, NOW).unwrap();
     signing.install(record.as_ref().unwrap()).unwrap();
-    let tokens = Tokens::new(Arc::new(roots(&[1])), Arc::clone(&signing), ISSUER.into());
+    let tokens = Tokens::new(Arc::new(roots(&[1])), Arc::clone(&signing), ISSUER.into(), 0);
     let jwt = tokens.sign(Typ::AtJwt, Algorithm::EdDsa, &Forge::claims(), NOW).unwrap();
     assert!(matches!(tokens.verify(jwt.expose(), NOW), Ok(Verified::Access { .. })));
 

@@ -26,7 +26,7 @@ fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
 #[test]
 fn the_reference_verifies_what_we_sign_with_the_key_set_we_publish() {
     let signing = Arc::new(signing());
-    let tokens = Tokens::new(Arc::new(roots(&[1])), Arc::clone(&signing), ISSUER.into());
+    let tokens = Tokens::new(Arc::new(roots(&[1])), Arc::clone(&signing), ISSUER.into(), 0);
     // As a gateway gets it: over the wire.
     let published = serde_json::to_string(&signing.jwks(NOW).0).unwrap();
     let published = serde_json::from_str::<JwkSet>(&published).unwrap();

@@ -42,6 +42,11 @@ pub(super) struct Follower {
 }
 
 impl Server {
+    /// Whether it is a node of a cluster.
+    pub(super) fn is_in_a_cluster(&self) -> bool {
+        field(&self.info, "cluster_enabled") == Some("1")
+    }
+
     fn is(&self, name: &str, value: &str) -> bool {
         field(&self.info, name) == Some(value)
     }

@@ -7,14 +7,15 @@ use ::redis::{Cmd, Pipeline, Value};
 
 /// Nothing is ever kept under this name but what disappears by itself.
 const NOTHING: &str = "jeton:{doctor}:nothing";
+/// Text, for a second, so that whatever takes it for something else does nothing.
+const TEXT: &str = "jeton:{doctor}:text";
 
 /// Each permission, and the harmless form of its command behind its name.
-const HARMLESS: [(&str, &[&str]); 17] = [
+const HARMLESS: [(&str, &[&str]); 31] = [
     ("+info", &["INFO", "server"]),
     ("+time", &["TIME"]),
     ("+get", &["GET", NOTHING]),
-    ("+set", &["SET", NOTHING, "", "XX"]),
-    ("+del", &["DEL", NOTHING]),
+    ("+set", &["SET", TEXT, "", "PX", "1000"]),
     ("+exists", &["EXISTS", NOTHING]),
     ("+getrange", &["GETRANGE", NOTHING, "0", "0"]),
     ("+zadd", &["ZADD", NOTHING, "XX", "0", "nobody"]),
@@ -27,6 +28,21 @@ const HARMLESS: [(&str, &[&str]); 17] = [
     ("+xrange", &["XRANGE", NOTHING, "-", "+", "COUNT", "1"]),
     ("+xrevrange", &["XREVRANGE", NOTHING, "+", "-", "COUNT", "1"]),
     ("+xtrim", &["XTRIM", NOTHING, "MAXLEN", "0"]),
+    ("+xread", &["XREAD", "COUNT", "1", "STREAMS", NOTHING, "0"]),
+    ("+hset", &["HSET", TEXT, "field", ""]),
+    ("+hget", &["HGET", NOTHING, "field"]),
+    ("+hmget", &["HMGET", NOTHING, "field"]),
+    ("+hgetall", &["HGETALL", NOTHING]),
+    ("+hdel", &["HDEL", NOTHING, "field"]),
+    ("+lrange", &["LRANGE", NOTHING, "0", "0"]),
+    ("+rpush", &["RPUSH", TEXT, ""]),
+    ("+lpush", &["LPUSH", TEXT, ""]),
+    ("+lpop", &["LPOP", NOTHING]),
+    ("+wait", &["WAIT", "0", "1"]),
+    ("+cluster|shards", &["CLUSTER", "SHARDS"]),
+    ("+cluster|info", &["CLUSTER", "INFO"]),
+    ("+asking", &["ASKING"]),
+    ("+del", &["DEL", TEXT]),
 ];
 const FCALL: &str = "+fcall";
 

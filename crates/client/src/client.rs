@@ -1,0 +1,192 @@
+//! The four operations as methods, with deadlines and with the retries that are safe.
+
+use crate::api::key_service_client::KeyServiceClient;
+use crate::api::revocation_service_client::RevocationServiceClient;
+use crate::api::token_service_client::TokenServiceClient;
+use crate::api::{
+    GetJwksRequest, GetJwksResponse, IntrospectRequest, IntrospectResponse, IssueRequest, IssueResponse, RefreshRequest,
+    RefreshResponse, RevokeRequest, RevokeResponse, WatchRequest, WatchResponse,
+};
+use crate::error::Error;
+use crate::random;
+use crate::retry::{self, Patience, Repeat};
+use std::future::Future;
+use std::time::Duration;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status, Streaming};
+
+/// A connection that takes longer is given up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A peer that is gone is noticed within the sum of both.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The longest that a call takes, its retries included. Default 4 s: an answer of Refresh that comes later must not be adopted.
+    pub deadline: Duration,
+    /// The longest that one attempt takes. It travels with the request. Default 2 s.
+    pub attempt: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(4), attempt: Duration::from_secs(2) }
+    }
+}
+
+/// Calls jeton. Cheap to clone; clones share their connections.
+///
+/// # What is repeated
+///
+/// | call | after no answer, `UNAVAILABLE`, or a retry hint of jeton's | why |
+/// |---|---|---|
+/// | [`introspect`](Self::introspect) | repeated | it changes nothing |
+/// | [`revoke`](Self::revoke) | repeated | revoking twice is revoking once |
+/// | [`refresh`](Self::refresh) | repeated, with the same `request_id` | jeton knows the attempt again, and answers it again |
+/// | [`issue`](Self::issue) | only where it certainly did not happen | each Issue makes a grant; one too many is one that nobody ends |
+///
+/// Pauses grow, are jittered and not shorter than jeton asks for, and no retry begins after the deadline. What jeton refuses for good
+/// is returned at once.
+///
+/// # Processes that share a refresh token
+///
+/// Two processes that hold one refresh token, but not one storage, each look like a thief to the other. So
+/// - refresh under a lock that all of them take, one request at a time, and read the storage again before a retry of your own;
+/// - store the new token before anything of the answer is used, and never let an older token take the place of a newer one;
+/// - adopt no answer that comes after the deadline. This client drops it;
+/// - best of all let the client prove itself (client authentication, a certificate, DPoP): then a token that was rotated away in
+///   another process is answered at any age, and none of this can log anybody out.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    patience: Patience,
+}
+
+impl Client {
+    /// Connects to the replicas at these addresses, such as `http://127.0.0.1:50051`. Calls are spread over them; each is connected when
+    /// it is first needed, and again after it was lost.
+    ///
+    /// Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// `NotSent` where there is no address, or one is none.
+    pub fn connect<I>(addresses: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let endpoints: Vec<Endpoint> = addresses.into_iter().map(|address| endpoint(address.into())).collect::<Result<_, _>>()?;
+        let channel = match endpoints.as_slice() {
+            [] => return Err(Error::NotSent("there is no address to connect to".into())),
+            [one] => one.connect_lazy(),
+            _ => Channel::balance_list(endpoints.into_iter()),
+        };
+        Ok(Self::on(channel, Settings::default()))
+    }
+
+    /// Calls over a channel of your own making: with TLS, say, or over a socket.
+    #[must_use]
+    pub const fn on(channel: Channel, settings: Settings) -> Self {
+        Self { channel, patience: Patience { deadline: settings.deadline, attempt: settings.attempt } }
+    }
+
+    /// The same with other waiting times.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self::on(self.channel, settings)
+    }
+
+    /// Issues tokens after the user was authenticated, or to a client itself.
+    ///
+    /// Repeated only where it certainly did not happen. After [`Error::NoAnswer`] it may have: then issue anew, and let the grant that
+    /// nobody knows expire.
+    ///
+    /// # Errors
+    /// `SESSION_REVOKED`, `INVALID_CLIENT`, `INVALID_SCOPE`, `REAUTHENTICATION_REQUIRED` and others of `docs/errors.md`.
+    pub async fn issue(&self, request: IssueRequest) -> Result<IssueResponse, Error> {
+        self.call(Repeat::Unbegun, request, |mut tokens, request| async move { tokens.issue(request).await }).await
+    }
+
+    /// Gives a new access token for a refresh token. Where `request_id` is empty it is given one, which all retries of this call share.
+    ///
+    /// After [`Error::NoAnswer`] call again with the same token *and* a `request_id` that you chose yourself before the first call: then
+    /// even a retry after a restart of your process is answered, however late.
+    ///
+    /// # Errors
+    /// `REFRESH_TOKEN_REFUSED`: sign the user in again. `REAUTHENTICATION_REQUIRED` says in its metadata what is missing.
+    pub async fn refresh(&self, mut request: RefreshRequest) -> Result<RefreshResponse, Error> {
+        if request.request_id.is_empty() {
+            request.request_id = random::name().ok_or_else(|| Error::NotSent("the system gives no randomness".into()))?;
+        }
+        self.call(Repeat::Always, request, |mut tokens, request| async move { tokens.refresh(request).await }).await
+    }
+
+    /// Ends a token, a grant, or all that a session, subject, client, consent or signing key stands for. In force when it is answered.
+    ///
+    /// # Errors
+    /// `REVOKED_NOT_DURABLE` after the last retry: in force from `revision` of the metadata on, but a failover of the store may lose it.
+    pub async fn revoke(&self, request: RevokeRequest) -> Result<RevokeResponse, Error> {
+        self.call(Repeat::Always, request, |mut tokens, request| async move { tokens.revoke(request).await }).await
+    }
+
+    /// Tells whether a token is active, and what it says. [`Verifier`](crate::Verifier) does it without asking.
+    ///
+    /// # Errors
+    /// Never about the token: one that is not active is no error.
+    pub async fn introspect(&self, request: IntrospectRequest) -> Result<IntrospectResponse, Error> {
+        self.call(Repeat::Always, request, |mut tokens, request| async move { tokens.introspect(request).await }).await
+    }
+
+    pub(crate) async fn jwks(&self) -> Result<GetJwksResponse, Error> {
+        retry::call(Repeat::Always, self.patience, |time| {
+            let mut keys = KeyServiceClient::new(self.channel.clone());
+            async move { keys.get_jwks(within(GetJwksRequest {}, time)).await }
+        })
+        .await
+    }
+
+    /// Opens a stream of revocations. It has no deadline.
+    pub(crate) async fn watch(&self, said: ReceiverStream<WatchRequest>) -> Result<Streaming<WatchResponse>, Error> {
+        Ok(RevocationServiceClient::new(self.channel.clone()).watch(said).await?.into_inner())
+    }
+
+    /// How long a call may take.
+    pub(crate) const fn deadline(&self) -> Duration {
+        self.patience.deadline
+    }
+
+    async fn call<M, T, F>(
+        &self,
+        repeat: Repeat,
+        message: M,
+        method: impl Fn(TokenServiceClient<Channel>, Request<M>) -> F,
+    ) -> Result<T, Error>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        retry::call(repeat, self.patience, |time| {
+            method(TokenServiceClient::new(self.channel.clone()), within(message.clone(), time))
+        })
+        .await
+    }
+}
+
+fn endpoint(address: String) -> Result<Endpoint, Error> {
+    let shown = format!("`{address}` is no address such as http://127.0.0.1:50051");
+    let endpoint = Endpoint::from_shared(address).map_err(|_not_a_uri| Error::NotSent(shown))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT))
+}
+
+/// The request with the time that its caller has: the server gives up when he does.
+fn within<M>(message: M, time: Duration) -> Request<M> {
+    let mut request = Request::new(message);
+    request.set_timeout(time);
+    request
+}

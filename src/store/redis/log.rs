@@ -1,0 +1,170 @@
+//! The log in Redis: one stream under one primary at a time, its eras, and who is there. What each call asks of `functions.lua`.
+//! Must not live here: records and lists, how a call gets to the primary.
+
+use super::library::{self, Call};
+use super::link::jittered;
+use super::primary::LISTENING;
+use super::reply;
+use super::topology::Kind;
+use super::{EXACT, Redis, bounded};
+use crate::random;
+use crate::store::{Durability, ERA_AHEAD, Followed, Logged, Position, Store as _, StoreError};
+use ::redis::Cmd;
+use bytes::Bytes;
+use jeton_domain::id::{Identity, ReplicaId};
+use jeton_domain::revision::Revision;
+use jeton_domain::time::{Millis, Timestamp};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub(super) const STREAM: &str = "jeton:{log}";
+const SETTLED: &str = "jeton:{log}:settled";
+/// What who looks at the era may touch, in the order in which the functions take it.
+const KEYS: [&str; 5] = [STREAM, SETTLED, "jeton:{log}:era", "jeton:{log}:lost", "jeton:{log}:replicas"];
+
+/// The pause before an error of listening is told, so that who asks again and again does not spin.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What this process keeps of the log.
+#[derive(Default)]
+pub(super) struct Log {
+    /// The highest microsecond that a caller ever saw: some calls that may begin an era have no position.
+    seen: AtomicU64,
+}
+
+impl Log {
+    /// Remembers a place. An era that begins above it, and what is appended there, must stay numbers that Lua can tell apart.
+    fn see(&self, place: Revision) -> Result<(), StoreError> {
+        if place.micros >= EXACT - ERA_AHEAD.get() * 2_000 {
+            return Err(StoreError::Broken("a revision lies beyond the log's last possible microsecond".to_owned()));
+        }
+        self.seen.fetch_max(place.micros, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A function that looks at the era.
+    fn call(&self, function: &str, arguments: impl FnOnce(&mut Cmd) -> Result<(), StoreError>) -> Result<Call, StoreError> {
+        let mut cmd = library::call(function, KEYS.len(), 256);
+        for key in KEYS {
+            cmd.arg(key);
+        }
+        arguments(&mut cmd)?;
+        cmd.arg(self.seen.load(Ordering::Relaxed)).arg(random()?);
+        Ok(Call::ToProcess(cmd))
+    }
+}
+
+fn random() -> Result<u64, StoreError> {
+    random::bytes().map(u64::from_be_bytes).map_err(|none| StoreError::Broken(none.to_string()))
+}
+
+fn hex(id: [u8; 8]) -> String {
+    format!("{:016x}", u64::from_be_bytes(id))
+}
+
+pub(super) async fn append(redis: &Redis, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
+    if entries.is_empty() {
+        return Err(StoreError::Broken("nothing was given to append".to_owned()));
+    }
+    redis.log.see(position.highest)?;
+    let mut randoms = Vec::with_capacity(entries.len());
+    let call = redis.log.call(library::APPEND, |cmd| {
+        cmd.arg(position.cursor.to_string()).arg(position.era.to_string());
+        for entry in entries {
+            let random = random()?;
+            cmd.arg(random).arg(entry.as_ref());
+            randoms.push(random);
+        }
+        Ok(())
+    })?;
+    let written = redis.write(STREAM, &call).await?;
+    let mut followed = reply::followed(written.answer, |replid| written.live.learn(replid))?;
+    // The last is the head, each before it one microsecond earlier.
+    let (head, count) = (followed.head.micros, u64::try_from(entries.len()).unwrap_or(u64::MAX));
+    followed.entries.extend((1..).zip(randoms).zip(entries).map(|((nth, random), entry)| {
+        let micros = head.saturating_add(nth).saturating_sub(count);
+        Logged { revision: Revision { micros, random }, entry: entry.clone() }
+    }));
+    redis.log.see(followed.head)?;
+    Ok((followed, written.reached))
+}
+
+pub(super) async fn follow(redis: &Redis, position: Position, limit: usize) -> Result<Followed, StoreError> {
+    redis.log.see(position.highest)?;
+    let call = redis.log.call(library::FOLLOW, |cmd| {
+        cmd.arg(position.cursor.to_string()).arg(position.era.to_string()).arg(bounded(limit));
+        Ok(())
+    })?;
+    let (answer, live) = redis.call(STREAM, &call, Kind::Read).await?;
+    let followed = reply::followed(answer, |replid| live.learn(replid))?;
+    redis.log.see(followed.head)?;
+    Ok(followed)
+}
+
+pub(super) async fn changed(redis: &Redis, cursor: Revision) -> Result<(), StoreError> {
+    let mut cmd = Cmd::new();
+    cmd.arg("XREAD").arg("BLOCK").arg(LISTENING.as_millis()).arg("COUNT").arg(1);
+    cmd.arg("STREAMS").arg(STREAM).arg(cursor.to_string());
+    match redis.topology.listen(STREAM, &cmd).await {
+        Ok(_hint) => Ok(()),
+        Err(error) => {
+            tokio::time::sleep(jittered(PAUSE)).await;
+            Err(error)
+        }
+    }
+}
+
+pub(super) async fn settle(redis: &Redis, upto: Revision) -> Result<bool, StoreError> {
+    let mut cmd = library::call(library::SETTLE, 2, 96);
+    cmd.arg(STREAM).arg(SETTLED).arg(upto.to_string());
+    let (answer, _) = redis.call(STREAM, &cmd, Kind::Write).await?;
+    Ok(reply::count(&answer)? == 1)
+}
+
+pub(super) async fn trim(redis: &Redis, older_than: Timestamp) -> Result<u64, StoreError> {
+    let micros = older_than.millis().saturating_mul(1_000).min(EXACT - 1);
+    let mut cmd = library::call(library::TRIM, 2, 96);
+    cmd.arg(STREAM).arg(SETTLED).arg(micros);
+    let (answer, _) = redis.call(STREAM, &cmd, Kind::Write).await?;
+    reply::count(&answer)
+}
+
+pub(super) async fn beat(redis: &Redis, replica: ReplicaId, horizon: Millis, joins: bool) -> Result<(), StoreError> {
+    let call = redis.log.call(library::BEAT, |cmd| {
+        cmd.arg(hex(replica.0)).arg(horizon.get().min(EXACT - 1)).arg(u8::from(joins));
+        Ok(())
+    })?;
+    let answer = if joins {
+        redis.write(STREAM, &call).await?.durable(redis.durability())?
+    } else {
+        redis.call(STREAM, &call, Kind::Write).await?.0
+    };
+    reply::count(&answer).map(drop)
+}
+
+pub(super) async fn leave(redis: &Redis, replica: ReplicaId) -> Result<(), StoreError> {
+    let call = redis.log.call(library::LEAVE, |cmd| {
+        cmd.arg(hex(replica.0));
+        Ok(())
+    })?;
+    let (answer, _) = redis.call(STREAM, &call, Kind::Write).await?;
+    reply::count(&answer).map(drop)
+}
+
+pub(super) async fn healed(redis: &Redis, replica: ReplicaId, under: Identity) -> Result<bool, StoreError> {
+    let call = redis.log.call(library::HEALED, |cmd| {
+        cmd.arg(hex(replica.0)).arg(hex(under.0));
+        Ok(())
+    })?;
+    let (answer, _) = redis.call(STREAM, &call, Kind::Write).await?;
+    Ok(reply::count(&answer)? == 1)
+}
+
+pub(super) async fn accept(redis: &Redis, position: Position) -> Result<Revision, StoreError> {
+    redis.log.see(position.highest)?;
+    let call = redis.log.call(library::ACCEPT, |_cmd| Ok(()))?;
+    let answer = redis.write(STREAM, &call).await?.durable(redis.durability())?;
+    let marker = reply::revision(reply::text(&answer)?)?;
+    redis.log.see(marker)?;
+    Ok(marker)
+}

@@ -1,0 +1,115 @@
+//! Introspect: the busiest method. What a token says is written down once, and sent as often as it is asked for.
+//!
+//! Must not live here: whether a token is active.
+
+use super::fields::{self, Fields, MAX_TOKEN_BYTES, signed};
+use super::unary::{self, Unary};
+use super::{Api, api, claims, refused, status};
+use crate::service::introspect::{Active, Answer, Introspect, Introspection, Written};
+use crate::transport::caller::Permission;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::name::ResourceId;
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint, int64};
+use tonic::Status;
+
+/// The numbers of the fields that differ from answer to answer.
+const REVISION: u32 = 21;
+const CACHE: u32 = 22;
+const MAX_AGE: u32 = 1;
+
+/// The whole of a call whose body was read. None where it is not one plain message of ours: then tonic tells what is wrong with it.
+pub async fn call(api: &Api, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
+    let asked = api::IntrospectRequest::decode(unary::message(body)?).ok()?;
+    let answered = answer(api, asked).await;
+    Some(answered.map(|answer| unary::answer(most_bytes(&answer), |message| encode(&answer, message))))
+}
+
+/// What is asked, answered.
+pub async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::result::Result<Introspection, Status> {
+    api.allow(Permission::Introspect).map_err(status::of)?;
+    let mut fields = Fields::default();
+    let token = fields.token("token", asked.token, MAX_TOKEN_BYTES);
+    let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
+    let freshness = fields.freshness("freshness", asked.freshness);
+    fields.done().map_err(status::of)?;
+    api.service.introspect(Introspect { token, resource, freshness }, write).await.map_err(refused)
+}
+
+/// What a token says: first `IntrospectResponse` up to its revision, then `CacheAdvice` after its age.
+pub fn write(active: Active) -> Written {
+    let advice = api::CacheAdvice {
+        max_age: 0,
+        targets: active.targets.iter().map(|target| target.0.to_vec().into()).collect(),
+        born: signed(active.born.0),
+    };
+    let token_type = if active.is_access_token { fields::token_type(active.binding.as_ref()) } else { "" };
+    let says = api::IntrospectResponse {
+        active: true,
+        scope: active.scope,
+        client_id: active.client_id,
+        token_type: token_type.to_owned(),
+        exp: signed(active.exp),
+        iat: signed(active.iat),
+        nbf: active.nbf.map_or(0, signed),
+        sub: active.sub,
+        aud: active.aud,
+        iss: active.iss,
+        jti: active.jti,
+        sid: active.sid.unwrap_or_default(),
+        acr: active.acr.unwrap_or_default(),
+        amr: active.amr,
+        auth_time: active.auth_time.map_or(0, signed),
+        cnf: active.binding.map(fields::confirmation),
+        authorization_details: claims::written_all(active.authorization_details),
+        act: active.act.map(claims::written),
+        grant_id: active.grant.map(|id| id.to_string()).unwrap_or_default(),
+        claims: Some(active.claims).filter(|claims| !claims.is_empty()).map(claims::written),
+        revision: String::new(),
+        cache: None,
+    };
+    let mut bytes = BytesMut::with_capacity(says.encoded_len() + advice.encoded_len());
+    says.encode_raw(&mut bytes);
+    let second_at = bytes.len();
+    advice.encode_raw(&mut bytes);
+    Written::new(bytes.freeze(), second_at)
+}
+
+/// The answer as protobuf would write it, field by field in the order of their numbers.
+fn encode(answer: &Introspection, buffer: &mut impl BufMut) {
+    if let Some(Answer { written, .. }) = &answer.active {
+        buffer.put_slice(written.first());
+    }
+    prost::encoding::string::encode(REVISION, &answer.revision.to_string(), buffer);
+    if let Some(Answer { written, cache_seconds }) = &answer.active {
+        let max_age = signed(*cache_seconds);
+        let age_length = if max_age == 0 { 0 } else { int64::encoded_len(MAX_AGE, &max_age) };
+        encode_key(CACHE, WireType::LengthDelimited, buffer);
+        encode_varint(length(age_length + written.second().len()), buffer);
+        if max_age != 0 {
+            int64::encode(MAX_AGE, &max_age, buffer);
+        }
+        buffer.put_slice(written.second());
+    }
+}
+
+/// The answer as a message.
+pub fn message(answer: &Introspection) -> Result<api::IntrospectResponse> {
+    let mut bytes = BytesMut::with_capacity(most_bytes(answer));
+    encode(answer, &mut bytes);
+    let unreadable = |_| Error::Internal("what a token says was written so that it cannot be read".into());
+    api::IntrospectResponse::decode(bytes.freeze()).map_err(unreadable)
+}
+
+/// What the answer takes at most.
+fn most_bytes(answer: &Introspection) -> usize {
+    // Two numbers of 20 digits and the line between them; the lengths and the age are varints.
+    const BETWEEN: usize = 96;
+    answer.active.as_ref().map_or(BETWEEN, |Answer { written, .. }| written.first().len() + written.second().len() + BETWEEN)
+}
+
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,147 @@
+//! What is asked again, and that it is as if it had been asked once.
+
+use super::{BUSY, reached, soon};
+use crate::world::{SCOPES, World, alice, mobile};
+use jeton::api::revoke_request::Target;
+use jeton_client::api::{self, IntrospectRequest, IssueRequest, RefreshRequest, RevokeRequest};
+use jeton_client::{Client, Error, Settings};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+fn issue(client: &str) -> IssueRequest {
+    IssueRequest { client_id: client.into(), sub: "alice".into(), scope: SCOPES.into(), ..Default::default() }
+}
+
+fn refresh(token: &str) -> RefreshRequest {
+    RefreshRequest { refresh_token: token.into(), client_id: "mobile-app".into(), ..Default::default() }
+}
+
+async fn generation(server: &crate::world::Replica, grant_id: &str) -> u32 {
+    server.grant(grant_id).await.generation
+}
+
+/// An address where nobody listens.
+fn nowhere() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_whose_replies_are_lost_is_one_refresh() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, way) = reached(&server).await;
+    let mut held = client.issue(issue("mobile-app")).await.unwrap();
+    for newest in 2..5 {
+        // Past the overlap, so that only the name of the attempt makes it one.
+        world.pass(11);
+        way.lose(2);
+        let answer = soon(client.refresh(refresh(&held.refresh_token))).await.unwrap();
+        assert_eq!((way.to_lose(), generation(&server, &held.grant_id).await), (0, newest));
+        assert_ne!(answer.refresh_token, held.refresh_token);
+        held.refresh_token = answer.refresh_token;
+    }
+    assert!(server.active(&held.refresh_token).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_retries_of_a_refresh_have_one_name() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, way) = reached(&server).await;
+    let client = client.with_settings(Settings { deadline: BUSY, ..Settings::default() });
+    let held = client.issue(issue("mobile-app")).await.unwrap();
+    let refreshed = client.refresh(refresh(&held.refresh_token));
+    let hours_later = async {
+        way.cut_at_the_next_reply().await;
+        // By then only the name tells the retry from a thief's try.
+        world.pass(5 * 3_600);
+        way.mend();
+    };
+    let (answer, ()) = soon(async { tokio::join!(refreshed, hours_later) }).await;
+    assert!(server.active(&answer.unwrap().refresh_token).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_the_caller_chose_for_the_attempt_is_kept() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, _way) = reached(&server).await;
+    let held = client.issue(issue("mobile-app")).await.unwrap();
+    let asked = RefreshRequest { request_id: "mine".into(), ..refresh(&held.refresh_token) };
+    client.refresh(asked.clone()).await.unwrap();
+    // Nothing of the answer was stored, days pass: the same attempt again is a retry, and no reuse.
+    world.pass(3 * 86_400);
+    let answer = client.refresh(asked).await.unwrap();
+    assert!(server.active(&answer.refresh_token).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoke_and_introspect_are_repeated_until_they_are_answered() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, way) = reached(&server).await;
+    let held = client.issue(issue("mobile-app")).await.unwrap();
+    let question = IntrospectRequest { token: held.access_token.clone(), ..Default::default() };
+    way.lose(2);
+    assert!(soon(client.introspect(question.clone())).await.unwrap().active);
+    way.lose(2);
+    let target = Some(api::revoke_request::Target::Sub("alice".into()));
+    let revoked = soon(client.revoke(RevokeRequest { target, ..Default::default() })).await.unwrap();
+    assert!(!revoked.revision.is_empty() && way.to_lose() == 0);
+    assert!(!server.active(&held.access_token).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issue_that_may_have_happened_is_not_repeated() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, way) = reached(&server).await;
+    way.lose(1);
+    let lost = soon(client.issue(issue("mobile-app"))).await.unwrap_err();
+    assert!(matches!(lost, Error::NoAnswer(_)) && !lost.is_unbegun(), "{lost}");
+    let listed = server.list(jeton::api::ListGrantsRequest { sub: "alice".into(), ..Default::default() }).await;
+    assert_eq!(listed.grants.len(), 1, "it happened, once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issue_that_certainly_did_not_happen_is_repeated() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let patience = Settings { deadline: Duration::from_millis(200), ..Settings::default() };
+    let nobody = Client::connect([format!("http://{}", nowhere())]).unwrap().with_settings(patience);
+    let unsent = soon(nobody.issue(issue("mobile-app"))).await.unwrap_err();
+    assert!(matches!(unsent, Error::NotSent(_)) && unsent.is_unbegun(), "{unsent}");
+
+    // One replica of two is gone: sooner or later the other is asked.
+    let patience = Settings { deadline: Duration::from_secs(50), ..Settings::default() };
+    let client = Client::connect([nowhere(), server.address].map(|address| format!("http://{address}"))).unwrap();
+    let client = client.with_settings(patience);
+    for _ in 0..10 {
+        soon(client.issue(issue("mobile-app"))).await.unwrap();
+    }
+    let listed = server.list(jeton::api::ListGrantsRequest { sub: "alice".into(), ..Default::default() }).await;
+    assert_eq!(listed.grants.len(), 10, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_told_with_its_reason_and_not_repeated() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    let (client, _way) = reached(&server).await;
+    let held = server.issue(alice("mobile-app", SCOPES)).await;
+    server.revoke(Target::Sub("alice".into())).await;
+    crate::world::refused(server.try_refresh(mobile(&held.refresh_token)).await);
+    let refused = client.refresh(refresh(&held.refresh_token)).await.unwrap_err();
+    assert_eq!(refused.reason(), Some("REFRESH_TOKEN_REFUSED"));
+    let wrong = client.issue(IssueRequest { scope: "unknown".into(), ..issue("mobile-app") }).await.unwrap_err();
+    assert_eq!(wrong.reason(), Some("INVALID_SCOPE"));
+    let fields: Vec<_> = wrong.refusal().unwrap().fields.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["scope"]);
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_said() {
+    for wrong in [&[][..], &["not an address"]] {
+        assert!(matches!(Client::connect(wrong.iter().copied()), Err(Error::NotSent(_))), "{wrong:?}");
+    }
+}

@@ -1,0 +1,336 @@
+//! What only a Redis Cluster can show: names on several nodes, slots that move, primaries that change. What every store promises:
+//! `store_contract`.
+
+use crate::redis_cluster::RedisCluster;
+use crate::redis_server::RedisServer;
+use crate::store_contract::{Log, change, far_off, in_words, made, member, number, read, value};
+use jeton::clock::Clock;
+use jeton::store::redis::{Redis, Settings};
+use jeton::store::{Add, Name, Store, StoreError, Swap, Swapped};
+use jeton_domain::revision::Revision;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const LOG: &str = "jeton:{log}";
+
+async fn connect(all: &RedisCluster) -> Arc<dyn Store> {
+    Arc::new(Redis::connect(&all.url(), Clock::system()).await.unwrap())
+}
+
+/// Waits for as long as a busy machine may take.
+async fn connect_patiently(all: &RedisCluster) -> Arc<dyn Store> {
+    let settings = Settings { response_timeout: Duration::from_secs(20), ..Settings::default() };
+    Arc::new(Redis::connect_with(&all.url(), Clock::system(), settings).await.unwrap())
+}
+
+/// Names with tags of their own: on all nodes.
+fn scattered(count: usize) -> Vec<Name> {
+    (0..count).map(|at| Name::new(&format!("jeton:{{{at:04x}}}:g:{at}"))).collect()
+}
+
+/// Names of one slot.
+fn together(count: usize) -> Vec<Name> {
+    (0..count).map(|at| Name::new(&format!("jeton:{{ab12}}:g:{at}"))).collect()
+}
+
+/// How often the nodes answered with that error, or were asked that command.
+async fn counted(all: &RedisCluster, section: &str, what: &str) -> u64 {
+    let mut sum = 0;
+    for node in all.nodes.iter().filter(|node| node.runs()) {
+        let info: String = node.ask(&["INFO", section]).await;
+        let line = info.lines().find(|line| line.starts_with(&format!("{what}:")));
+        let number = line.and_then(|line| line.split(['=', ',']).nth(1)?.parse::<u64>().ok());
+        sum += number.unwrap_or(0);
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_on_several_nodes_are_answered_in_order() {
+    let all = RedisCluster::start().await;
+    let store = connect(&all).await;
+    let names = scattered(64);
+    let absent = Name::new("jeton:{none}:g:1");
+    for (at, name) in (0..).zip(&names) {
+        made(&store, &change(name, None, Some(at))).await;
+    }
+    let mut asked: Vec<Name> = names.iter().rev().cloned().collect();
+    asked.insert(10, absent.clone());
+    let mut expected: Vec<_> = (0..64).rev().map(|at| Some(value(at))).collect();
+    expected.insert(10, None);
+    let answer = store.get(&asked).await.unwrap();
+    assert_eq!(answer.values, expected);
+    let first = store.get(&asked[..1]).await.unwrap().identity;
+    assert_eq!(answer.identity, first, "that of the first name's primary");
+
+    let (swapped, also) = store.swap(&change(&names[5], Some(5), Some(500)), &asked).await.unwrap();
+    assert_eq!(swapped, Swapped::Done);
+    expected[64 - 5] = Some(value(500));
+    assert_eq!(also.values, expected);
+    assert_eq!(also.identity, store.get(&names[5..6]).await.unwrap().identity, "that of the swap's primary");
+    let (swapped, also) = store.swap(&change(&names[5], Some(5), None), &names[6..8]).await.unwrap();
+    assert_eq!(swapped, Swapped::Conflict(Some(value(500))));
+    assert_eq!(also.values, [Some(value(6)), Some(value(7))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_one_node_leads_to_all_and_a_lone_address_is_told_what_is_missing() {
+    let all = RedisCluster::start().await;
+    for node in [&all.nodes[0], &all.nodes[5]] {
+        let url = node.url().replace("redis://", "redis+cluster://");
+        let store = Redis::connect(&url, Clock::system()).await.unwrap();
+        assert!(store.get(&scattered(32)).await.unwrap().values.iter().all(Option::is_none));
+    }
+    let store = Redis::connect(&all.nodes[0].url(), Clock::system()).await.unwrap();
+    let error = store.get(&scattered(32)).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable(words) if words.contains("redis+cluster")), "{error:?}");
+    let lone = RedisServer::start().await;
+    let url = lone.url().replace("redis://", "redis+cluster://");
+    let error = Redis::connect(&url, Clock::system()).await.err().unwrap();
+    assert!(error.to_string().contains("is no cluster"), "{error}");
+}
+
+/// Changes records one after the other, each known to one task only, so that every answer but one is wrong.
+struct Load {
+    store: Arc<dyn Store>,
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+    calls: Arc<AtomicU64>,
+    unknown: Arc<AtomicU64>,
+}
+
+impl Load {
+    fn on(store: &Arc<dyn Store>, names: &[Name]) -> Self {
+        let (stop, calls, unknown) = <(Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicU64>)>::default();
+        let mut load = Self { store: Arc::clone(store), stop, tasks: JoinSet::new(), calls, unknown };
+        for some in names.chunks(names.len().div_ceil(8)) {
+            load.start(some.to_vec());
+        }
+        load
+    }
+
+    fn start(&mut self, names: Vec<Name>) {
+        let (store, stop) = (Arc::clone(&self.store), Arc::clone(&self.stop));
+        let (calls, unknown) = (Arc::clone(&self.calls), Arc::clone(&self.unknown));
+        self.tasks.spawn(async move {
+            let mut now = 0;
+            while !stop.load(Ordering::Relaxed) {
+                for name in &names {
+                    let swap = change(name, Some(now), Some(now + 1));
+                    match store.swap(&swap, &names).await {
+                        Ok((Swapped::Done, read)) => {
+                            let own = read.values.iter().zip(&names).find(|(_, other)| *other == name).unwrap().0;
+                            assert_eq!(own.as_ref().map(number), Some(now + 1), "{name:?} is read after it is written");
+                            assert!(read.values.iter().all(Option::is_some), "one of them is absent: {:?}", read.values);
+                        }
+                        Ok((conflict, _)) => panic!("{name:?} was {now}: {conflict:?}"),
+                        Err(StoreError::Unavailable(_)) => {
+                            unknown.fetch_add(1, Ordering::Relaxed);
+                            resolve(&store, name, &swap).await;
+                        }
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+                let values = loop {
+                    if let Ok(read) = store.get(&names).await {
+                        break read.values;
+                    }
+                };
+                assert!(values.iter().all(|value| value.as_ref().map(number) == Some(now + 1)), "{values:?} at {}", now + 1);
+                now += 1;
+            }
+        });
+    }
+
+    /// Waits until so many more calls were answered.
+    async fn go_on(&self, calls: u64) {
+        let until = self.calls.load(Ordering::Relaxed) + calls;
+        while self.calls.load(Ordering::Relaxed) < until {
+            assert!(!self.tasks.is_empty());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Ends it; answers how many outcomes were unknown.
+    async fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tasks.join_all().await;
+        println!("{} calls, {} unknown", self.calls.load(Ordering::Relaxed), self.unknown.load(Ordering::Relaxed));
+        self.unknown.load(Ordering::Relaxed)
+    }
+}
+
+/// Makes a swap whose outcome is unknown, unless it was made.
+async fn resolve(store: &Arc<dyn Store>, name: &Name, swap: &Swap) {
+    loop {
+        match store.get(std::slice::from_ref(name)).await {
+            Ok(read) if read.values[0] == swap.value => return,
+            Ok(_) => match store.swap(swap, &[]).await {
+                Ok((Swapped::Done, _)) => return,
+                Ok((conflict, _)) => assert_eq!(conflict, Swapped::Conflict(swap.value.clone()), "{name:?}"),
+                Err(_) => {}
+            },
+            Err(_) => {}
+        }
+    }
+}
+
+async fn prepared(store: &Arc<dyn Store>, names: &[Name]) {
+    for name in names {
+        made(store, &change(name, None, Some(0))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_moves_under_swaps_is_not_noticed() {
+    let all = RedisCluster::start().await;
+    let store = connect_patiently(&all).await;
+    let names = together(64);
+    prepared(&store, &names).await;
+    let load = Load::on(&store, &names);
+    let slot = all.slot_of(names[0].as_str()).await;
+    for _ in 0..3 {
+        let from = all.primary_of(slot).await;
+        let to = (from + 1) % 3;
+        load.go_on(50).await;
+        all.begin_to_move(slot, from, to).await;
+        load.go_on(50).await;
+        while all.move_keys(slot, from, to, 8).await > 0 {
+            load.go_on(20).await;
+        }
+        load.go_on(50).await;
+        all.end_the_move(slot, from, to).await;
+    }
+    load.go_on(50).await;
+    assert_eq!(load.end().await, 0, "nothing was unavailable");
+    let (asked, moved) =
+        (counted(&all, "errorstats", "errorstat_ASK").await, counted(&all, "errorstats", "errorstat_MOVED").await);
+    println!("{asked} ASK, {moved} MOVED");
+    assert!(asked > 100 && moved > 0, "{asked} ASK, {moved} MOVED: this shows nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_and_lists_move_with_their_slots() {
+    let all = RedisCluster::start().await;
+    let store = connect_patiently(&all).await;
+    let list = Name::new("jeton:{ab12}:l:alice");
+    let expires_at = far_off(&store).await;
+    let slot = all.slot_of(list.as_str()).await;
+    let from = all.primary_of(slot).await;
+    let to = (from + 1) % 3;
+    all.begin_to_move(slot, from, to).await;
+    for name in ["a", "b"] {
+        let member = member("g", name, expires_at);
+        let add = Add { list: list.clone(), member, group_bytes: 1, group_cap: 10, list_cap: 10 };
+        assert!(store.list_add(&add).await.unwrap().is_empty());
+    }
+    assert_eq!(store.list(&list, None, 10).await.unwrap().len(), 2);
+    all.end_the_move(slot, from, to).await;
+    assert_eq!(store.list(&list, None, 10).await.unwrap().len(), 2);
+
+    let first = store.append_after(b"one", Revision::START, Revision::START).await.unwrap().head;
+    assert!(store.settle(first).await.unwrap());
+    let slot = all.slot_of(LOG).await;
+    let from = all.primary_of(slot).await;
+    let to = (from + 1) % 3;
+    all.begin_to_move(slot, from, to).await;
+    all.move_keys(slot, from, to, 1).await;
+    // It has several keys: while one is here and another there, neither node answers.
+    let moving = async {
+        all.until("the log is asked for", async |all| counted(all, "errorstats", "errorstat_TRYAGAIN").await > 0).await;
+        while all.move_keys(slot, from, to, 1).await > 0 {}
+        all.end_the_move(slot, from, to).await;
+    };
+    let (followed, ()) = tokio::join!(store.append_after(b"two", first, Revision::START), moving);
+    let followed = followed.unwrap();
+    assert!(!followed.gap && followed.settled == first, "{followed:?}");
+    assert!(!store.follow_after(first, 10).await.unwrap().gap);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_by_hand_is_not_noticed() {
+    let all = RedisCluster::start().await;
+    let store = connect_patiently(&all).await;
+    let names = scattered(64);
+    prepared(&store, &names).await;
+    let load = Load::on(&store, &names);
+    let slot = all.slot_of(names[0].as_str()).await;
+    for _ in 0..2 {
+        load.go_on(50).await;
+        all.fail_over(slot, None).await;
+    }
+    load.go_on(50).await;
+    assert_eq!(load.end().await, 0, "nothing was unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_primary_is_replaced_and_the_cluster_serves_on_by_itself() {
+    let mut all = RedisCluster::start().await;
+    let store = connect(&all).await;
+    let names = scattered(64);
+    prepared(&store, &names).await;
+    let slot = all.slot_of(LOG).await;
+    let old = all.primary_of(slot).await;
+    let before = store.follow_after(Revision::START, 10).await.unwrap().identity;
+    for node in 0..3 {
+        all.until("the replicas have it all", async |all| all.nodes[node].ask::<u64>(&["WAIT", "1", "100"]).await == 1).await;
+    }
+    all.nodes[old].stop().await;
+    all.until("the store answers again", async |_| match store.follow_after(Revision::START, 10).await {
+        Ok(followed) => followed.identity != before,
+        Err(error) => {
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+            false
+        }
+    })
+    .await;
+    let values = store.get(&names).await.unwrap().values;
+    assert!(values.iter().all(|held| *held == Some(value(0))), "{values:?}");
+    for name in &names {
+        made(&store, &change(name, Some(0), Some(1))).await;
+    }
+    all.nodes[old].restart().await;
+    all.until_whole().await;
+    assert_eq!(read(&store, &names[0]).await, Some(value(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_any_node_is_told_and_nothing_is_absent() {
+    let mut all = RedisCluster::start().await;
+    let settings = Settings { replicas: 1, ..Settings::default() };
+    let store: Arc<dyn Store> = Arc::new(Redis::connect_with(&all.url(), Clock::system(), settings).await.unwrap());
+    let until_told = async |all: &RedisCluster, told: &[&str]| {
+        all.until(&format!("{told:?} is told"), async |_| {
+            let said = in_words(store.health().await.unwrap());
+            told.iter().all(|told| said.iter().any(|said| said.contains(told))) && said.is_empty() == told.is_empty()
+        })
+        .await;
+    };
+    let names = scattered(64);
+    prepared(&store, &names).await;
+    until_told(&all, &[]).await;
+    all.nodes[4].ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]).await;
+    let evicts = format!("127.0.0.1:{} would drop revocations", all.nodes[4].port());
+    until_told(&all, &[&evicts]).await;
+    all.nodes[4].ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    until_told(&all, &[]).await;
+
+    let replica = all.replica_of(0).await;
+    all.nodes[replica].stop().await;
+    let alone = format!("127.0.0.1:{} has 0 replicas in step and 1 are configured", all.nodes[0].port());
+    until_told(&all, &[&alone]).await;
+    all.nodes[0].stop().await;
+    until_told(&all, &["slots are served", "Redis Cluster is down"]).await;
+    for name in &names {
+        let error = store.get(std::slice::from_ref(name)).await.expect_err("the whole cluster is down");
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        let error = store.swap(&change(name, Some(0), Some(1)), &[]).await.expect_err("the whole cluster is down");
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        if error.to_string().contains("Cluster is down") {
+            break;
+        }
+    }
+}
