@@ -239,9 +239,9 @@ impl Shared {
     /// What memory says.
     fn find(&self, token: &str, hash: TokenHash, resource: &str) -> Found {
         if let Some(known) = self.known.get(&hash)
-            && let Some(judged) = self.judge(&known, resource)
+            && let Some(found) = self.judge(known, resource)
         {
-            return Found::Judged(judged.map(|()| known).map_err(Refused::Dead));
+            return found;
         }
         let not_genuine = |why| Found::Judged(Err(Refused::NotGenuine(why)));
         let (kid, claims) = match parse(token) {
@@ -262,36 +262,32 @@ impl Shared {
             return Found::Unsure;
         };
         let known = Arc::new(Known::new(Arc::new(said), targets, Proof::Signature { salted }));
-        let judged = self.judge(&known, resource);
         self.known.insert(hash, token, &known);
-        match judged {
-            Some(judged) => Found::Judged(judged.map(|()| known).map_err(Refused::Dead)),
-            None => Found::Unsure,
-        }
+        self.judge(known, resource).unwrap_or(Found::Unsure)
     }
 
-    /// Judges what was checked, under what is known of revocations. None where that, or the proof, is too old to say that it lives.
-    fn judge(&self, known: &Known, resource: &str) -> Option<Result<(), Dead>> {
+    /// Judges what was checked, under what is known of revocations. None where its proof holds no more: it must be checked anew.
+    fn judge(&self, known: Arc<Known>, resource: &str) -> Option<Found> {
         let (now, run) = (self.settings.clock.now(), self.settings.clock.run());
         let view = self.watched.read();
         let is_certain = match known.proof {
-            Proof::Signature { salted } => {
-                let view = view.as_ref().filter(|view| view.salted == salted)?;
-                view.is_fresh(run)
-            }
-            Proof::Answer { until } => run < until,
+            Proof::Signature { salted } => view.as_ref().filter(|view| view.salted == salted)?.is_fresh(run),
+            Proof::Answer { until } if run < until => true,
+            Proof::Answer { .. } => return None,
         };
-        let floors = view.as_ref().map_or(&self.nothing, |view| &view.floors);
-        let judged = known.judge(now, resource, floors);
+        let judged = known.judge(now, resource, view.as_ref().map_or(&self.nothing, |view| &view.floors));
         drop(view);
-        // A floor does not sink and time does not go back: the dead stay dead, however old the knowledge is.
-        if judged.is_ok() && !is_certain {
-            return None;
-        }
-        if judged.is_ok() && known.is_to_be_told() {
-            self.arrivals.saw(&known.said);
-        }
-        Some(judged)
+        Some(match judged {
+            // A floor does not sink and time does not go back: the dead stay dead, however old the knowledge is.
+            Err(dead) => Found::Judged(Err(Refused::Dead(dead))),
+            Ok(()) if !is_certain => Found::Unsure,
+            Ok(()) => {
+                if known.is_to_be_told() {
+                    self.arrivals.saw(&known.said);
+                }
+                Found::Judged(Ok(known))
+            }
+        })
     }
 
     /// What jeton says.
