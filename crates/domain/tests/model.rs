@@ -10,16 +10,16 @@ mod actors;
 mod ghost;
 #[path = "shared/grants.rs"]
 mod grants;
+#[path = "shared/walk.rs"]
+mod walk;
 
-use actors::{ALL_LIMITS, After, Bounds, Fault, Limits, Model, Move, PASSING, Rules, State};
+use actors::{ALL_LIMITS, Bounds, Fault, Limits, Model, PASSING, Rules};
 use jeton_domain::arrival::{Arrival, Seen, seen};
 use jeton_domain::error::Cause;
 use jeton_domain::grant::Grant;
 use jeton_domain::refresh::{Decision, Event, Verdict, refresh};
 use jeton_domain::time::Millis;
-use std::collections::HashMap;
-use std::collections::hash_map::{DefaultHasher, Entry};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use walk::{Found, Walked, walk};
 
 const REAL: Rules = Rules { refresh, seen };
 
@@ -46,90 +46,9 @@ const THIEF: Bounds = Bounds { thefts: 1, failovers: 0, lost_replies: 2, ..HONES
 /// All at once.
 const EVERYTHING: Bounds = Bounds { failovers: 1, generations: 5, depth: 12, ..THIEF };
 
-#[derive(Debug)]
-struct Walked {
-    states: usize,
-    moves: usize,
-    depth: usize,
-}
-
-#[derive(Debug)]
-struct Found {
-    fault: Fault,
-    trace: Vec<Move>,
-}
-
-/// Fingerprints are random already.
-#[derive(Default)]
-struct Through(u64);
-
-impl Hasher for Through {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {
-        panic!("only fingerprints");
-    }
-    fn write_u128(&mut self, fingerprint: u128) {
-        self.0 = u64::try_from(fingerprint >> 64).unwrap();
-    }
-}
-
-fn fingerprint(state: &State) -> u128 {
-    let half = |salt: u64| {
-        let mut hasher = DefaultHasher::new();
-        salt.hash(&mut hasher);
-        state.hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(1) << 64 | half(2)
-}
-
-/// Breadth first, so the first fault found is one of the shortest.
-fn walk(bounds: Bounds, rules: Rules) -> Result<Walked, Found> {
-    let model = Model::new(bounds, rules);
-    let mut visited: HashMap<u128, (u128, Move), BuildHasherDefault<Through>> = HashMap::default();
-    let start = fingerprint(&State::START);
-    visited.insert(start, (start, Move::Pass(0)));
-    let mut level = vec![(State::START, start)];
-    let (mut moves, mut depth) = (0, 0);
-    while !level.is_empty() && depth < bounds.depth {
-        let mut below = Vec::new();
-        for (state, from) in &level {
-            for step in state.moves(&bounds) {
-                moves += 1;
-                match model.after(state, step) {
-                    After::Impossible | After::Over => {}
-                    After::Fault(fault) => {
-                        let mut trace = vec![step];
-                        let mut at = *from;
-                        while at != start {
-                            let (before, step) = visited[&at];
-                            trace.push(step);
-                            at = before;
-                        }
-                        trace.reverse();
-                        return Err(Found { fault, trace });
-                    }
-                    After::Next(next) => {
-                        let print = fingerprint(&next);
-                        if let Entry::Vacant(entry) = visited.entry(print) {
-                            entry.insert((*from, step));
-                            below.push((next, print));
-                        }
-                    }
-                }
-            }
-        }
-        depth += 1;
-        level = below;
-    }
-    Ok(Walked { states: visited.len(), moves, depth })
-}
-
 #[track_caller]
 fn holds(name: &str, bounds: Bounds) {
-    match walk(bounds, REAL) {
+    match walk(&Model::new(bounds, REAL), bounds.depth) {
         Ok(Walked { states, moves, depth }) => println!("{name}: {states} states, {moves} moves, {depth} deep"),
         Err(Found { fault, trace }) => panic!("{name}: {fault:?} after {trace:#?}"),
     }
@@ -137,7 +56,7 @@ fn holds(name: &str, bounds: Bounds) {
 
 #[track_caller]
 fn finds(name: &str, bounds: Bounds, rules: Rules, expected: Fault) {
-    match walk(bounds, rules) {
+    match walk(&Model::new(bounds, rules), bounds.depth) {
         Ok(walked) => panic!("{name}: found nothing in {walked:?}"),
         Err(Found { fault, trace }) => {
             println!("{name}: {fault:?} after {trace:?}");

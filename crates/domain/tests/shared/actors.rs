@@ -3,6 +3,7 @@
 
 use crate::ghost::{GENERATIONS, Ghost, each};
 use crate::grants::{KEY, NOW, World, grant, presented, primary};
+use crate::walk;
 use jeton_domain::arrival::{self, Arrival, Seen};
 use jeton_domain::error::Cause;
 use jeton_domain::grant::{Grant, Lineage};
@@ -154,20 +155,9 @@ pub struct State {
     cut: bool,
 }
 
-/// What a move leads to.
-pub enum After {
-    /// It cannot be made here.
-    Impossible,
-    /// The grant ended, rightly.
-    Over,
-    /// The walk goes on from here.
-    Next(State),
-    Fault(Fault),
-}
-
 pub struct Model {
-    pub bounds: Bounds,
-    pub rules: Rules,
+    bounds: Bounds,
+    rules: Rules,
     world: World,
     template: Grant,
 }
@@ -179,7 +169,7 @@ enum Who {
 }
 
 impl State {
-    pub const START: Self = Self {
+    const START: Self = Self {
         record: Record {
             newest: 1,
             parent: 0,
@@ -204,8 +194,7 @@ impl State {
         cut: false,
     };
 
-    /// Every move worth trying.
-    pub fn moves(&self, bounds: &Bounds) -> Vec<Move> {
+    fn moves(&self, bounds: &Bounds) -> Vec<Move> {
         let slots = 0..bounds.requests_at_once;
         let mut moves: Vec<Move> = slots
             .flat_map(|s| [Move::Send(s), Move::Serve(s), Move::Deliver(s), Move::Lose(s), Move::LoseToThief(s)])
@@ -270,12 +259,32 @@ fn older(age: u8, secs: u8) -> u8 {
     }
 }
 
+type After = walk::After<State, Fault>;
+
+impl walk::World for Model {
+    type State = State;
+    type Move = Move;
+    type Fault = Fault;
+
+    fn start(&self) -> State {
+        State::START
+    }
+
+    fn moves(&self, state: &State) -> Vec<Move> {
+        state.moves(&self.bounds)
+    }
+
+    fn after(&self, state: &State, step: Move) -> After {
+        self.made(state, step)
+    }
+}
+
 impl Model {
     pub fn new(bounds: Bounds, rules: Rules) -> Self {
         Self { bounds, rules, world: World::new(), template: grant() }
     }
 
-    pub fn after(&self, state: &State, step: Move) -> After {
+    fn made(&self, state: &State, step: Move) -> After {
         let mut next = *state;
         let bounds = &self.bounds;
         match step {
