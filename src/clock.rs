@@ -11,11 +11,20 @@ pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 enum Inner {
-    /// Milliseconds since the epoch at `started`, moved with the store's clock.
-    Running { started: Instant, epoch_at_start: AtomicU64 },
+    /// Milliseconds since the epoch at `started`, moved with the store's clock; when (since `started`) that clock was last looked at.
+    Running { started: Instant, epoch_at_start: AtomicU64, followed: AtomicU64 },
     /// Stands still until it is told to move: for tests.
     Fixed(AtomicU64),
 }
+
+/// A store's clock that is behind by more is not met slowly.
+const FAR_BEHIND: Millis = Millis::from_secs(3_600);
+
+/// By what part of it a clock that is ahead of the store's goes slower.
+const SLOWER: u64 = 4;
+
+/// How often it is looked whether it is to go slower, at the most.
+const STRETCH: Millis = Millis::new(200);
 
 /// A store's clock that differs by less is left alone: the round trip is as inexact.
 const TOLERANCE: Millis = Millis::new(250);
@@ -27,7 +36,11 @@ impl Clock {
     pub fn system() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        Self(Arc::new(Inner::Running { started: Instant::now(), epoch_at_start: AtomicU64::new(millis) }))
+        Self(Arc::new(Inner::Running {
+            started: Instant::now(),
+            epoch_at_start: AtomicU64::new(millis),
+            followed: AtomicU64::new(0),
+        }))
     }
 
     /// Stands at `now` until it is moved.
@@ -63,16 +76,23 @@ impl Clock {
         }
     }
 
-    /// Follows the store's clock, where the two differ by more than the round trip can explain. A fixed clock stays.
+    /// Follows the store's clock, where the two differ by more than the round trip can explain: forward at once, back by going slower, so
+    /// that no stretch of time is lived through twice when another primary's clock is behind. A fixed clock stays.
     pub fn follow(&self, store: Timestamp) {
-        let Inner::Running { epoch_at_start, .. } = &*self.0 else { return };
-        let here = self.now();
+        let Inner::Running { epoch_at_start, followed, .. } = &*self.0 else { return };
+        let (here, run) = (self.now(), self.run());
+        let since = run.minus(Millis::new(followed.load(Ordering::Relaxed))).min(STRETCH);
+        if since == STRETCH {
+            followed.store(run.get(), Ordering::Relaxed);
+        }
         let ahead = store.since(here);
         let behind = here.since(store);
         if ahead > TOLERANCE {
             epoch_at_start.fetch_add(ahead.get(), Ordering::Relaxed);
         } else if behind > TOLERANCE {
-            let back = |epoch: u64| Some(epoch.saturating_sub(behind.get()));
+            let slowly = if since == STRETCH { STRETCH.get() / SLOWER } else { 0 };
+            let back = if behind > FAR_BEHIND { behind.get() } else { behind.get().min(slowly) };
+            let back = |epoch: u64| Some(epoch.saturating_sub(back));
             let _never_refused = epoch_at_start.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
         }
     }
@@ -96,5 +116,17 @@ mod tests {
         assert!(clock.now() < Timestamp::from_secs(60));
         clock.follow(Timestamp::from_secs(1_700_000_000));
         assert!(clock.now().since(Timestamp::from_secs(1_700_000_000)) < Millis::from_secs(60));
+    }
+
+    #[test]
+    fn a_store_that_is_behind_is_met_slowly_and_one_that_is_ahead_at_once() {
+        let clock = Clock::system();
+        let before = clock.now();
+        clock.follow(before.plus(Millis::from_secs(90)));
+        assert!(clock.now() >= before.plus(Millis::from_secs(90)));
+        for _ in 0..100 {
+            clock.follow(before);
+        }
+        assert!(clock.now() >= before.plus(Millis::from_secs(89)), "no time is lived through twice");
     }
 }

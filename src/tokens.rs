@@ -8,7 +8,7 @@ mod jws;
 mod mint;
 mod read;
 
-pub use cache::{Digest, Proved, Written};
+pub use cache::{Digest, Proved, Sign, Written};
 pub use jeton_domain::jws::{NotGenuine, Verified};
 pub use mint::at_hash;
 

@@ -7,7 +7,7 @@ use crate::records::grants::Known;
 use crate::service::Service;
 use crate::service::introspect::Active;
 use crate::telemetry::metrics;
-use crate::tokens::Tokens;
+use crate::tokens::{Sign, Tokens};
 use futures_util::{StreamExt as _, stream};
 use jeton_domain::arrival::{Arrival, Env, Seen, seen, tells};
 use jeton_domain::error::{Cause, RefreshRefusal, Result};
@@ -124,14 +124,17 @@ enum Outcome {
 }
 
 impl Service {
-    /// An access token of that generation was found active. Returns at once, mostly after one look into memory.
-    pub(super) fn arrived(&self, generation: Generation, token: &Active) {
-        let Some(grant) = token.grant.filter(|_| token.is_access_token && generation > 0) else { return };
-        let Some(mark) = self.arrivals.told.first(grant, generation, self.clock.run()) else { return };
-        let client = ClientId::parse("client_id", &token.client_id).ok();
-        let client = client.and_then(|id| self.registry.client(&id));
-        if client.is_some_and(|client| tells(client, token.binding.is_some())) {
-            self.arrivals.add(mark, grant, token.jti.clone());
+    /// What it tells that an access token of that generation is seen; none where that is nothing to anybody.
+    pub(super) fn sign(&self, generation: Generation, token: &Active) -> Option<Sign> {
+        let grant = token.grant.filter(|_| token.is_access_token && generation > 0)?;
+        let client = self.registry.client(&ClientId::parse("client_id", &token.client_id).ok()?)?;
+        tells(client, token.binding.is_some()).then(|| Sign { grant, generation, jti: token.jti.as_str().into() })
+    }
+
+    /// An access token was found active. Returns at once, mostly after one look into memory.
+    pub(super) fn arrived(&self, sign: &Sign) {
+        if let Some(mark) = self.arrivals.told.first(sign.grant, sign.generation, self.clock.run()) {
+            self.arrivals.add(mark, sign.grant, sign.jti.to_string());
         }
     }
 

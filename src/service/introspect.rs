@@ -213,6 +213,9 @@ impl Service {
         if let Err(Dead::Expired | Dead::Ended(_)) = judged {
             self.tokens.forget(token);
         }
+        if let (Ok(()), Some(sign)) = (&judged, proved.sign()) {
+            self.arrived(sign);
+        }
         let answer =
             || Answer { written: proved.written().clone(), cache_seconds: self.cache_seconds(proved.standing().exp, now) };
         counted(judged.ok().map(|()| answer()), revision)
@@ -223,10 +226,11 @@ impl Service {
         let Asking { resource, revision, keys, write } = asking;
         let answer = match (examined.kind, examined.verdict) {
             (TokenKind::JwtAccess | TokenKind::OpaqueAccess, Ok(says)) => {
-                self.arrived(examined.generation, &says);
+                let sign = self.sign(examined.generation, &says);
+                sign.iter().for_each(|sign| self.arrived(sign));
                 let cache_seconds = self.cache_seconds(says.standing().exp, self.clock.now());
                 let record = examined.grant.map(|grant| grant.id).or(says.grant);
-                let proved = Arc::new(Proved::new(&says.standing(), record, keys).saying(write(says)));
+                let proved = Arc::new(Proved::new(&says.standing(), record, keys).saying(write(says), sign));
                 self.tokens.remember(*token, Arc::clone(&proved));
                 Some(Answer { written: proved.written().clone(), cache_seconds })
             }

@@ -18,7 +18,7 @@ use super::Tokens;
 use bytes::Bytes;
 use jeton_domain::access::Standing;
 use jeton_domain::floors::{Floors, Raised};
-use jeton_domain::id::{GrantId, TargetId};
+use jeton_domain::id::{Generation, GrantId, TargetId};
 use jeton_domain::revision::Born;
 use jeton_domain::time::Timestamp;
 use quick_cache::Weighter;
@@ -83,6 +83,17 @@ impl Written {
     }
 }
 
+/// That an access token is seen tells that this generation of its grant arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sign {
+    /// The grant.
+    pub grant: GrantId,
+    /// The generation of the refresh token that it came with.
+    pub generation: Generation,
+    /// Its `jti`, whose MAC proves both.
+    pub jti: Box<str>,
+}
+
 /// An access token that was proved.
 pub struct Proved {
     born: Born,
@@ -90,6 +101,7 @@ pub struct Proved {
     audience: Box<[String]>,
     targets: Box<[TargetId]>,
     grant: Option<GrantId>,
+    sign: Option<Sign>,
     written: Written,
     /// The number of the keys that it was proved under.
     keys: u64,
@@ -107,6 +119,7 @@ impl Proved {
             audience: standing.audience.into(),
             targets: standing.targets.into(),
             grant,
+            sign: None,
             written: Written::default(),
             keys,
             // No floors are of this version.
@@ -114,10 +127,16 @@ impl Proved {
         }
     }
 
-    /// What it says, too.
+    /// What it says, too, and what its being seen tells.
     #[must_use]
-    pub fn saying(self, written: Written) -> Self {
-        Self { written, ..self }
+    pub fn saying(self, written: Written, sign: Option<Sign>) -> Self {
+        Self { written, sign, ..self }
+    }
+
+    /// What its being seen tells; none where that is nothing to anybody.
+    #[must_use]
+    pub const fn sign(&self) -> Option<&Sign> {
+        self.sign.as_ref()
     }
 
     /// What its life depends on.
@@ -155,7 +174,8 @@ impl Proved {
 
     fn bytes(&self) -> usize {
         let audience = self.audience.iter().map(|audience| size_of::<String>().saturating_add(audience.len()));
-        let pointed_to = [self.written.bytes.len(), audience.sum(), size_of_val(&*self.targets)];
+        let jti = self.sign.as_ref().map_or(0, |sign| sign.jti.len());
+        let pointed_to = [self.written.bytes.len(), audience.sum(), size_of_val(&*self.targets), jti];
         pointed_to.into_iter().fold(ENTRY_BYTES, usize::saturating_add)
     }
 }
