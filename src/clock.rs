@@ -11,7 +11,7 @@ pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 enum Inner {
-    /// Milliseconds since the epoch at `started`, moved with the store's clock; when (since `started`) that clock was last looked at.
+    /// Milliseconds since the epoch at `started`, moved with the store's clock; when (since `started`) that clock was last looked at, `NEVER` before.
     Running { started: Instant, epoch_at_start: AtomicU64, followed: AtomicU64 },
     /// Stands still until it is told to move: for tests.
     Fixed(AtomicU64),
@@ -22,6 +22,9 @@ const FAR_BEHIND: Millis = Millis::from_secs(3_600);
 
 /// By what part of it a clock that is ahead of the store's goes slower.
 const SLOWER: u64 = 4;
+
+/// The store's clock was not looked at yet.
+const NEVER: u64 = u64::MAX;
 
 /// How often it is looked whether it is to go slower, at the most.
 const STRETCH: Millis = Millis::new(200);
@@ -39,7 +42,7 @@ impl Clock {
         Self(Arc::new(Inner::Running {
             started: Instant::now(),
             epoch_at_start: AtomicU64::new(millis),
-            followed: AtomicU64::new(0),
+            followed: AtomicU64::new(NEVER),
         }))
     }
 
@@ -81,8 +84,9 @@ impl Clock {
     pub fn follow(&self, store: Timestamp) {
         let Inner::Running { epoch_at_start, followed, .. } = &*self.0 else { return };
         let (here, run) = (self.now(), self.run());
-        let since = run.minus(Millis::new(followed.load(Ordering::Relaxed))).min(STRETCH);
-        if since == STRETCH {
+        let last = followed.load(Ordering::Relaxed);
+        let is_stretch = last == NEVER || run.minus(Millis::new(last)) >= STRETCH;
+        if is_stretch {
             followed.store(run.get(), Ordering::Relaxed);
         }
         let ahead = store.since(here);
@@ -90,8 +94,10 @@ impl Clock {
         if ahead > TOLERANCE {
             epoch_at_start.fetch_add(ahead.get(), Ordering::Relaxed);
         } else if behind > TOLERANCE {
-            let slowly = if since == STRETCH { STRETCH.get() / SLOWER } else { 0 };
-            let back = if behind > FAR_BEHIND { behind.get() } else { behind.get().min(slowly) };
+            let slowly = if is_stretch { STRETCH.get() / SLOWER } else { 0 };
+            // Nothing was lived through by a clock that was never set.
+            let at_once = last == NEVER || behind > FAR_BEHIND;
+            let back = if at_once { behind.get() } else { behind.get().min(slowly) };
             let back = |epoch: u64| Some(epoch.saturating_sub(back));
             let _never_refused = epoch_at_start.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
         }
@@ -121,7 +127,9 @@ mod tests {
     #[test]
     fn a_store_that_is_behind_is_met_slowly_and_one_that_is_ahead_at_once() {
         let clock = Clock::system();
+        clock.follow(clock.now().minus(Millis::from_secs(90)));
         let before = clock.now();
+        assert!(before < Clock::system().now().minus(Millis::from_secs(80)), "a clock that was never set is set");
         clock.follow(before.plus(Millis::from_secs(90)));
         assert!(clock.now() >= before.plus(Millis::from_secs(90)));
         for _ in 0..100 {
