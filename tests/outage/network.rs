@@ -19,17 +19,16 @@ const WEATHERS: [Weather; 7] = [
 ];
 
 /// One primary, which loses nothing: so everything that is acknowledged holds at once, for everyone.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_that_is_late_cut_or_doubled_breaks_a_promise() {
+async fn bad_network(name: &'static str, seed: u64) {
     let _turn = super::turn().await;
     let redis = Node::start("").await;
     let mut proxies = Vec::new();
-    for seed in 0..3 {
-        proxies.push(Proxy::start(redis.port, seed).await);
+    for replica in 0..3 {
+        proxies.push(Proxy::start(redis.port, seed + replica).await);
     }
     let settings = Settings { stores: proxies.iter().map(Proxy::url).collect(), ..Settings::default() };
     let terms = Terms { durability: APPLIED.durability, ..REPLICATED };
-    let mut run = Run::start("N12 network", terms, settings, USUAL, 12).await;
+    let mut run = Run::start(name, terms, settings, USUAL, seed).await;
     for weather in WEATHERS {
         for proxy in &proxies {
             proxy.weather(Some(weather));
@@ -46,4 +45,17 @@ async fn no_answer_that_is_late_cut_or_doubled_breaks_a_promise() {
         run.injected_many("answers spoilt", proxy.spoilt());
     }
     run.conclude().await.is_kept();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_that_is_late_cut_or_doubled_breaks_a_promise() {
+    bad_network("N12 network", 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes hours: `make soak`"]
+async fn soak_network() {
+    for round in 0..super::rounds() {
+        bad_network("soak N12 network", 12_000 + 10 * round).await;
+    }
 }
