@@ -2,13 +2,14 @@
 //!
 //! Lives here: starting and ending the server. Below: `token`, `introspect`, `grant`, `key`, `revocation` (messages to operations and
 //! back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
-//! holds for every call), `listener`.
+//! holds for every call), `connections`, `listener`.
 
 pub mod codec;
 pub mod listener;
 pub mod status;
 
 mod claims;
+mod connections;
 mod fields;
 mod grant;
 mod introspect;
@@ -29,7 +30,6 @@ pub mod api {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
 }
 
-use crate::coalescing::Coalescing;
 use crate::service::Service;
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Permission};
@@ -45,12 +45,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 use watchers::Hub;
@@ -62,24 +59,6 @@ pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
 /// The largest message that is written: a batch of introspections.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-
-/// The headers of one request.
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
-
-/// Connections are told to go after this long, so that load spreads over new replicas. No `max_connection_age_grace`: with
-/// one, tonic 0.14 cuts the connection after both times without having told it anything.
-const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-
-/// A peer that is gone is noticed within the sum of both.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long no connection is accepted after one could not be.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Streams that the peer opens and resets at once (CVE-2023-44487) or that we had to reset end its connection.
-const MAX_RESET_STREAMS: usize = 20;
-const MAX_LOCAL_ERROR_RESETS: usize = 256;
 
 /// How calls are served.
 #[derive(Clone, Debug)]
@@ -144,28 +123,13 @@ pub async fn serve(
     report(&health, false).await;
     let (hub, pump) = Hub::new(&service, settings.watching, &shutdown);
     let front = front(&service, &hub, &settings, &health)?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(|accepted| async {
-        if accepted.is_err() {
-            // Out of file descriptors, say: tonic asks again at once, which would take a whole core and cure nothing.
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-        accepted.map(Coalescing::new)
-    });
-    let serving = Server::builder()
-        .max_concurrent_streams(settings.max_concurrent_streams)
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
-        .http2_max_pending_accept_reset_streams(Some(MAX_RESET_STREAMS))
-        .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_connection_age(MAX_CONNECTION_AGE)
-        .serve_with_incoming_shutdown(front, incoming, shutdown.clone().cancelled_owned());
+    let serving = connections::serve(listener, front, &settings, &shutdown);
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(drain).await;
     };
     tokio::select! {
-        ended = serving => ended.map_err(ServeError::of),
+        () = serving => Ok(()),
         () = overdue => {
             tracing::warn!(drain_seconds = drain.as_secs(), "calls were still at work when the time to drain was over");
             Ok(())

@@ -9,18 +9,19 @@ use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::fault::{Edge, Fault, Reason, code_word};
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::service::Service;
 use jeton_domain::error::Error;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tower::Service;
 use tracing::Instrument as _;
 
 /// Stands before all services.
@@ -50,16 +51,12 @@ pub const GRPC_STATUS: &str = "grpc-status";
 
 type Answer = Response<Either<Unary, Body>>;
 
-impl Service<Request<Body>> for Front {
+impl Service<Request<Incoming>> for Front {
     type Response = Answer;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let arrived = Instant::now();
         let called = Called::of(request.uri().path());
         let span = trace::request(self.0.sampler, called.name, request.headers());
@@ -84,19 +81,27 @@ impl Service<Request<Body>> for Front {
 }
 
 impl Behind {
-    async fn answer(&self, called: Called, mut request: Request<Body>) -> Answer {
-        if called.is_introspect && !request.headers().contains_key("grpc-encoding") {
-            let (head, body) = request.into_parts();
-            let body = match unary::read(body).await {
-                Ok(body) => body,
-                Err(fault) => return refusal(fault),
-            };
-            match introspect::call(&self.api, &body).await {
-                Some(Ok(answer)) => return answer.map(Either::Left),
-                Some(Err(refused)) => return refused.into_http().map(Either::Right),
-                None => request = Request::from_parts(head, Body::new(Full::new(body))),
+    async fn answer(&self, called: Called, request: Request<Incoming>) -> Answer {
+        if !called.is_introspect || request.headers().contains_key("grpc-encoding") {
+            return Box::pin(self.answer_by_tonic(called, request.map(Body::new))).await;
+        }
+        let (head, body) = request.into_parts();
+        let body = match unary::read(body).await {
+            Ok(body) => body,
+            Err(fault) => return refusal(fault),
+        };
+        match introspect::call(&self.api, &body).await {
+            Some(Ok(answer)) => answer.map(Either::Left),
+            Some(Err(refused)) => refused.into_http().map(Either::Right),
+            None => {
+                let request = Request::from_parts(head, Body::new(Full::new(body)));
+                Box::pin(self.answer_by_tonic(called, request)).await
             }
         }
+    }
+
+    async fn answer_by_tonic(&self, called: Called, request: Request<Body>) -> Answer {
+        use tower::Service as _;
         let Ok(answer) = if called.is_token_service {
             self.tokens.clone().call(request).await
         } else {
@@ -175,7 +180,7 @@ struct Admitted {
     _place: Option<Place>,
 }
 
-fn admit(request: &Request<Body>, called: Called, capacity: &Arc<Capacity>, longest: Duration) -> Result<Admitted, Fault> {
+fn admit<B>(request: &Request<B>, called: Called, capacity: &Arc<Capacity>, longest: Duration) -> Result<Admitted, Fault> {
     if request.method() != Method::POST || !is_grpc(request.headers()) {
         return Err(Fault::at(Edge::NotGrpc));
     }
@@ -194,8 +199,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     }
 }
 
-/// An answer needs this long to reach the caller before he gives up. It also keeps us ahead of the timer that tonic sets
-/// for the same header, which would answer a bare CANCELLED.
+/// An answer needs this long to reach the caller before he gives up.
 const MARGIN: Duration = Duration::from_millis(2);
 
 /// How long the call may take: the caller's time, but at most the server's.

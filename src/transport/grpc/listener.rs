@@ -1,11 +1,9 @@
-//! Accepting connections: the listening socket, and what tonic wants to know of a connection.
+//! The listening socket.
 
-use crate::coalescing::Coalescing;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// Connections that may wait to be accepted: a burst of callers after a restart.
 const BACKLOG: i32 = 1_024;
@@ -21,12 +19,4 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-impl Connected for Coalescing {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream().connect_info()
-    }
 }

@@ -6,8 +6,8 @@ mod watcher;
 
 pub use watcher::Told;
 
-use super::MAX_CONNECTION_AGE;
 use super::codec::Encoded;
+use super::connections::MAX_AGE;
 use super::revocation::{CHUNK, changes};
 use crate::service::Service;
 use crate::service::watch::Change;
@@ -38,7 +38,7 @@ pub struct Watching {
 
 impl Default for Watching {
     fn default() -> Self {
-        Self { most: 10_000, silence: Duration::from_secs(60), patience: Duration::from_secs(5), longest: MAX_CONNECTION_AGE }
+        Self { most: 10_000, silence: Duration::from_secs(60), patience: Duration::from_secs(5), longest: MAX_AGE }
     }
 }
 
