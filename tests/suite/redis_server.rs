@@ -202,9 +202,11 @@ impl RedisServer {
             if process.try_wait().unwrap().is_some() {
                 return false;
             }
-            let asked = timeout(Duration::from_secs(1), self.try_ask::<Value>(&["INFO", "server"])).await;
+            let asked = timeout(Duration::from_secs(1), self.try_ask::<Value>(&["INFO"])).await;
             let answer = asked.ok().and_then(Result::ok).and_then(|info| redis::from_redis_value::<String>(info).ok());
             match answer {
+                // It answers before it has read what it kept.
+                Some(info) if field_of(&info, "loading") == Some("1") => sleep(Duration::from_millis(5)).await,
                 Some(info) if field_of(&info, "process_id").map(str::to_owned) == pid => {
                     self.process = Some(process);
                     return true;
