@@ -2,7 +2,7 @@
 //!
 //! Lives here: what each method of `Store` asks of Redis. Below: the log (`log`), the functions that run inside Redis (`functions.lua`,
 //! `library`), which primary a key is on (`topology`: by `sentinel` or `cluster`), the connections to one (`primary`), writes that wait
-//! for replicas (`writer`), how a connection is made (`wire`, `connection`) and comes back (`link`), how replies are read (`reply`),
+//! for replicas (`writer`), how a connection is made (`wire`, `connection`) and comes back (`link`), how answers are known to be ours (`piece`) and read (`reply`),
 //! what is wrong with the servers (`health`).
 //!
 //! What a user of Redis needs who may do nothing else is [`PERMISSIONS`]; functions run with their caller's permissions, so what they
@@ -19,6 +19,7 @@ mod health;
 mod library;
 mod link;
 mod log;
+mod piece;
 mod primary;
 mod probe;
 mod reply;
@@ -55,7 +56,7 @@ use std::time::Duration;
 /// The rules of `ACL SETUSER` for a user that can be jeton and nothing else.
 pub const PERMISSIONS: &str = "~jeton:* -@all +fcall +info +time +get +set +del +exists +getrange +zadd +zrem +zcard +zrange \
                                +zremrangebyscore +pexpireat +xadd +xrange +xrevrange +xtrim +xread +hset +hget +hmget +hgetall +hdel \
-                               +lrange +rpush +lpush +lpop +wait +cluster|shards +cluster|info +asking";
+                               +lrange +rpush +lpush +lpop +wait +echo +cluster|shards +cluster|info +asking";
 
 /// The first number Lua cannot tell from its neighbour. No clock of ours gets near it.
 const EXACT: u64 = 1 << 53;

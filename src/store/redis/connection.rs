@@ -3,6 +3,7 @@
 
 use super::address::Node;
 use super::library;
+use super::piece::Piece;
 use super::reply::{self, Refusal, refusal};
 use super::sentinel::Sentinels;
 use super::wire::{Door, Wire};
@@ -89,6 +90,11 @@ impl Target {
 }
 
 impl Live {
+    /// Sends once: the answers, which are to just this. Not bounded in time.
+    pub(super) async fn ask(&self, piece: &Piece) -> Result<Vec<Value>, Refusal> {
+        piece.send(&self.connection).await
+    }
+
     /// The process at the other end.
     pub(super) fn run_id(&self) -> &str {
         &self.run_id

@@ -2,9 +2,10 @@
 
 use super::connection::Live;
 use super::link::{Request, server_error};
+use super::piece::{Piece, only};
 use super::reply::{Refusal, refusal};
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{Cmd, RedisResult, ServerError, Value};
+use ::redis::{Cmd, ServerError, Value};
 use std::borrow::Cow;
 
 /// The source of the library, for `FUNCTION LOAD`. An operator whose service user may not load it does so with
@@ -58,8 +59,8 @@ impl Call {
 impl Request for Call {
     type Answer = Value;
 
-    async fn send(&self, live: &Live) -> RedisResult<Value> {
-        live.connection.clone().send_packed_command(&self.over(live)).await
+    async fn send(&self, live: &Live) -> Result<Value, Refusal> {
+        only(live.ask(&Piece::of(self.over(live).into_owned())).await?)
     }
 
     fn refused(answer: &Value) -> Option<&ServerError> {

@@ -3,9 +3,10 @@
 
 use super::connection::{Live, Target};
 use super::library;
+use super::piece::{Piece, only};
 use super::reply::{Refusal, refusal};
 use crate::random;
-use ::redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
+use ::redis::{Cmd, ServerError, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -35,7 +36,7 @@ enum State {
 pub(super) trait Request: Send + Sync {
     /// What comes back.
     type Answer: Send;
-    fn send(&self, live: &Live) -> impl Future<Output = RedisResult<Self::Answer>> + Send;
+    fn send(&self, live: &Live) -> impl Future<Output = Result<Self::Answer, Refusal>> + Send;
     /// The refusal of its first part.
     fn refused(answer: &Self::Answer) -> Option<&ServerError>;
 }
@@ -43,8 +44,8 @@ pub(super) trait Request: Send + Sync {
 impl Request for Cmd {
     type Answer = Value;
 
-    async fn send(&self, live: &Live) -> RedisResult<Value> {
-        live.connection.clone().send_packed_command(self).await
+    async fn send(&self, live: &Live) -> Result<Value, Refusal> {
+        only(live.ask(&Piece::of(self.clone())).await?)
     }
 
     fn refused(answer: &Value) -> Option<&ServerError> {
@@ -52,11 +53,11 @@ impl Request for Cmd {
     }
 }
 
-impl Request for Pipeline {
+impl Request for Piece {
     type Answer = Vec<Value>;
 
-    async fn send(&self, live: &Live) -> RedisResult<Vec<Value>> {
-        live.connection.clone().send_packed_commands(self, 0, self.len()).await
+    async fn send(&self, live: &Live) -> Result<Vec<Value>, Refusal> {
+        live.ask(self).await
     }
 
     fn refused(answer: &Vec<Value>) -> Option<&ServerError> {
@@ -108,11 +109,7 @@ impl Link {
         let guard = Silence { link: self, live, since: Instant::now() };
         let answer = request.send(live).await;
         drop(guard);
-        answer.map_err(|error| {
-            let lost = Refusal::lost(&error);
-            self.discard(live, lost);
-            lost
-        })
+        answer.inspect_err(|lost| self.discard(live, *lost))
     }
 
     /// The connection; waits where one is being made, fails at once during the pause after a failure.

@@ -7,7 +7,7 @@ use super::library::Call;
 use super::link::{Link, Request};
 use super::reply::Refusal;
 use super::writer::{Wait, Writer, Written};
-use ::redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
+use ::redis::{Cmd, ServerError, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,10 +104,9 @@ impl Command for Call {
 impl<R: Command> Request for Asking<'_, R> {
     type Answer = Value;
 
-    async fn send(&self, live: &Live) -> RedisResult<Value> {
-        let mut both = Pipeline::with_capacity(2);
-        both.cmd("ASKING").add_command(self.0.over(live).into_owned());
-        let answers = live.connection.clone().send_packed_commands(&both, 0, 2).await?;
+    async fn send(&self, live: &Live) -> Result<Value, Refusal> {
+        let both = [::redis::cmd("ASKING"), self.0.over(live).into_owned()];
+        let answers = live.ask(&both.into_iter().collect()).await?;
         let refused = answers.iter().position(|answer| Self::refused(answer).is_some());
         Ok(answers.into_iter().nth(refused.unwrap_or(1)).unwrap_or_default())
     }

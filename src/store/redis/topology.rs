@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::connection::{Live, Place, Target};
 use super::library::Call;
 use super::link::{jittered, server_error};
+use super::piece::Piece;
 use super::primary::{Asking, Command, LISTENING, Primary};
 use super::probe::Probes;
 use super::reply::{self, Redirect, Refusal, refusal};
@@ -18,7 +19,7 @@ use super::slot;
 use super::wire::Door;
 use super::writer::Written;
 use crate::store::StoreError;
-use ::redis::{Cmd, Pipeline, ServerError, Value};
+use ::redis::{Cmd, ServerError, Value};
 use futures_util::future::try_join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,22 @@ struct Group {
     primary: Option<Arc<Primary>>,
     places: Vec<usize>,
     slots: Vec<usize>,
-    commands: Pipeline,
+    commands: Piece,
+}
+
+/// A command of many: its place among them, and its slot.
+struct Placed {
+    place: usize,
+    slot: usize,
+    cmd: Cmd,
+}
+
+impl Group {
+    fn new(primary: Option<Arc<Primary>>, placed: Vec<Placed>) -> Self {
+        let places = placed.iter().map(|command| command.place).collect();
+        let slots = placed.iter().map(|command| command.slot).collect();
+        Self { primary, places, slots, commands: placed.into_iter().map(|command| command.cmd).collect() }
+    }
 }
 
 impl Topology {
@@ -171,26 +187,22 @@ impl Topology {
 
     /// The group of the first command is the first.
     fn groups(&self, commands: Vec<(&str, Cmd)>) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::with_capacity(1);
+        let mut groups: Vec<(Option<Arc<Primary>>, Vec<Placed>)> = Vec::with_capacity(1);
         for (place, (key, cmd)) in commands.into_iter().enumerate() {
             let slot = slot::of(key);
             let primary = self.primary(slot);
-            let known = groups.iter().position(|group| match (&group.primary, &primary) {
+            let placed = Placed { place, slot, cmd };
+            let known = groups.iter_mut().find(|(known, _)| match (known, &primary) {
                 (Some(known), Some(primary)) => Arc::ptr_eq(known, primary),
                 (None, None) => true,
                 _ => false,
             });
-            let at = known.unwrap_or(groups.len());
-            if known.is_none() {
-                groups.push(Group { primary, places: Vec::new(), slots: Vec::new(), commands: Pipeline::new() });
-            }
-            if let Some(group) = groups.get_mut(at) {
-                group.places.push(place);
-                group.slots.push(slot);
-                group.commands.add_command(cmd);
+            match known {
+                Some((_, group)) => group.push(placed),
+                None => groups.push((primary, vec![placed])),
             }
         }
-        groups
+        groups.into_iter().map(|(primary, placed)| Group::new(primary, placed)).collect()
     }
 
     async fn together(&self, deadline: Instant, group: &Group, kind: Kind) -> Result<(Vec<Value>, Arc<Live>), Refusal> {
@@ -202,7 +214,7 @@ impl Topology {
         };
         // What is read after a write is read anew after the write is made.
         let again = first.is_none() || (kind == Kind::Write && answers.first().is_some_and(is_refused));
-        for (at, (cmd, (slot, answer))) in group.commands.cmd_iter().zip(group.slots.iter().zip(&mut answers)).enumerate() {
+        for (at, (cmd, (slot, answer))) in group.commands.iter().zip(group.slots.iter().zip(&mut answers)).enumerate() {
             if again || is_refused(answer) {
                 let kind = if at == 0 { kind } else { Kind::Read };
                 let Written { answer: better, live, .. } = self.within(deadline, *slot, &Ordinary(cmd), kind).await?;

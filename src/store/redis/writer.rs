@@ -10,7 +10,7 @@ use super::library::Call;
 use super::link::{Link, Request, server_error};
 use super::reply::{self, Refusal};
 use crate::store::{Durability, StoreError};
-use ::redis::{Pipeline, RedisResult, ServerError, Value};
+use ::redis::{ServerError, Value, cmd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -146,16 +146,14 @@ struct Batch {
 impl Request for Batch {
     type Answer = Vec<Value>;
 
-    async fn send(&self, live: &Live) -> RedisResult<Vec<Value>> {
-        let mut pipeline = Pipeline::with_capacity(self.jobs.len() + 1);
-        for job in &self.jobs {
-            if job.asking {
-                pipeline.cmd("ASKING");
-            }
-            pipeline.add_command(job.call.over(live).into_owned());
-        }
-        pipeline.cmd("WAIT").arg(self.wait.replicas).arg(self.wait.timeout.as_millis().max(1));
-        live.connection.clone().send_packed_commands(&pipeline, 0, pipeline.len()).await
+    async fn send(&self, live: &Live) -> Result<Vec<Value>, Refusal> {
+        let calls = self.jobs.iter().flat_map(|job| {
+            let asking = job.asking.then(|| cmd("ASKING"));
+            asking.into_iter().chain([job.call.over(live).into_owned()])
+        });
+        let mut wait = cmd("WAIT");
+        wait.arg(self.wait.replicas).arg(self.wait.timeout.as_millis().max(1));
+        live.ask(&calls.chain([wait]).collect()).await
     }
 
     /// The batch may be sent again only where nothing of it was made.

@@ -11,7 +11,7 @@ const NOTHING: &str = "jeton:{doctor}:nothing";
 const TEXT: &str = "jeton:{doctor}:text";
 
 /// Each permission, and the harmless form of its command behind its name.
-const HARMLESS: [(&str, &[&str]); 31] = [
+const HARMLESS: [(&str, &[&str]); 32] = [
     ("+info", &["INFO", "server"]),
     ("+time", &["TIME"]),
     ("+get", &["GET", NOTHING]),
@@ -39,6 +39,7 @@ const HARMLESS: [(&str, &[&str]); 31] = [
     ("+lpush", &["LPUSH", TEXT, ""]),
     ("+lpop", &["LPOP", NOTHING]),
     ("+wait", &["WAIT", "0", "1"]),
+    ("+echo", &["ECHO", ""]),
     ("+cluster|shards", &["CLUSTER", "SHARDS"]),
     ("+cluster|info", &["CLUSTER", "INFO"]),
     ("+asking", &["ASKING"]),
