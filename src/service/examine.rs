@@ -7,7 +7,7 @@ use crate::service::Service;
 use crate::service::explain::{TokenKind, WhyNot};
 use crate::service::grants::GrantState;
 use crate::service::introspect::Active;
-use jeton_domain::access::{self, Dead, Standing};
+use jeton_domain::access::{self, Asker, Dead, Standing};
 use jeton_domain::audience::policies_met;
 use jeton_domain::error::{Cause, Ended, Error, RefreshRefusal, Result};
 use jeton_domain::grant::{Grant, Proof};
@@ -85,7 +85,7 @@ impl Looked {
 
 impl Service {
     /// Judges what was looked up, under the view as it is now: catch up before.
-    pub(super) async fn judge(&self, looked: Looked, resource: Option<&ResourceId>) -> Result<Examined> {
+    pub(super) async fn judge(&self, looked: Looked, asker: Asker<'_>) -> Result<Examined> {
         match looked {
             Looked::No(kind, generation, why, at) => {
                 Ok(Examined { kind, generation, grant: None, state: None, verdict: Err((why, at)) })
@@ -94,7 +94,7 @@ impl Service {
                 let record = token.record();
                 let AccessToken { kind, generation, says, grant, .. } = *token;
                 let ended = grant.as_ref().and_then(|grant| grant.ended);
-                let verdict = match self.judge_access(&says.standing(), record, ended, resource).await? {
+                let verdict = match self.judge_access(&says.standing(), record, ended, asker).await? {
                     Ok(()) => Ok(says),
                     Err(Dead::Expired) => Err((WhyNot::Expired, Some(Timestamp::from_secs(says.exp)))),
                     Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
@@ -102,11 +102,11 @@ impl Service {
                 };
                 Ok(Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict })
             }
-            Looked::Numbered(numbered, grant) => self.judge_numbered(&numbered, *grant, resource).await,
+            Looked::Numbered(numbered, grant) => self.judge_numbered(&numbered, *grant, asker).await,
         }
     }
 
-    /// Whether a genuine access token is active, as `resource` asks; `ended` is what its grant's record said, where that was read.
+    /// Whether a genuine access token is active, as `asker` sees it; `ended` is what its grant's record said, where that was read.
     ///
     /// Under a view that does not hold all, the floor records and the grant's record are asked too, and after it.
     pub(super) async fn judge_access(
@@ -114,7 +114,7 @@ impl Service {
         standing: &Standing<'_>,
         grant: Option<GrantId>,
         mut ended: Option<Ended>,
-        resource: Option<&ResourceId>,
+        asker: Asker<'_>,
     ) -> Result<Result<(), Dead>> {
         let (mut killing, is_whole) = self.alive.killing_if_whole(standing.targets, standing.born);
         if killing.is_none() && !is_whole {
@@ -124,15 +124,15 @@ impl Service {
             killing = floor;
             ended = known.into_iter().flatten().find_map(|known| known.ended()).or(ended);
         }
-        Ok(access::judge(standing, self.clock.now(), resource.map(ResourceId::as_str), ended, killing))
+        Ok(access::judge(standing, self.clock.now(), asker, ended, killing))
     }
 
-    async fn judge_numbered(&self, numbered: &Numbered, grant: Grant, resource: Option<&ResourceId>) -> Result<Examined> {
+    async fn judge_numbered(&self, numbered: &Numbered, grant: Grant, asker: Asker<'_>) -> Result<Examined> {
         let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
         let state = self.state(grant).await?;
         let verdict = match state.why_not {
             Some(ref why) => Err((why.clone(), state.ended_at)),
-            None => self.acceptable(numbered, &state.grant, resource).map(|()| self.refresh_token_says(&state.grant)),
+            None => self.acceptable(numbered, &state.grant, asker).map(|()| self.refresh_token_says(&state.grant)),
         };
         Ok(Examined { kind, generation: numbered.generation, grant: None, state: Some(state), verdict })
     }
@@ -142,7 +142,7 @@ impl Service {
         &self,
         numbered: &Numbered,
         grant: &Grant,
-        resource: Option<&ResourceId>,
+        asker: Asker<'_>,
     ) -> Result<(), (WhyNot, Option<Timestamp>)> {
         let now = self.clock.now();
         let client = self.registry.client(&grant.client).ok_or((WhyNot::ClientUnknown, None))?;
@@ -167,7 +167,10 @@ impl Service {
             | RefreshRefusal::NotGenuine
             | RefreshRefusal::WrongProof => (WhyNot::NotGenuine, None),
         })?;
-        let asking = resource.map(std::slice::from_ref).unwrap_or(&grant.resources);
+        let asking = match asker {
+            Asker::Resource(name) => &vec![ResourceId::parse("resource", name).map_err(|_none| (WhyNot::Audience, None))?],
+            Asker::Anyone | Asker::Client { .. } => &grant.resources,
+        };
         match policies_met(now, asking, self.registry.resources(), &grant.sign_in) {
             Ok(()) => Ok(()),
             Err(Error::ReauthenticationRequired(unmet)) => Err((WhyNot::PolicyNotMet(unmet), None)),

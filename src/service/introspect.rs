@@ -13,7 +13,6 @@ use jeton_domain::access::{self, Dead, Standing};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
-use jeton_domain::name::ResourceId;
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
@@ -21,17 +20,18 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 pub use crate::tokens::Written;
+pub use jeton_domain::access::Asker;
 
 /// Of how many tokens of one batch the store is asked at once, where the view is not whole.
 const AT_ONCE: usize = 64;
 
 /// What is shown.
 #[derive(Debug)]
-pub struct Introspect {
+pub struct Introspect<'a> {
     /// The token.
     pub token: SecretText,
-    /// The resource that asks.
-    pub resource: Option<ResourceId>,
+    /// Who asks.
+    pub asker: Asker<'a>,
     /// How fresh the answer must be.
     pub freshness: Freshness,
 }
@@ -121,7 +121,7 @@ enum Shown {
 /// Who asks, what the answer knows, and what becomes of a token that is proved for it.
 #[derive(Clone, Copy)]
 struct Asking<'a> {
-    resource: Option<&'a ResourceId>,
+    asker: Asker<'a>,
     revision: Revision,
     /// The number of the keys before it was proved.
     keys: u64,
@@ -133,14 +133,14 @@ impl Service {
     ///
     /// # Errors
     /// `RevisionLost`, `Healing`, the store. A token that is not active is no error.
-    pub async fn introspect(&self, asked: Introspect, write: Write) -> Result<Introspection> {
-        let Introspect { token, resource, freshness } = asked;
+    pub async fn introspect(&self, asked: Introspect<'_>, write: Write) -> Result<Introspection> {
+        let Introspect { token, asker, freshness } = asked;
         let token = (token.expose(), Digest::of(token.expose()));
-        if let Some(answer) = self.introspect_at_once(&token.1, resource.as_ref(), freshness) {
+        if let Some(answer) = self.introspect_at_once(&token.1, asker, freshness) {
             return Ok(answer);
         }
         // Boxed, so that what need not wait has little to carry.
-        let answers = Box::pin(self.introspect_each(&[token], resource.as_ref(), freshness, write)).await?;
+        let answers = Box::pin(self.introspect_each(&[token], asker, freshness, write)).await?;
         answers.into_iter().next().ok_or_else(|| Error::Internal("one token has one answer".into()))
     }
 
@@ -151,27 +151,27 @@ impl Service {
     pub async fn batch_introspect(
         &self,
         tokens: Vec<SecretText>,
-        resource: Option<ResourceId>,
+        asker: Asker<'_>,
         freshness: Freshness,
         write: Write,
     ) -> Result<Vec<Introspection>> {
         let tokens: Vec<_> = tokens.iter().map(|token| (token.expose(), Digest::of(token.expose()))).collect();
-        self.introspect_each(&tokens, resource.as_ref(), freshness, write).await
+        self.introspect_each(&tokens, asker, freshness, write).await
     }
 
     /// From memory; none where that is not enough to tell.
-    fn introspect_at_once(&self, token: &Digest, resource: Option<&ResourceId>, freshness: Freshness) -> Option<Introspection> {
+    fn introspect_at_once(&self, token: &Digest, asker: Asker<'_>, freshness: Freshness) -> Option<Introspection> {
         let proved = self.tokens.recall(token)?;
         let (now, run) = self.clock.now_and_run();
         let (killing, revision) = self.alive.at_once(freshness, run, |floors| proved.killing(floors))?;
-        let judged = access::judge(&proved.standing(), now, resource.map(ResourceId::as_str), None, killing);
+        let judged = access::judge(&proved.standing(), now, asker, None, killing);
         Some(self.recalled(token, &proved, judged, now, revision))
     }
 
     async fn introspect_each(
         &self,
         tokens: &[(&str, Digest)],
-        resource: Option<&ResourceId>,
+        asker: Asker<'_>,
         freshness: Freshness,
         write: Write,
     ) -> Result<Vec<Introspection>> {
@@ -181,7 +181,7 @@ impl Service {
         let unknown: Vec<&str> = unknown.map(|((token, _), _)| *token).collect();
         let (revision, looked) = tokio::try_join!(self.alive.fresh(freshness), self.look_up_all(&unknown))?;
         let mut looked = looked.into_iter();
-        let asking = Asking { resource, revision, keys, write };
+        let asking = Asking { asker, revision, keys, write };
         let mut answers = Vec::with_capacity(tokens.len());
         for ((_, token), recalled) in tokens.iter().zip(recalled) {
             let shown = recalled.map(Shown::Recalled).or_else(|| looked.next().map(Shown::Looked));
@@ -194,10 +194,10 @@ impl Service {
     async fn shown(&self, token: &Digest, shown: Shown, asking: Asking<'_>) -> Result<Introspection> {
         match shown {
             Shown::Recalled(proved) => {
-                let judged = self.judge_access(&proved.standing(), proved.grant(), None, asking.resource).await?;
+                let judged = self.judge_access(&proved.standing(), proved.grant(), None, asking.asker).await?;
                 Ok(self.recalled(token, &proved, judged, self.clock.now(), asking.revision))
             }
-            Shown::Looked(looked) => Ok(self.looked_up(token, self.judge(looked, asking.resource).await?, asking)),
+            Shown::Looked(looked) => Ok(self.looked_up(token, self.judge(looked, asking.asker).await?, asking)),
         }
     }
 
@@ -223,7 +223,7 @@ impl Service {
 
     /// The answer for a token that was looked up. An access token that is active is kept.
     fn looked_up(&self, token: &Digest, examined: Examined, asking: Asking<'_>) -> Introspection {
-        let Asking { resource, revision, keys, write } = asking;
+        let Asking { asker, revision, keys, write } = asking;
         let answer = match (examined.kind, examined.verdict) {
             (TokenKind::JwtAccess | TokenKind::OpaqueAccess, Ok(says)) => {
                 let sign = self.sign(examined.generation, &says);
@@ -235,7 +235,7 @@ impl Service {
                 Some(Answer { written: proved.written().clone(), cache_seconds })
             }
             // A refresh may spend it at any moment. A resource server has no business with it.
-            (TokenKind::Refresh, Ok(says)) if resource.is_none() => Some(Answer { written: write(says), cache_seconds: 0 }),
+            (TokenKind::Refresh, Ok(says)) if asker.owns(&says.targets) => Some(Answer { written: write(says), cache_seconds: 0 }),
             (_, Ok(_) | Err(_)) => None,
         };
         counted(answer, revision)

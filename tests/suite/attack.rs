@@ -8,7 +8,7 @@ use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
 use jeton::records::name;
 use jeton::service::grants::{GrantState, ListGrants};
-use jeton::service::introspect::{Introspect, Written};
+use jeton::service::introspect::{Asker, Introspect, Written};
 use jeton::service::issue::{Issue, Tokens};
 use jeton::service::refresh::Refresh;
 use jeton::service::revoke::{Revoke, Revoked, What};
@@ -129,7 +129,7 @@ async fn revoke(app: &App, what: impl Into<What>) -> Result<Revoked> {
 }
 
 async fn is_active(app: &App, tokens: &Tokens) -> bool {
-    let asked = Introspect { token: tokens.access.clone(), resource: None, freshness: Freshness::Full };
+    let asked = Introspect { token: tokens.access.clone(), asker: Asker::Anyone, freshness: Freshness::Full };
     app.service.introspect(asked, |_| Written::default()).await.unwrap().active.is_some()
 }
 
@@ -359,7 +359,7 @@ async fn many_tokens_under_unknown_root_keys_cost_no_read_each() {
     };
     let before = store.gets.load(Ordering::SeqCst);
     let tokens = (0..200).map(|number| made_up(number).encode()).collect();
-    let answers = app.service.batch_introspect(tokens, None, Freshness::Full, |_| Written::default()).await.unwrap();
+    let answers = app.service.batch_introspect(tokens, Asker::Anyone, Freshness::Full, |_| Written::default()).await.unwrap();
     assert!(answers.iter().all(|answer| answer.active.is_none()));
     assert!(store.gets.load(Ordering::SeqCst) - before <= 2);
 }

@@ -3,7 +3,7 @@
 use crate::error::{Cause, Ended};
 use crate::floors::Raised;
 use crate::id::{GrantId, TargetId};
-use crate::name::{ClientId, SessionId, Subject};
+use crate::name::{ClientId, ResourceId, SessionId, Subject};
 use crate::revision::Born;
 use crate::target::{Salt, token_id};
 use crate::time::Timestamp;
@@ -21,6 +21,46 @@ pub struct Standing<'a> {
     pub targets: &'a [TargetId],
 }
 
+/// Who asks about a token. Each sees only what is its business; for everybody else the token is not active (RFC 7662 section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asker<'a> {
+    /// Nobody in particular, who may see every token.
+    #[default]
+    Anyone,
+    /// A resource, by its identifier: tokens that are for it.
+    Resource(&'a str),
+    /// A client: its own tokens, and those for the resources that it serves.
+    Client {
+        /// Itself, as a target of its tokens.
+        target: TargetId,
+        /// The resources that it serves.
+        serves: &'a [ResourceId],
+    },
+}
+
+impl Asker<'_> {
+    /// Whether an access token is its business.
+    #[must_use]
+    pub fn sees(&self, token: &Standing<'_>) -> bool {
+        let is_for = |resource: &str| token.audience.iter().any(|audience| audience == resource);
+        match self {
+            Self::Anyone => true,
+            Self::Resource(resource) => is_for(resource),
+            Self::Client { serves, .. } => self.owns(token.targets) || serves.iter().any(|served| is_for(served.as_str())),
+        }
+    }
+
+    /// Whether a token with these targets is its own: then a refresh token is its business, too.
+    #[must_use]
+    pub fn owns(&self, targets: &[TargetId]) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Resource(_) => false,
+            Self::Client { target, .. } => targets.contains(target),
+        }
+    }
+}
+
 /// Why an access token is not active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dead {
@@ -28,11 +68,11 @@ pub enum Dead {
     Expired,
     /// A floor is above its `born`, or its grant was ended.
     Ended(Ended),
-    /// The resource that asks is not among its audience.
+    /// It is not the business of who asks.
     Audience,
 }
 
-/// Judges at `now`, as seen by `resource` (none: by nobody in particular).
+/// Judges at `now`, as seen by `asker`.
 ///
 /// `killing` is the floor that kills it, of all that are known to a view that is fresh enough; `grant_ended` is what the grant's record
 /// says, where there is one.
@@ -42,7 +82,7 @@ pub enum Dead {
 pub fn judge(
     standing: &Standing<'_>,
     now: Timestamp,
-    resource: Option<&str>,
+    asker: Asker<'_>,
     grant_ended: Option<Ended>,
     killing: Option<Raised>,
 ) -> Result<(), Dead> {
@@ -57,7 +97,7 @@ pub fn judge(
     if now >= standing.exp {
         return Err(Dead::Expired);
     }
-    if resource.is_some_and(|asking| standing.audience.iter().all(|audience| audience != asking)) {
+    if !asker.sees(standing) {
         return Err(Dead::Audience);
     }
     Ok(())
@@ -118,7 +158,8 @@ mod tests {
             floors.join(Raised { target, kind, reason: Reason::SignOut, at, origin, place: origin });
         }
         let killing = floors.killing(standing.targets, standing.born);
-        judge(&standing, Timestamp::from_secs(at), resource, ended, killing)
+        let asker = resource.map_or(Asker::Anyone, Asker::Resource);
+        judge(&standing, Timestamp::from_secs(at), asker, ended, killing)
     }
 
     #[test]
@@ -130,6 +171,18 @@ mod tests {
         assert_eq!(judged(10, None, None, None), Err(Dead::Expired));
         assert_eq!(judged(9, Some("https://payments.internal"), None, None), Err(Dead::Audience));
         assert_eq!(judged(9, Some("https://orders.internal"), None, None), Ok(()));
+    }
+
+    #[test]
+    fn a_client_sees_its_own_tokens_and_those_of_the_resources_it_serves() {
+        let audience = ["https://orders.internal".to_owned()];
+        let token = Standing { born: Born(100), exp: Timestamp::from_secs(10), audience: &audience, targets: &TARGETS };
+        let [own, other] = [TARGETS[0], TargetId([9; 16])];
+        let orders = [ResourceId::parse("resource", "https://orders.internal").unwrap()];
+        let client = |target, serves| Asker::Client { target, serves };
+        assert!(client(own, &[]).sees(&token) && client(own, &[]).owns(&TARGETS));
+        assert!(client(other, &orders).sees(&token) && !client(other, &orders).owns(&TARGETS));
+        assert!(!client(other, &[]).sees(&token));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::fields::{self, Fields, MAX_TOKEN_BYTES, signed};
 use super::unary::{self, Unary};
 use super::{Api, api, claims, refused, status};
-use crate::service::introspect::{Active, Answer, Introspect, Introspection, Written};
+use crate::service::introspect::{Active, Answer, Asker, Introspect, Introspection, Written};
 use crate::transport::caller::Permission;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
@@ -35,7 +35,8 @@ pub async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::result::Re
     let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
     let freshness = fields.freshness("freshness", asked.freshness);
     fields.done().map_err(status::of)?;
-    api.service.introspect(Introspect { token, resource, freshness }, write).await.map_err(refused)
+    let asker = resource.as_ref().map_or(Asker::Anyone, |resource| Asker::Resource(resource.as_str()));
+    api.service.introspect(Introspect { token, asker, freshness }, write).await.map_err(refused)
 }
 
 /// What a token says: first `IntrospectResponse` up to its revision, then `CacheAdvice` after its age.

@@ -3,6 +3,7 @@
 use super::fields::{self, Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
 use super::{Api, api, grant, introspect, parsed, refused, status};
 use crate::service::Durability;
+use crate::service::introspect::Asker;
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::Refresh;
 use crate::service::revoke::{Revoke, Revoked, What};
@@ -67,7 +68,8 @@ impl TokenService for Api {
         // One that is too long is none of ours. It must not fail the others, so it is shown as what is none either.
         let fitting = |token: String| SecretText::new(if token.len() > MAX_TOKEN_BYTES { String::new() } else { token });
         let tokens = tokens.into_iter().map(fitting).collect();
-        let answers = self.service.batch_introspect(tokens, resource, freshness, introspect::write).await.map_err(refused)?;
+        let asker = resource.as_ref().map_or(Asker::Anyone, |resource| Asker::Resource(resource.as_str()));
+        let answers = self.service.batch_introspect(tokens, asker, freshness, introspect::write).await.map_err(refused)?;
         let results = answers.iter().map(introspect::message).collect::<Result<_, _>>().map_err(refused)?;
         Ok(Response::new(api::BatchIntrospectResponse { results }))
     }

@@ -2,7 +2,7 @@
 
 use super::recent::Recent;
 use super::view::SaltHash;
-use jeton_domain::access::{self, Dead, Standing};
+use jeton_domain::access::{self, Asker, Dead, Standing};
 use jeton_domain::claims::Said;
 use jeton_domain::floors::Floors;
 use jeton_domain::id::TargetId;
@@ -59,7 +59,7 @@ impl Known {
     pub(crate) fn judge(&self, now: Timestamp, resource: &str, floors: &Floors) -> Result<(), Dead> {
         let Said { born, exp, aud, .. } = &*self.said;
         let standing = Standing { born: *born, exp: *exp, audience: aud, targets: &self.targets };
-        access::judge(&standing, now, Some(resource), None, floors.killing(&self.targets, *born))
+        access::judge(&standing, now, Asker::Resource(resource), None, floors.killing(&self.targets, *born))
     }
 
     /// Whether jeton does not know yet that it was seen. True once.
