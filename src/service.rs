@@ -26,6 +26,7 @@ use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Proof;
 use jeton_domain::id::KeyId;
 use jeton_domain::name::{ClientId, ResourceId};
+use jeton_domain::scope::OIDC;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use std::fmt;
@@ -88,6 +89,18 @@ impl Service {
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
         }
+    }
+
+    /// Who issues: the `iss` of every token.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.terms.issuer.as_str()
+    }
+
+    /// The scopes that there are: those of OpenID Connect and of every resource, in order.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<&str> {
+        OIDC.into_iter().chain(self.registry.resources().iter().flat_map(|resource| resource.scopes.iter())).collect()
     }
 
     /// Before tokens are called not genuine because of their root keys: another replica may have put keys into the ring

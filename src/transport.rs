@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod caller;
+mod capacity;
 pub mod fault;
 pub mod grpc;
 pub mod http;

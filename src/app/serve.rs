@@ -99,7 +99,17 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
     };
     let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
-    let http = http::serve(http_listener, http::router(app.service.clone()), DRAIN, stop.clone());
+    let http_settings = http::Settings {
+        request_deadline: settings.limits.request_deadline.into(),
+        max_in_flight: settings.limits.concurrency,
+        admission: Admission::of_listener(settings.listen.http, settings.insecure),
+        sampler: telemetry.sampler(),
+        pages: http::Pages {
+            authorization: settings.login.authorization_endpoint.clone(),
+            end_session: settings.login.end_session_endpoint.clone(),
+        },
+    };
+    let http = http::serve(http_listener, http::router(app.service.clone(), http_settings), DRAIN, stop.clone());
     let mut listeners = JoinSet::new();
     listeners.spawn(ended("gRPC", stop.clone(), grpc));
     listeners.spawn(ended("HTTP", stop.clone(), http));

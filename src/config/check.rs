@@ -21,6 +21,16 @@ pub(super) fn issuer(text: &str) -> Result<String, String> {
     Ok(text.into())
 }
 
+/// A page that a browser is sent to: no fragment (RFC 6749 section 3.1).
+pub(super) fn page(text: &str) -> Result<String, String> {
+    let authority =
+        http_authority(text).ok_or("is no http or https URL: write one such as https://login.example.com/authorize")?;
+    if authority.contains('@') || text.contains('#') {
+        return Err("must have neither user, password nor fragment".into());
+    }
+    Ok(text.into())
+}
+
 /// Where spans go.
 pub(super) fn otlp_endpoint(text: &str) -> Result<String, String> {
     let authority = http_authority(text).ok_or("is no http or https URL: write one such as http://127.0.0.1:4317")?;

@@ -28,7 +28,8 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
     let id = ClientId::parse("client", name).map_err(|error| section.mistake_of_name(problem_of(error)));
     let kind = kind(section);
     let grant_types = grant_types(section);
-    let own_resources = own_resources(section, resources);
+    let own_resources = named_resources(section, "resources", resources);
+    let serves = named_resources(section, "serves", resources);
     let scopes = own_scopes(section, &own_resources, resources);
     let client = Client {
         id: id.ok()?,
@@ -36,6 +37,7 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
         grant_types,
         scopes,
         resources: own_resources,
+        serves,
         idle_lifetime: section.duration("idle_lifetime"),
         absolute_lifetime: section.duration("absolute_lifetime"),
         rotation: section.word("rotation", parse_rotation).unwrap_or_default(),
@@ -99,23 +101,23 @@ fn grant_types(section: &Section<'_>) -> Vec<GrantType> {
             Err(problem) => section.entry_mistake("grant_types", entry, problem),
         }
     }
-    if entries.is_empty() && section.is_sound("grant_types") {
+    if entries.is_empty() && section.is_sound("grant_types") && section.list("serves").is_empty() {
         section.mistake("grant_types", format!("is empty: name at least one of {}", words.join(", ")));
     }
     grant_types
 }
 
-fn own_resources(section: &Section<'_>, resources: &Resources) -> Vec<ResourceId> {
+fn named_resources(section: &Section<'_>, key: &'static str, resources: &Resources) -> Vec<ResourceId> {
     let mut own: Vec<ResourceId> = Vec::new();
-    for entry in section.list("resources") {
+    for entry in section.list(key) {
         match resources.iter().find(|resource| resource.id.as_str() == entry.text) {
             None => {
                 let hint = suggestion(&entry.text, resources.iter().map(|resource| resource.id.as_str()));
                 let problem = format!("{} is not configured: add [resources.\"URI\"] for it{hint}", quoted(&entry.text));
-                section.entry_mistake("resources", &entry, problem);
+                section.entry_mistake(key, &entry, problem);
             }
             Some(resource) if own.contains(&resource.id) => {
-                section.entry_mistake("resources", &entry, format!("{} is named twice", quoted(&entry.text)));
+                section.entry_mistake(key, &entry, format!("{} is named twice", quoted(&entry.text)));
             }
             Some(resource) => own.push(resource.id.clone()),
         }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub insecure: bool,
     /// The ring of root keys, the active one first. Empty is possible on the embedded store only.
     pub root_keys: RootKeys,
+    /// The pages of the login service.
+    pub login: Login,
     /// How the store is used where it is Redis.
     pub redis: Redis,
     /// Rules of time that hold for all tokens.
@@ -41,10 +43,19 @@ pub struct Settings {
 pub struct Listen {
     /// gRPC: the four operations, grants, keys, health, reflection.
     pub grpc: SocketAddr,
-    /// HTTP: the JWKS.
+    /// HTTP: OAuth, discovery, the JWKS.
     pub http: SocketAddr,
     /// Liveness, readiness, metrics.
     pub admin: SocketAddr,
+}
+
+/// The pages of the login service, which clients are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// Where a user signs in and consents.
+    pub authorization_endpoint: Option<String>,
+    /// Where a user signs out.
+    pub end_session_endpoint: Option<String>,
 }
 
 /// How the store is used where it is Redis.

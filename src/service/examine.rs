@@ -138,12 +138,7 @@ impl Service {
     }
 
     /// Whether Refresh would accept this generation now.
-    fn acceptable(
-        &self,
-        numbered: &Numbered,
-        grant: &Grant,
-        asker: Asker<'_>,
-    ) -> Result<(), (WhyNot, Option<Timestamp>)> {
+    fn acceptable(&self, numbered: &Numbered, grant: &Grant, asker: Asker<'_>) -> Result<(), (WhyNot, Option<Timestamp>)> {
         let now = self.clock.now();
         let client = self.registry.client(&grant.client).ok_or((WhyNot::ClientUnknown, None))?;
         let env = Env {

@@ -5,14 +5,15 @@
 
 use crate::service::examine::{Examined, Looked};
 use crate::service::explain::TokenKind;
-use crate::service::{Freshness, Service};
+use crate::service::{Credentials, Freshness, Service};
 use crate::telemetry::metrics;
 use crate::tokens::{Digest, Proved};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jeton_domain::access::{self, Dead, Standing};
-use jeton_domain::error::{Error, Result};
+use jeton_domain::error::{ClientRefusal, Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
+use jeton_domain::name::ClientId;
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
@@ -144,6 +145,34 @@ impl Service {
         answers.into_iter().next().ok_or_else(|| Error::Internal("one token has one answer".into()))
     }
 
+    /// Introspects one token for a client that proves who it is: its own tokens, and those for the resources that it serves.
+    ///
+    /// # Errors
+    /// `InvalidClient`, also for a public client, which cannot prove who it is; as `introspect`.
+    pub async fn introspect_as(
+        &self,
+        client: &ClientId,
+        credentials: &Credentials,
+        token: SecretText,
+        write: Write,
+    ) -> Result<Introspection> {
+        let (client, _) = self.authenticate(client, credentials)?;
+        if !client.is_confidential() {
+            return Err(Error::InvalidClient(ClientRefusal::Method));
+        }
+        let asker = Asker::Client { target: self.alive.salt().client(&client.id), serves: &client.serves };
+        self.introspect(Introspect { token, asker, freshness: Freshness::Default }, write).await
+    }
+
+    /// Which of a token's scopes a client sees: all of its own token, else those of the resources that it serves.
+    #[must_use]
+    pub fn scopes_seen(&self, asker: &ClientId, owner: &str, scope: &str) -> String {
+        let serves = self.registry.client(asker).map(|client| client.serves.as_slice()).unwrap_or_default();
+        let is_served = |scope: &str| self.registry.resources().owner(scope).is_some_and(|owner| serves.contains(&owner.id));
+        let seen = |scope: &&str| asker.as_str() == owner || is_served(scope);
+        scope.split(' ').filter(seen).collect::<Vec<_>>().join(" ")
+    }
+
     /// Introspects many tokens, one answer each in order.
     ///
     /// # Errors
@@ -235,7 +264,9 @@ impl Service {
                 Some(Answer { written: proved.written().clone(), cache_seconds })
             }
             // A refresh may spend it at any moment. A resource server has no business with it.
-            (TokenKind::Refresh, Ok(says)) if asker.owns(&says.targets) => Some(Answer { written: write(says), cache_seconds: 0 }),
+            (TokenKind::Refresh, Ok(says)) if asker.owns(&says.targets) => {
+                Some(Answer { written: write(says), cache_seconds: 0 })
+            }
             (_, Ok(_) | Err(_)) => None,
         };
         counted(answer, revision)

@@ -57,6 +57,8 @@ pub enum Edge {
     },
     /// Framing is broken or the message is missing.
     MessageMalformed,
+    /// A grant type that the token endpoint does not answer.
+    GrantTypeUnsupported,
     /// Health or reflection was asked for what is not served; HTTP for a path that is not there.
     NotFound,
 }
@@ -117,6 +119,7 @@ impl Fault {
                 ..Self::new(Reason::MessageTooLarge, format!("the message is larger than {limit} bytes"))
             },
             Edge::MessageMalformed => Self::new(Reason::MessageMalformed, "the request carries no well-formed message"),
+            Edge::GrantTypeUnsupported => Self::new(Reason::GrantTypeUnsupported, "`grant_type` is none that is answered here"),
             Edge::NotFound => Self::new(Reason::NotFound, "there is nothing of that name"),
         }
     }

@@ -8,11 +8,11 @@ pub mod codec;
 pub mod listener;
 pub mod status;
 
-mod claims;
+pub(super) mod claims;
 mod connections;
 mod fields;
 mod grant;
-mod introspect;
+pub(super) mod introspect;
 mod key;
 mod layers;
 mod polish;

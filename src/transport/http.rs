@@ -1,45 +1,151 @@
-//! HTTP: what OAuth clients and resource servers ask without gRPC. Today the public keys.
+//! HTTP: what OAuth clients and resource servers ask without gRPC (RFC 6749, 7009, 7662, 8414). The same operations, other words.
 //!
-//! Lives here: paths, headers, JSON errors. Must not live here: the admin port (`admin`), rules of the domain.
+//! Lives here: the paths, and what holds for every request. Below: `form` (what is sent), `client` (which client asks), the endpoints
+//! `token`, `introspect`, `revoke`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
+
+mod answer;
+mod client;
+mod form;
+mod introspect;
+mod metadata;
+mod revoke;
+mod token;
+
+pub use metadata::{JWKS_PATH, Pages};
 
 use crate::service::Service;
-use crate::telemetry::metrics;
-use crate::transport::fault::{Edge, Fault};
+use crate::telemetry::{Sampler, metrics, trace};
+use crate::transport::caller::{self, Admission, Permission};
+use crate::transport::capacity::{Capacity, within};
+use crate::transport::fault::{Edge, Fault, code_word};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use form::Asked;
+use http::{Request, StatusCode};
 use jeton_domain::error::Error;
-use serde_json::json;
-use sha2::{Digest as _, Sha256};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-/// Where the public keys are.
-pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// How requests are served.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The longest that a request may take, its body read.
+    pub request_deadline: Duration,
+    /// The most requests at work at once; the next is refused as `OVERLOADED`.
+    pub max_in_flight: usize,
+    /// Who is let in.
+    pub admission: Admission,
+    /// Which requests are traced.
+    pub sampler: Sampler,
+    /// The pages of the login service.
+    pub pages: Pages,
+}
 
-/// The largest body that is read. Nothing of today reads one.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            request_deadline: Duration::from_secs(2),
+            max_in_flight: 1_024,
+            admission: Admission::Authenticated,
+            sampler: Sampler::OFF,
+            pages: Pages::default(),
+        }
+    }
+}
+
+/// What stands before every endpoint.
+#[derive(Clone)]
+struct Door(Arc<Behind>);
+
+struct Behind {
+    service: Arc<Service>,
+    settings: Settings,
+    capacity: Arc<Capacity>,
+}
+
+/// An endpoint: its path, its name in spans and counters, and what a caller needs for it.
+#[derive(Clone, Copy)]
+struct Endpoint {
+    path: &'static str,
+    name: &'static str,
+    permission: Permission,
+}
+
+/// RFC 6749 section 3.2.
+const TOKEN: Endpoint = Endpoint { path: "/oauth2/token", name: "http_token", permission: Permission::Refresh };
+/// RFC 7662 section 2.
+const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_introspect", permission: Permission::Introspect };
+/// RFC 7009 section 2.
+const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke", permission: Permission::Revoke };
 
 /// The paths.
-pub fn router(service: Arc<Service>) -> Router {
+pub fn router(service: Arc<Service>, settings: Settings) -> Router {
+    let capacity = Capacity::new(settings.max_in_flight);
+    let door = Door(Arc::new(Behind { service, settings, capacity }));
     Router::new()
-        .route(JWKS_PATH, get(jwks))
-        .fallback(|| async { refusal(&Fault::at(Edge::NotFound)) })
+        .route(JWKS_PATH, get(metadata::jwks))
+        .route(metadata::OAUTH_PATH, get(metadata::discovery))
+        .route(metadata::OPENID_PATH, get(metadata::discovery))
+        .route(TOKEN.path, door.form(TOKEN, token::answer))
+        .route(INTROSPECT.path, door.form(INTROSPECT, introspect::answer))
+        .route(REVOKE.path, door.form(REVOKE, revoke::answer))
+        .fallback(|| async { answer::refusal(&Fault::at(Edge::NotFound)) })
         .method_not_allowed_fallback(|| async {
-            let mut answer = refusal(&Fault::of(&Error::MethodUnknown));
+            let mut answer = answer::refusal(&Fault::of(&Error::MethodUnknown));
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             answer
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(service)
+        .with_state(door)
+}
+
+impl Door {
+    /// An endpoint that takes a form.
+    fn form<F>(&self, endpoint: Endpoint, answer: fn(Arc<Service>, Asked) -> F) -> MethodRouter<Self>
+    where
+        F: Future<Output = Result<Response, Fault>> + Send + 'static,
+    {
+        let door = self.clone();
+        post(move |request: Request<Body>| async move {
+            door.at_most(endpoint, &request.headers().clone(), async {
+                door.admit(endpoint)?;
+                answer(Arc::clone(&door.0.service), Asked::read(request).await?).await
+            })
+            .await
+        })
+    }
+
+    fn admit(&self, endpoint: Endpoint) -> Result<(), Fault> {
+        Ok(caller::may(self.0.settings.admission.caller(), endpoint.permission)?)
+    }
+
+    /// Within capacity and deadline; traced and counted.
+    async fn at_most(
+        &self,
+        endpoint: Endpoint,
+        headers: &http::HeaderMap,
+        work: impl Future<Output = Result<Response, Fault>>,
+    ) -> Response {
+        let arrived = Instant::now();
+        let span = trace::request(self.0.settings.sampler, endpoint.name, headers);
+        let answered = async {
+            let _place = self.0.capacity.take().ok_or(Error::Overloaded)?;
+            within(self.0.settings.request_deadline, work).await.unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
+        }
+        .instrument(span.clone())
+        .await;
+        let (answer, code) = match answered {
+            Ok(answer) => (answer, tonic::Code::Ok),
+            Err(fault) => (answer::refusal(&fault), fault.row().code),
+        };
+        trace::ended(&span, code.into(), answer.status().is_server_error());
+        metrics::request(endpoint.name, code_word(code), arrived.elapsed());
+        answer
+    }
 }
 
 /// Serves `router`, this or the admin's, until `shutdown`; what was begun then may take `drain` to end.
@@ -63,96 +169,7 @@ pub async fn serve(
     }
 }
 
-/// RFC 7517 section 5.
-async fn jwks(State(service): State<Arc<Service>>, asked: HeaderMap) -> Response {
-    let arrived = Instant::now();
-    let (keys, max_age) = service.jwks();
-    let answer = match serde_json::to_vec(&keys) {
-        Ok(body) => cached(&asked, body, max_age.secs()),
-        Err(error) => refusal(&super::logged(Error::Internal(error.to_string()))),
-    };
-    metrics::request("http_jwks", if answer.status().is_server_error() { "error" } else { "OK" }, arrived.elapsed());
-    answer
-}
-
-/// RFC 9110 sections 8.8.3 and 13.1.2: the body, or that it has not changed.
-fn cached(asked: &HeaderMap, body: Vec<u8>, max_age: u64) -> Response {
-    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&body));
-    let tag = format!("\"{hash}\"");
-    let known = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let unchanged = known.map(str::trim).any(|held| held == "*" || held.trim_start_matches("W/") == tag);
-    let mut answer = if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { Body::from(body).into_response() };
-    let headers = answer.headers_mut();
-    if !unchanged {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-    }
-    insert(headers, CACHE_CONTROL, &format!("public, max-age={max_age}"));
-    insert(headers, ETAG, &tag);
-    answer
-}
-
-/// A refusal as JSON: the OAuth members (RFC 6749 section 5.2) and the reason of the registry.
-pub fn refusal(fault: &Fault) -> Response {
-    metrics::REFUSALS.add(fault.reason.word());
-    let row = fault.row();
-    let body = json!({"error": row.oauth, "error_description": fault.message, "reason": fault.reason.word()});
-    let mut answer = (row.http, body.to_string()).into_response();
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(after) = row.retry {
-        insert(headers, RETRY_AFTER, &after.as_secs().max(1).to_string());
-    }
-    answer
-}
-
-fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::Request;
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
-
-    fn asked(held: &str) -> HeaderMap {
-        HeaderMap::from_iter([(IF_NONE_MATCH, held.parse().unwrap())])
-    }
-
-    #[test]
-    fn keys_that_have_not_changed_are_not_sent_again() {
-        let first = cached(&HeaderMap::new(), b"{}".to_vec(), 300);
-        assert_eq!(first.status(), StatusCode::OK);
-        assert_eq!(first.headers()[CACHE_CONTROL], "public, max-age=300");
-        assert_eq!(first.headers()[CONTENT_TYPE], "application/jwk-set+json");
-        let tag = first.headers()[ETAG].to_str().unwrap();
-        for held in [tag, &format!("W/{tag}"), &format!("\"x\", {tag}"), "*"] {
-            let again = cached(&asked(held), b"{}".to_vec(), 299);
-            assert_eq!((again.status(), &again.headers()[ETAG]), (StatusCode::NOT_MODIFIED, &first.headers()[ETAG]), "{held}");
-        }
-        assert_eq!(cached(&asked(tag), b"{\"keys\":[]}".to_vec(), 300).status(), StatusCode::OK);
-    }
-
-    #[tokio::test]
-    async fn refusals_are_json_with_the_reason() {
-        let router: Router = Router::new()
-            .route("/there", get(|| async { refusal(&Fault::of(&Error::StoreUnavailable("driver words".into()))) }))
-            .fallback(|| async { refusal(&Fault::at(Edge::NotFound)) });
-        let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
-        let away = router.clone().oneshot(get("/away")).await.unwrap();
-        assert_eq!(away.status(), StatusCode::NOT_FOUND);
-        let there = router.oneshot(get("/there")).await.unwrap();
-        assert_eq!(
-            (there.status(), &there.headers()[RETRY_AFTER]),
-            (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("1"))
-        );
-        let body = there.into_body().collect().await.unwrap().to_bytes();
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        let expected = json!({"error": "temporarily_unavailable", "error_description": "the store does not answer", "reason": "STORE_UNAVAILABLE"});
-        assert_eq!(body, expected);
-    }
+/// What an operation refused with, as its caller sees it.
+fn refused(error: Error) -> Fault {
+    super::logged(error)
 }

@@ -30,6 +30,9 @@ mod redis_sentinel;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
+#[path = "../rfc/rfc.rs"]
+mod rfc;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod store_cluster;

@@ -527,7 +527,10 @@ async fn http_refuses_in_json() {
         (Request::post(JWKS_PATH), StatusCode::METHOD_NOT_ALLOWED, "METHOD_UNKNOWN"),
     ];
     for (request, status, reason) in asked {
-        let answer = router(service().await).oneshot(request.body(String::new()).unwrap()).await.unwrap();
+        let answer = router(service().await, jeton::transport::http::Settings::default())
+            .oneshot(request.body(String::new()).unwrap())
+            .await
+            .unwrap();
         assert_eq!((answer.status(), &answer.headers()["content-type"]), (status, &HeaderValue::from_static("application/json")));
         let body: serde_json::Value = serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap();
         assert_eq!((&body["error"], &body["reason"]), (&"invalid_request".into(), &reason.into()));

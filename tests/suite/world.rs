@@ -16,7 +16,7 @@ use jeton::store::Store;
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::{self, Redis};
 use jeton::transport::caller::Admission;
-use jeton::transport::grpc;
+use jeton::transport::{grpc, http};
 use jeton_domain::client::Client;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::resource::{Resource, Resources};
@@ -85,6 +85,8 @@ pub struct Replica {
     pub keys: KeyServiceClient<Channel>,
     pub revocations: RevocationServiceClient<Channel>,
     pub address: SocketAddr,
+    /// Where OAuth is spoken.
+    pub http: SocketAddr,
     _ended: DropGuard,
     _serving: JoinSet<()>,
 }
@@ -172,6 +174,17 @@ impl World {
             ..grpc::Settings::default()
         };
         let mut serving = JoinSet::new();
+        let http_listener = grpc::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let http_address = http_listener.local_addr().unwrap();
+        let http_settings = http::Settings {
+            request_deadline: settings.limits.request_deadline.into(),
+            max_in_flight: settings.limits.concurrency,
+            admission: Admission::Open,
+            ..http::Settings::default()
+        };
+        let router = http::router(Arc::clone(&app.service), http_settings);
+        let served = http::serve(http_listener, router, Duration::ZERO, shutdown.clone());
+        serving.spawn(async move { served.await.unwrap() });
         let (ready, told) = watch::channel(true);
         let served = grpc::serve(listener, Arc::clone(&app.service), grpc_settings, told, shutdown.clone());
         serving.spawn(async move {
@@ -186,6 +199,7 @@ impl World {
             keys: KeyServiceClient::new(channel.clone()),
             revocations: RevocationServiceClient::new(channel),
             address,
+            http: http_address,
             _ended: shutdown.drop_guard(),
             _serving: serving,
         }

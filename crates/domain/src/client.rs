@@ -17,6 +17,8 @@ pub struct Client {
     pub scopes: Scopes,
     /// The resources it may be given tokens for.
     pub resources: Vec<ResourceId>,
+    /// The resources it is the server of: tokens for them are its business, too.
+    pub serves: Vec<ResourceId>,
     /// Unused for this long a grant expires. At least a minute.
     pub idle_lifetime: Millis,
     /// However used, a grant expires after this. Always finite; at least the idle lifetime.

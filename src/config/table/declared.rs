@@ -70,7 +70,7 @@ pub(in crate::config) const CLIENT: Group = Group {
             Kind::List("grant types"),
             Mistake,
             "The ways of obtaining tokens that it may use: authorization_code, device_code, password, client_credentials, \
-             refresh_token.",
+             refresh_token. Empty for a resource server that only introspects.",
         )
         .sample("authorization_code refresh_token"),
         row(
@@ -82,6 +82,14 @@ pub(in crate::config) const CLIENT: Group = Group {
         .sample("openid offline_access orders:read"),
         row("resources", Kind::List("resources"), Takes(""), "The resources it may be given tokens for.")
             .sample("https://orders.internal"),
+        row(
+            "serves",
+            Kind::List("resources"),
+            Takes(""),
+            "The resources it is the server of. Over HTTP it may then introspect their tokens; a client that serves nothing sees \
+             its own tokens only.",
+        )
+        .sample("https://orders.internal"),
         row("idle_lifetime", secs(MINUTE, 3_650 * DAY), Takes("14d"), "A grant that is not used for this long expires."),
         row(
             "absolute_lifetime",

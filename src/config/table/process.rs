@@ -6,7 +6,7 @@ use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 7] = [
+pub(in crate::config) const SETTINGS: [Group; 8] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
@@ -54,8 +54,23 @@ pub(in crate::config) const SETTINGS: [Group; 7] = [
         doc: "The addresses that are listened on. Port 0 lets the system choose one.",
         rows: &[
             row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
-            row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: /.well-known/jwks.json."),
+            row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: OAuth 2.0 endpoints, discovery and the public keys."),
             row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness and metrics. Not for the outside."),
+        ],
+    },
+    Group {
+        section: "login",
+        doc: "The pages of the login service, which jeton tells clients in its metadata. They are not jeton's.",
+        rows: &[
+            row("authorization_endpoint", Kind::Text("URL"), Off, "Where a user signs in and consents (RFC 6749 section 3.1).")
+                .sample("https://login.example.com/authorize"),
+            row(
+                "end_session_endpoint",
+                Kind::Text("URL"),
+                Off,
+                "Where a user signs out (OpenID Connect RP-Initiated Logout 1.0).",
+            )
+            .sample("https://login.example.com/logout"),
         ],
     },
     Group {

@@ -98,6 +98,9 @@ reasons! {
     UnauthorizedClient = "UNAUTHORIZED_CLIENT", PermissionDenied, 400, "unauthorized_client", 0,
         "The client may not do this.",
         "Allow it in the client's configuration, or use another flow.";
+    GrantTypeUnsupported = "UNSUPPORTED_GRANT_TYPE", InvalidArgument, 400, "unsupported_grant_type", 0,
+        "The `grant_type` is none that the token endpoint answers.",
+        "Use one of `grant_types_supported` of the metadata; passwords are never taken here.";
     RefreshTokenRefused = "REFRESH_TOKEN_REFUSED", FailedPrecondition, 400, "invalid_grant", 0,
         "The refresh token is malformed, unknown, expired, revoked, spent, or another client's. The text never says which.",
         "Sign the user in again. `jeton explain` tells the operator the exact cause.";

@@ -48,6 +48,7 @@ fn edges() -> Vec<(Edge, Reason, Code)> {
         (Edge::EncodingUnsupported, Reason::EncodingUnsupported, Code::Unimplemented),
         (Edge::MessageTooLarge { limit: 9 }, Reason::MessageTooLarge, Code::InvalidArgument),
         (Edge::MessageMalformed, Reason::MessageMalformed, Code::InvalidArgument),
+        (Edge::GrantTypeUnsupported, Reason::GrantTypeUnsupported, Code::InvalidArgument),
         (Edge::NotFound, Reason::NotFound, Code::NotFound),
     ]
 }

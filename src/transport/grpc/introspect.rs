@@ -21,14 +21,14 @@ const CACHE: u32 = 22;
 const MAX_AGE: u32 = 1;
 
 /// The whole of a call whose body was read. None where it is not one plain message of ours: then tonic tells what is wrong with it.
-pub async fn call(api: &Api, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
+pub(super) async fn call(api: &Api, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
     let asked = api::IntrospectRequest::decode(unary::message(body)?).ok()?;
     let answered = answer(api, asked).await;
     Some(answered.map(|answer| unary::answer(most_bytes(&answer), |message| encode(&answer, message))))
 }
 
 /// What is asked, answered.
-pub async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::result::Result<Introspection, Status> {
+pub(super) async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::result::Result<Introspection, Status> {
     api.allow(Permission::Introspect).map_err(status::of)?;
     let mut fields = Fields::default();
     let token = fields.token("token", asked.token, MAX_TOKEN_BYTES);

@@ -6,6 +6,7 @@ use super::api::token_service_server::TokenServiceServer;
 use super::unary::{self, Unary};
 use super::{Api, Settings, introspect, polish, status};
 use crate::telemetry::{Sampler, metrics, trace};
+use crate::transport::capacity::{Capacity, Place, within};
 use crate::transport::fault::{Edge, Fault, Reason, code_word};
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{Either, Full};
@@ -14,10 +15,8 @@ use hyper::service::Service;
 use jeton_domain::error::Error;
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tonic::Code;
 use tonic::body::Body;
@@ -41,7 +40,7 @@ struct Behind {
 impl Front {
     pub fn new(api: Api, tokens: TokenServiceServer<Api>, others: Routes, settings: &Settings) -> Self {
         let Settings { request_deadline, sampler, max_in_flight, .. } = *settings;
-        let capacity = Arc::new(Capacity { free: AtomicUsize::new(max_in_flight) });
+        let capacity = Capacity::new(max_in_flight);
         Self(Arc::new(Behind { api, tokens, others, capacity, request_deadline, sampler }))
     }
 }
@@ -108,15 +107,6 @@ impl Behind {
             Box::pin(self.others.clone().call(request)).await
         };
         polish::answer(answer, called.is_ours).map(Either::Right)
-    }
-}
-
-/// What it comes to in so long; none where it takes longer. What need not wait needs no timer.
-async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    match futures_util::poll!(work.as_mut()) {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => tokio::time::timeout(time, work).await.ok(),
     }
 }
 
@@ -230,27 +220,6 @@ fn parse_timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
-/// The calls that may still begin.
-struct Capacity {
-    free: AtomicUsize,
-}
-
-impl Capacity {
-    fn take(self: &Arc<Self>) -> Option<Place> {
-        let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1));
-        taken.ok().map(|_| Place(Arc::clone(self)))
-    }
-}
-
-/// Given back when the call ends, or its caller goes away.
-struct Place(Arc<Capacity>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.free.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 fn refusal(fault: Fault) -> Answer {
     let (reason, row) = (fault.reason, fault.row());
     let mut answer = status::of(fault).into_http().map(Either::Right);
@@ -304,15 +273,6 @@ mod tests {
             assert!(!with(bad), "{bad}");
         }
         assert!(!is_grpc(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_place_is_given_back() {
-        let capacity = Arc::new(Capacity { free: AtomicUsize::new(1) });
-        let place = capacity.take();
-        assert!(place.is_some() && capacity.take().is_none());
-        drop(place);
-        assert!(capacity.take().is_some());
     }
 
     #[test]

@@ -1,0 +1,150 @@
+//! The token endpoint (RFC 6749 section 3.2): a grant of some type in, tokens out.
+//!
+//! Must not live here: whether the grant is good.
+
+use super::answer::unstored;
+use super::client::client;
+use super::form::Asked;
+use super::refused;
+use crate::service::issue::{Issue, Tokens};
+use crate::service::refresh::Refresh;
+use crate::service::{Credentials, Service};
+use crate::transport::fault::{Edge, Fault};
+use axum::response::Response;
+use http::HeaderMap;
+use jeton_domain::client::GrantType;
+use jeton_domain::error::Error;
+use jeton_domain::grant::Binding;
+use jeton_domain::name::{ClientId, ResourceId};
+use jeton_domain::scope::Scopes;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// The values of `grant_type` that are answered. Never `password` (RFC 9700 section 2.4).
+pub const GRANT_TYPES: [&str; 2] = ["refresh_token", "client_credentials"];
+
+/// The longest name of an attempt, in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+/// The most resources of one request.
+const MAX_RESOURCES: usize = 16;
+
+pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response, Fault> {
+    let grant_type = asked.form.required("grant_type")?;
+    // The client first: who is nobody learns nothing of what is wrong besides.
+    let (id, credentials) = client(&mut asked)?;
+    let tokens = match grant_type.expose() {
+        "refresh_token" => refresh(&service, &mut asked, id, credentials).await?,
+        "client_credentials" => client_credentials(&service, &mut asked, id, credentials).await?,
+        _ => return Err(Fault::at(Edge::GrantTypeUnsupported)),
+    };
+    Ok(unstored(&said(&tokens)))
+}
+
+/// RFC 6749 section 6. The header `Idempotency-Key` names the attempt.
+async fn refresh(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
+    let token = asked.form.required("refresh_token")?;
+    let (scopes, resources) = audience(asked)?;
+    let request_id = request_id(&asked.headers)?;
+    service.refresh(Refresh { token, client, credentials, scopes, resources, request_id }).await.map_err(refused)
+}
+
+/// RFC 6749 section 4.4.
+async fn client_credentials(
+    service: &Service,
+    asked: &mut Asked,
+    client: ClientId,
+    credentials: Credentials,
+) -> Result<Tokens, Fault> {
+    let (scopes, resources) = audience(asked)?;
+    let issue = Issue {
+        client,
+        subject: None,
+        scopes,
+        resources,
+        session: None,
+        auth_time: None,
+        acr: None,
+        amr: Vec::new(),
+        method: Some(GrantType::ClientCredentials),
+        nonce: None,
+        access_claims: Map::new(),
+        id_claims: Map::new(),
+        binding: None,
+        authorization_details: Vec::new(),
+        credentials,
+    };
+    service.issue(issue).await.map_err(refused)
+}
+
+/// What the access token is to be for.
+fn audience(asked: &mut Asked) -> Result<(Scopes, Vec<ResourceId>), Fault> {
+    let scopes = Scopes::parse("scope", asked.form.text("scope").as_deref().unwrap_or_default())?;
+    let named = asked.form.several("resource");
+    if named.len() > MAX_RESOURCES {
+        let problem = format!("is given more than {MAX_RESOURCES} times");
+        return Err(Fault::of(&Error::invalid_target("resource", problem)));
+    }
+    let mut resources: Vec<ResourceId> = Vec::with_capacity(named.len());
+    for text in named {
+        let resource = ResourceId::parse("resource", &text)?;
+        if !resources.contains(&resource) {
+            resources.push(resource);
+        }
+    }
+    Ok((scopes, resources))
+}
+
+/// The name that the client gave this attempt: a string of a structured field (RFC 9651 section 3.3.3), or plain.
+fn request_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Fault> {
+    let mut given = headers.get_all("idempotency-key").iter();
+    let Some(one) = given.next() else { return Ok(None) };
+    let wrong = |problem: &str| Err(Fault::of(&Error::invalid("idempotency-key", problem)));
+    if given.next().is_some() {
+        return wrong("is given more than once");
+    }
+    let Ok(text) = one.to_str() else { return wrong("may contain printable ASCII characters only") };
+    let name = text.trim();
+    let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+    if name.is_empty() || name.len() > MAX_REQUEST_ID_BYTES {
+        return wrong("must have 1 to 128 characters");
+    }
+    Ok(Some(name.into()))
+}
+
+/// RFC 6749 section 5.1.
+fn said(tokens: &Tokens) -> Value {
+    let token_type = if let Some(Binding::Jkt(_)) = tokens.binding { "DPoP" } else { "Bearer" };
+    let mut body = json!({
+        "access_token": tokens.access.expose(),
+        "token_type": token_type,
+        "expires_in": tokens.expires_in.secs(),
+        "scope": tokens.scopes.to_string(),
+    });
+    if let Some(refresh) = &tokens.refresh {
+        body["refresh_token"] = refresh.expose().into();
+    }
+    if let Some(id) = &tokens.id {
+        body["id_token"] = id.expose().into();
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::fault::Reason;
+
+    #[test]
+    fn an_attempt_has_one_name() {
+        let named = |values: &[&'static str]| {
+            let headers = values.iter().map(|value| ("idempotency-key".parse().unwrap(), http::HeaderValue::from_static(value)));
+            request_id(&headers.collect()).map_err(|fault| fault.reason)
+        };
+        assert_eq!(named(&[]), Ok(None));
+        assert_eq!(named(&["\"a-1\""]), Ok(Some("a-1".into())));
+        assert_eq!(named(&["a-1"]), Ok(Some("a-1".into())));
+        for wrong in [&["a", "b"][..], &[""], &["\"\""]] {
+            assert_eq!(named(wrong), Err(Reason::InvalidField), "{wrong:?}");
+        }
+    }
+}
