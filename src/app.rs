@@ -114,6 +114,7 @@ impl App {
         let terms = Terms {
             issuer,
             overlap: settings.tokens.overlap,
+            code_lifetime: settings.tokens.code_lifetime,
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };

@@ -140,6 +140,7 @@ impl<'a> Reading<'a> {
             redis: Redis { replicas: redis.count("replicas"), wait_timeout: redis.duration("wait_timeout") },
             tokens: Tokens {
                 overlap: tokens.duration("overlap"),
+                code_lifetime: tokens.duration("code_lifetime"),
                 store_timeout: tokens.duration("store_timeout"),
                 max_staleness: tokens.duration("max_staleness"),
                 access_token_ceiling: ceiling.unwrap_or(CEILING_WITHOUT_RESOURCES),

@@ -4,6 +4,7 @@
 //! the domain, words of a transport (protobuf, HTTP, status codes), formats of tokens or records.
 
 mod arrivals;
+pub mod code;
 mod examine;
 pub mod explain;
 pub mod grants;
@@ -55,6 +56,8 @@ pub struct Terms {
     pub issuer: ResourceId,
     /// How long after a hand-out the same request is answered again.
     pub overlap: Millis,
+    /// How long an authorization code may be redeemed.
+    pub code_lifetime: Millis,
     /// How long an answer of Introspect may be reused without asking again.
     pub max_staleness: Millis,
     /// The most grants of a subject with all clients together.

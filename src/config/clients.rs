@@ -8,11 +8,14 @@ use super::section::Section;
 use super::value::parse_word;
 use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, ReusePolicy, Rotation};
 use jeton_domain::name::{ClientId, ResourceId};
+use jeton_domain::redirect::RedirectUri;
 use jeton_domain::resource::Resources;
 use jeton_domain::scope::{OFFLINE_ACCESS, OIDC, Scopes};
 
 /// More valid secrets at once than a replacement needs.
 const MAX_SECRETS: usize = 8;
+/// The most places of one client.
+const MAX_REDIRECT_URIS: usize = 64;
 
 /// Reads each section; what is wrong is reported, and a client without a valid identifier or kind left out.
 pub(super) fn read<'a>(sections: impl Iterator<Item = (&'a str, Section<'a>)>, resources: &Resources) -> Vec<Client> {
@@ -30,6 +33,7 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
     let grant_types = grant_types(section);
     let own_resources = named_resources(section, "resources", resources);
     let serves = named_resources(section, "serves", resources);
+    let redirect_uris = redirect_uris(section);
     let scopes = own_scopes(section, &own_resources, resources);
     let client = Client {
         id: id.ok()?,
@@ -37,6 +41,7 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
         grant_types,
         scopes,
         resources: own_resources,
+        redirect_uris,
         serves,
         idle_lifetime: section.duration("idle_lifetime"),
         absolute_lifetime: section.duration("absolute_lifetime"),
@@ -123,6 +128,24 @@ fn named_resources(section: &Section<'_>, key: &'static str, resources: &Resourc
         }
     }
     own
+}
+
+fn redirect_uris(section: &Section<'_>) -> Vec<RedirectUri> {
+    let mut uris = Vec::new();
+    let entries = section.list("redirect_uris");
+    if entries.len() > MAX_REDIRECT_URIS {
+        section.mistake("redirect_uris", format!("are {}: {MAX_REDIRECT_URIS} are the most", entries.len()));
+    }
+    for entry in &entries {
+        match RedirectUri::parse("redirect_uris", &entry.text) {
+            Ok(uri) if uris.contains(&uri) => {
+                section.entry_mistake("redirect_uris", entry, format!("{} is named twice", quoted(&entry.text)));
+            }
+            Ok(uri) => uris.push(uri),
+            Err(error) => section.entry_mistake("redirect_uris", entry, format!("{} {}", quoted(&entry.text), problem_of(error))),
+        }
+    }
+    uris
 }
 
 fn own_scopes(section: &Section<'_>, own: &[ResourceId], resources: &Resources) -> Scopes {

@@ -72,6 +72,8 @@ pub struct Redis {
 pub struct Tokens {
     /// For this long after a refresh the same token is handed out again. 1 s to 60 s.
     pub overlap: Millis,
+    /// How long an authorization code may be redeemed. 1 s to 10 minutes.
+    pub code_lifetime: Millis,
     /// The longest wait for one answer of the store; at most the deadline of a request.
     pub store_timeout: Millis,
     /// A view of the revocations that is older is not trusted.

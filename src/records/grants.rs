@@ -9,6 +9,7 @@ use jeton_domain::error::{Cause, Ended, Error, Result};
 use jeton_domain::grant::{Binding, Code, Grant, Lineage, SignIn};
 use jeton_domain::id::{GrantId, Identity, KeyId, RequestHash, TargetId};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
+use jeton_domain::redirect::RedirectUri;
 use jeton_domain::revision::Born;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::Secret;
@@ -123,7 +124,7 @@ impl Records {
         }
     }
 
-    /// Decides over a grant that was loaded, swaps, and reads `also` after it; on a lost race decides again.
+    /// Decides over a grant that was loaded, swaps as durably as it `needs`, and reads `also` after it; on a lost race decides again.
     ///
     /// # Errors
     /// What `decide` refuses with, `Contended`, the store.
@@ -131,6 +132,7 @@ impl Records {
         &self,
         loaded: LoadedGrant,
         access_token_ceiling: Millis,
+        needs: Durability,
         mut decide: impl FnMut(Option<Known>, Identity) -> Result<D>,
         changed: impl Fn(&D) -> Option<&Grant>,
         also: impl Fn(&D) -> Vec<Name>,
@@ -139,7 +141,7 @@ impl Records {
         self.decide(
             &name::grant(id),
             (held, identity),
-            Durability::Applied,
+            needs,
             |held, identity| {
                 let answer = decide(held.map(|held| decode(id, held)).transpose()?, identity)?;
                 let step = changed(&answer)
@@ -305,7 +307,9 @@ fn encode(grant: &Grant) -> proto::GrantRecord {
         code: lineage.code.as_ref().map(|code| proto::Code {
             until: code.until.millis(),
             challenge: code.challenge.map(Vec::from).unwrap_or_default(),
-            redirect_uri: code.redirect_uri.as_deref().unwrap_or_default().to_owned(),
+            redirect_uri: code.redirect_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
+            nonce: code.nonce.as_deref().unwrap_or_default().to_owned(),
+            jkt: code.jkt.map(Vec::from).unwrap_or_default(),
         }),
         authorization_details: json(&grant.authorization_details, grant.authorization_details.is_empty()),
         access_claims: json(&grant.access_claims, grant.access_claims.is_empty()),
@@ -376,11 +380,19 @@ fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
 }
 
 fn code(code: &proto::Code) -> Result<Code> {
-    let challenge = match code.challenge.as_slice() {
-        [] => None,
-        bytes => Some(bytes.try_into().map_err(|_garbled| Error::RecordUnreadable("a code's challenge is garbled".into()))?),
+    let garbled = || Error::RecordUnreadable("a code's terms are garbled".into());
+    let hash = |bytes: &[u8]| match bytes {
+        [] => Ok(None),
+        bytes => bytes.try_into().map(Some).map_err(|_length| garbled()),
     };
-    Ok(Code { until: Timestamp::from_millis(code.until), challenge, redirect_uri: some(&code.redirect_uri).map(Into::into) })
+    let redirect_uri = some(&code.redirect_uri).map(|uri| RedirectUri::parse("redirect_uri", uri)).transpose();
+    Ok(Code {
+        until: Timestamp::from_millis(code.until),
+        challenge: hash(&code.challenge)?,
+        redirect_uri: redirect_uri.map_err(|_form| garbled())?,
+        nonce: some(&code.nonce).map(Into::into),
+        jkt: hash(&code.jkt)?,
+    })
 }
 
 fn some(text: &str) -> Option<&str> {
@@ -438,7 +450,13 @@ mod tests {
                 key_since: 2,
                 request: Some(RequestHash([5; 16])),
                 identity: Identity([6; 8]),
-                code: Some(Code { until: created_at, challenge: Some([8; 32]), redirect_uri: Some("https://app/cb".into()) }),
+                code: Some(Code {
+                    until: created_at,
+                    challenge: Some([8; 32]),
+                    redirect_uri: Some(RedirectUri::parse("redirect_uri", "https://app/cb").unwrap()),
+                    nonce: Some("n-0S6".into()),
+                    jkt: Some([9; 32]),
+                }),
             },
             ended: Some(Ended { at: created_at.plus(Millis::new(5)), cause: Cause::Evicted }),
             authorization_details: vec![json!({"type": "payment", "amount": 5})],

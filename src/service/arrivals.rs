@@ -4,8 +4,8 @@
 //! live here: what it means (`domain::arrival`). Losing one only makes Refresh lenient, so nothing here waits, retries or grows.
 
 use crate::records::grants::Known;
-use crate::service::Service;
 use crate::service::introspect::Active;
+use crate::service::{Durability, Service};
 use crate::telemetry::metrics;
 use crate::tokens::{Sign, Tokens};
 use futures_util::{StreamExt as _, stream};
@@ -186,6 +186,7 @@ impl Service {
             .decide_grant(
                 loaded,
                 self.alive.ceilings().access_token,
+                Durability::Applied,
                 |known, identity| {
                     let Some(Known::Grant(grant)) = known else { return Ok(Outcome::Kept("nothing")) };
                     // One that is over can be over for reuse, and is not to be so again.

@@ -160,6 +160,7 @@ impl Service {
             | RefreshRefusal::Unknown
             | RefreshRefusal::OtherClient
             | RefreshRefusal::NotGenuine
+            | RefreshRefusal::CodeMismatch
             | RefreshRefusal::WrongProof => (WhyNot::NotGenuine, None),
         })?;
         let asking = match asker {

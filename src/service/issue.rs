@@ -86,24 +86,25 @@ pub struct Tokens {
     pub durability: Option<Durability>,
 }
 
+/// What is granted, before anything of it is written.
+pub(super) struct Prepared<'a> {
+    pub client: &'a Client,
+    pub now: Timestamp,
+    pub plan: Plan,
+    pub grant: Grant,
+    /// The session's target, where it was named.
+    pub session: Vec<TargetId>,
+    /// The log's head that it is born at.
+    pub head: Revision,
+}
+
 impl Service {
     /// Issues tokens.
     ///
     /// # Errors
     /// Fields at fault, what the client may not have, policies not met, a revoked session, the store.
     pub async fn issue(&self, asked: Issue) -> Result<Tokens> {
-        let client = self.issuing_client(&asked)?;
-        let now = self.clock.now();
-        let plan = self.plan(now, &asked, client)?;
-        let mut grant = self.new_grant(now, &asked, client, &plan)?;
-        // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
-        // A session that was only just made cannot have been revoked.
-        let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
-        let (caught, floor) = tokio::try_join!(self.alive.born(), self.records.read_killing_floor(&session, Born::default()))?;
-        self.know_burnt_keys().await?;
-        grant.born = caught.head.born();
-        grant.lineage.identity = caught.identity;
-        refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
+        let Prepared { client, now, plan, grant, session, head } = self.prepare(&asked).await?;
         let durability = if plan.needs_record() {
             let surplus = self.list(&grant, client).await?;
             let durability = self.write(&grant, &session).await?;
@@ -131,9 +132,26 @@ impl Service {
             binding: grant.binding,
             grant: has_id.then_some(grant.id),
             session: grant.session,
-            revision: caught.head,
+            revision: head,
             durability,
         })
+    }
+
+    /// Decides what is granted, and where in the order of revocations it is born. Nothing is written yet.
+    pub(super) async fn prepare(&self, asked: &Issue) -> Result<Prepared<'_>> {
+        let client = self.issuing_client(asked)?;
+        let now = self.clock.now();
+        let plan = self.plan(now, asked, client)?;
+        let mut grant = self.new_grant(now, asked, client, &plan)?;
+        // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
+        // A session that was only just made cannot have been revoked.
+        let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
+        let (caught, floor) = tokio::try_join!(self.alive.born(), self.records.read_killing_floor(&session, Born::default()))?;
+        self.know_burnt_keys().await?;
+        grant.born = caught.head.born();
+        grant.lineage.identity = caught.identity;
+        refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
+        Ok(Prepared { client, now, plan, grant, session, head: caught.head })
     }
 
     /// The client that the tokens are for. The caller vouches for the user; a client that speaks for itself must prove who it is.
@@ -220,7 +238,7 @@ impl Service {
     }
 
     /// Takes a place in the subject's list, before the grant is there that it names. Answers those that have to make room for it.
-    async fn list(&self, grant: &Grant, client: &Client) -> Result<Vec<Listed>> {
+    pub(super) async fn list(&self, grant: &Grant, client: &Client) -> Result<Vec<Listed>> {
         let Some((subject, own)) = listed(grant, self.alive.salt()) else { return Ok(Vec::new()) };
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
         let subject_cap = self.terms.grants_per_subject;
@@ -241,7 +259,7 @@ impl Service {
 
     /// Ends what has to make room for a grant, once that is written. Then only it leaves the list: an Issue that is cut off before has
     /// left too many in it, and the next one ends them.
-    async fn make_room(&self, grant: &Grant, surplus: &[Listed], now: Timestamp) -> Result<()> {
+    pub(super) async fn make_room(&self, grant: &Grant, surplus: &[Listed], now: Timestamp) -> Result<()> {
         let Some((subject, _)) = listed(grant, self.alive.salt()).filter(|_| !surplus.is_empty()) else { return Ok(()) };
         for evicted in surplus {
             let ended = Ended { at: now, cause: Cause::Evicted };
@@ -256,7 +274,7 @@ impl Service {
         grant.session.iter().map(|session| self.alive.salt().session(session)).collect()
     }
 
-    async fn write(&self, grant: &Grant, session: &[TargetId]) -> Result<Durability> {
+    pub(super) async fn write(&self, grant: &Grant, session: &[TargetId]) -> Result<Durability> {
         let until = keep_until(grant, self.alive.ceilings().access_token);
         match self.records.create_grant(grant, until, &floors::names(session)).await? {
             (true, read) => {

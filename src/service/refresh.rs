@@ -1,17 +1,18 @@
 //! Refresh: a refresh token gets a new access token, without asking the user again (RFC 6749 section 6).
 
+use crate::floors::Caught;
 use crate::records::floors;
-use crate::records::grants::Known;
+use crate::records::grants::{Known, LoadedGrant};
 use crate::service::hand_out::Access;
 use crate::service::issue::Tokens;
-use crate::service::{Credentials, Service};
+use crate::service::{Credentials, Durability, Service};
 use crate::telemetry::metrics;
 use jeton_domain::access::Belongs;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
 use jeton_domain::error::{Cause, Error, RefreshRefusal, Result};
 use jeton_domain::floors::Raised;
-use jeton_domain::grant::Grant;
+use jeton_domain::grant::{Grant, Proof};
 use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::issue::AccessForm;
 use jeton_domain::name::{ClientId, ResourceId};
@@ -39,6 +40,27 @@ pub struct Refresh {
     pub resources: Vec<ResourceId>,
     /// The name of this attempt. At most 128 bytes.
     pub request_id: Option<Box<str>>,
+}
+
+/// A refresh token or a code, and who presents it for what.
+pub(super) struct Shown<'a> {
+    pub presented: Numbered,
+    pub client: &'a Client,
+    pub proof: Proof,
+    pub scopes: &'a Scopes,
+    pub resources: &'a [ResourceId],
+    pub request_id: Option<&'a str>,
+    /// How far the write must get before anything is handed out.
+    pub needs: Durability,
+}
+
+/// What is to be handed out.
+pub(super) struct Given {
+    pub grant: Box<Grant>,
+    pub out: HandOut,
+    form: AccessForm,
+    now: Timestamp,
+    head: Revision,
 }
 
 /// The decision over a grant.
@@ -86,9 +108,38 @@ impl Service {
         if !client.may(GrantType::RefreshToken) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `refresh_token`", client.id)));
         }
-        self.know_root_keys([presented.key]).await?;
-        let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(presented.grant))?;
+        let shown = Shown {
+            presented,
+            client,
+            proof,
+            scopes: &asked.scopes,
+            resources: &asked.resources,
+            request_id: asked.request_id.as_deref(),
+            // A rotation that a failover loses is answered by going forward.
+            needs: Durability::Applied,
+        };
+        let loaded = self.load(&shown).await?;
+        let given = self.decide(&shown, loaded, |_| Ok(())).await?;
+        Ok((given.out.verdict, self.give(given, client, None)?))
+    }
+
+    /// Loads the grant that something was presented for, beside a catch-up that starts now.
+    pub(super) async fn load(&self, shown: &Shown<'_>) -> Result<(Caught, LoadedGrant)> {
+        self.know_root_keys([shown.presented.key]).await?;
+        let loaded = tokio::try_join!(self.alive.caught_up(), self.records.grant(shown.presented.grant))?;
         self.know_burnt_keys().await?;
+        Ok(loaded)
+    }
+
+    /// Lets the domain decide what is handed out for a refresh token or a code, and writes what that changes. `terms` are what must hold
+    /// of the grant besides: where they do not, nothing is consumed.
+    pub(super) async fn decide(
+        &self,
+        shown: &Shown<'_>,
+        (caught, loaded): (Caught, LoadedGrant),
+        terms: impl Fn(&Grant) -> Result<()>,
+    ) -> Result<Given> {
+        let Shown { presented, client, .. } = shown;
         let now = self.clock.now();
         let ring = self.records.roots().order();
         let decided = self
@@ -96,8 +147,10 @@ impl Service {
             .decide_grant(
                 loaded,
                 self.alive.ceilings().access_token,
+                shown.needs,
                 |known, identity| {
-                    let grant = self.presented_grant(known, client, &presented)?;
+                    let grant = self.presented_grant(known, client, presented)?;
+                    terms(&grant)?;
                     let targets = self.floor_targets(&grant);
                     let revoked = self.killing(&grant, &targets).map(|raised| raised.cause());
                     let env = Env {
@@ -107,12 +160,12 @@ impl Service {
                         ring: &ring,
                         identity,
                         overlap: self.terms.overlap,
-                        proof: &proof,
+                        proof: &shown.proof,
                     };
                     let request = Request {
-                        id: asked.request_id.as_deref().map(str::as_bytes),
-                        scopes: Some(&asked.scopes),
-                        resources: &asked.resources,
+                        id: shown.request_id.map(str::as_bytes),
+                        scopes: Some(shown.scopes),
+                        resources: shown.resources,
                     };
                     let of = refresh::Presented { key: presented.key, generation: presented.generation };
                     match refresh::refresh(now, &grant, of, &request, &env) {
@@ -142,13 +195,13 @@ impl Service {
                 if out.event == Some(Event::FutureToken) {
                     tracing::error!(grant_id = %grant.id, "a refresh token newer than its grant was presented although the store lost nothing: its root key and its record may both have leaked");
                 }
-                Ok((out.verdict, self.refreshed(&grant, out, form, client, now, caught.head)?))
+                Ok(Given { grant, out, form, now, head: caught.head })
             }
         }
     }
 
     /// The grant that a token was presented for: it exists, it is this client's, the tag is genuine.
-    fn presented_grant(&self, known: Option<Known>, client: &Client, presented: &Numbered) -> Result<Box<Grant>> {
+    pub(super) fn presented_grant(&self, known: Option<Known>, client: &Client, presented: &Numbered) -> Result<Box<Grant>> {
         let refuse = |refusal| Err(Error::RefreshRefused(refusal));
         let grant = match known {
             None => return refuse(RefreshRefusal::Unknown),
@@ -158,7 +211,7 @@ impl Service {
         if grant.client != client.id {
             return refuse(RefreshRefusal::OtherClient);
         }
-        if !grant.lineage.refreshable || !self.tokens.prove(presented, &grant.nonce)? {
+        if !self.tokens.prove(presented, &grant.nonce)? {
             return refuse(RefreshRefusal::NotGenuine);
         }
         Ok(grant)
@@ -188,23 +241,19 @@ impl Service {
         Err(Error::invalid_target("resource", problem))
     }
 
-    fn refreshed(
-        &self,
-        grant: &Grant,
-        out: HandOut,
-        form: AccessForm,
-        client: &Client,
-        now: Timestamp,
-        head: Revision,
-    ) -> Result<Tokens> {
+    /// Mints what was decided. `nonce` at the redemption of a code only (OIDC Core section 12.2).
+    pub(super) fn give(&self, given: Given, client: &Client, nonce: Option<&str>) -> Result<Tokens> {
+        let Given { grant, out, form, now, head } = given;
         let audience = Audience { scopes: out.scopes, resources: out.resources };
         let access = Access { audience: &audience, form, generation: out.generation, key: out.key };
-        let access = self.access_token(grant, &access, now)?;
-        let id = if grant.has_openid() { Some(self.id_token(grant, client, &access, None, now)?) } else { None };
+        let access = self.access_token(&grant, &access, now)?;
+        let id = if grant.has_openid() { Some(self.id_token(&grant, client, &access, nonce, now)?) } else { None };
+        let refresh =
+            if grant.lineage.refreshable { Some(self.tokens.refresh_token(&grant, out.generation, out.key)?) } else { None };
         Ok(Tokens {
             access,
             expires_in: form.lifetime,
-            refresh: Some(self.tokens.refresh_token(grant, out.generation, out.key)?),
+            refresh,
             refresh_expires_in: grant.expires_at().since(now),
             id,
             scopes: audience.scopes,

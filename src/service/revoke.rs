@@ -141,6 +141,7 @@ impl Service {
             .decide_grant(
                 loaded,
                 self.alive.ceilings().access_token,
+                Durability::Applied,
                 |known, _| {
                     let Some(Known::Grant(mut grant)) = known else { return Ok(None) };
                     grant.tokens_revoked = grant.tokens_revoked.saturating_add(1);

@@ -1,6 +1,6 @@
 //! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
 //!
-//! Lives here: starting and ending the server. Below: `token`, `introspect`, `grant`, `key`, `revocation` (messages to operations and
+//! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `grant`, `key`, `revocation` (messages to operations and
 //! back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
 //! holds for every call), `connections`, `listener`.
 
@@ -9,6 +9,7 @@ pub mod listener;
 pub mod status;
 
 pub(super) mod claims;
+mod code;
 mod connections;
 mod fields;
 mod grant;
@@ -35,6 +36,7 @@ use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Permission};
 use crate::transport::fault::Fault;
 use crate::transport::logged;
+use api::authorization_code_service_server::{AuthorizationCodeServiceServer, SERVICE_NAME as CODE_SERVICE};
 use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVICE};
 use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::revocation_service_server::{RevocationServiceServer, SERVICE_NAME as REVOCATION_SERVICE};
@@ -159,6 +161,7 @@ fn front(
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES),
     )
+    .add_service(AuthorizationCodeServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(
         RevocationServiceServer::new(Revocations { api: api.clone(), hub: Arc::clone(hub) })
@@ -196,7 +199,7 @@ async fn follow(
 
 async fn report(health: &HealthReporter, ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in ["", TOKEN_SERVICE, GRANT_SERVICE, KEY_SERVICE, REVOCATION_SERVICE] {
+    for service in ["", TOKEN_SERVICE, CODE_SERVICE, GRANT_SERVICE, KEY_SERVICE, REVOCATION_SERVICE] {
         health.set_service_status(service, status).await;
     }
 }

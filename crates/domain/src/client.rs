@@ -1,6 +1,7 @@
 //! Clients: who may ask for tokens, what they may have, and how their refresh tokens rotate.
 
 use crate::name::{ClientId, ResourceId};
+use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
 use crate::time::Millis;
 
@@ -17,6 +18,8 @@ pub struct Client {
     pub scopes: Scopes,
     /// The resources it may be given tokens for.
     pub resources: Vec<ResourceId>,
+    /// Where its authorization codes may be sent.
+    pub redirect_uris: Vec<RedirectUri>,
     /// The resources it is the server of: tokens for them are its business, too.
     pub serves: Vec<ResourceId>,
     /// Unused for this long a grant expires. At least a minute.

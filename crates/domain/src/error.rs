@@ -171,6 +171,9 @@ pub enum RefreshRefusal {
     /// Past its idle or absolute lifetime.
     #[error("expired: {0}")]
     Expired(Expiry),
+    /// The redirect URI or the PKCE verifier does not go with the authorization code.
+    #[error("redirect URI or verifier does not go with the code")]
+    CodeMismatch,
     /// An authorization code was presented again.
     #[error("code already used")]
     CodeUsed,
@@ -196,6 +199,7 @@ impl RefreshRefusal {
             Self::Expired(Expiry::Idle) => "expired_idle",
             Self::Expired(Expiry::Absolute) => "expired_absolute",
             Self::Expired(Expiry::Code) => "expired_code",
+            Self::CodeMismatch => "code_mismatch",
             Self::CodeUsed => "code_used",
             Self::Reuse => "reuse",
             Self::RetryExpired => "retry_expired",

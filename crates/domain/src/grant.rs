@@ -6,6 +6,8 @@ use crate::client::GrantType;
 use crate::error::Ended;
 use crate::id::{Generation, GrantId, Identity, KeyId, RequestHash};
 use crate::name::{ClientId, ResourceId, SessionId, Subject};
+use crate::pkce::Challenge;
+use crate::redirect::RedirectUri;
 use crate::revision::Born;
 use crate::scope::{OPENID, Scopes};
 use crate::secret::Secret;
@@ -91,9 +93,13 @@ pub struct Code {
     /// It is redeemable before this.
     pub until: Timestamp,
     /// SHA-256 that the verifier must have (`S256`).
-    pub challenge: Option<[u8; 32]>,
+    pub challenge: Option<Challenge>,
     /// The redirect URI that must be repeated exactly.
-    pub redirect_uri: Option<Box<str>>,
+    pub redirect_uri: Option<RedirectUri>,
+    /// The `nonce` of the ID token that comes with the redemption (OIDC Core section 3.1.2.1).
+    pub nonce: Option<Box<str>>,
+    /// The DPoP key that must be proved at the redemption (RFC 9449 section 10).
+    pub jkt: Option<[u8; 32]>,
 }
 
 /// How a subject signed in, as the login service says.
@@ -158,9 +164,13 @@ impl Grant {
         self.scopes.contains(OPENID)
     }
 
-    /// When it expires if it is not used again.
+    /// When it expires if it is not used again; before its code was redeemed, when that expires.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
-        self.lineage.used_at.plus(self.idle).min(self.absolute_end)
+        let end = self.lineage.used_at.plus(self.idle).min(self.absolute_end);
+        match &self.lineage.code {
+            Some(code) if self.lineage.newest == 0 => end.min(code.until),
+            _ => end,
+        }
     }
 }

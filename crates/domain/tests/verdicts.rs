@@ -87,7 +87,7 @@ fn anew(age: u64) -> Grant {
 
 fn coded(newest: Generation, arrived: u32, age: u64) -> Grant {
     let mut grant = grant();
-    grant.lineage.code = Some(Code { until: NOW.plus(secs(1)), challenge: None, redirect_uri: None });
+    grant.lineage.code = Some(Code { until: NOW.plus(secs(1)), challenge: None, redirect_uri: None, nonce: None, jkt: None });
     (grant.lineage.newest, grant.lineage.arrived) = (newest, arrived);
     grant.lineage.handed_at = if newest == 0 { Timestamp::NEVER } else { NOW.minus(secs(age)) };
     grant

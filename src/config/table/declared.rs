@@ -83,6 +83,14 @@ pub(in crate::config) const CLIENT: Group = Group {
         row("resources", Kind::List("resources"), Takes(""), "The resources it may be given tokens for.")
             .sample("https://orders.internal"),
         row(
+            "redirect_uris",
+            Kind::List("URIs"),
+            Takes(""),
+            "Where its authorization codes may be sent, letter by letter; of http://127.0.0.1 and http://[::1] the port may be any. \
+             Needed to create codes.",
+        )
+        .sample("https://app.example.com/callback"),
+        row(
             "serves",
             Kind::List("resources"),
             Takes(""),

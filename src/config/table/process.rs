@@ -107,6 +107,12 @@ pub(in crate::config) const SETTINGS: [Group; 8] = [
                  click, a quick retry. A thief is not told apart within it, so keep it short.",
             ),
             row(
+                "code_lifetime",
+                secs(1, 10 * MINUTE),
+                Takes("60s"),
+                "How long an authorization code may be redeemed (RFC 6749 section 4.1.2: at most ten minutes).",
+            ),
+            row(
                 "store_timeout",
                 millis(50, 30_000),
                 Takes("2s"),

@@ -49,9 +49,7 @@ impl Service {
         match known {
             None => no(WhyNot::Unknown, None),
             Some(Known::OnlyEnded(ended)) => no(WhyNot::Ended(ended.cause), Some(ended.at)),
-            Some(Known::Grant(grant)) if grant.lineage.refreshable && self.tokens.prove(&numbered, &grant.nonce)? => {
-                Ok(Looked::Numbered(numbered, grant))
-            }
+            Some(Known::Grant(grant)) if self.tokens.prove(&numbered, &grant.nonce)? => Ok(Looked::Numbered(numbered, grant)),
             Some(Known::Grant(_)) => no(WhyNot::NotGenuine, None),
         }
     }

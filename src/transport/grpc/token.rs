@@ -24,6 +24,8 @@ const MAX_NONCE_BYTES: usize = 512;
 const MAX_REQUEST_ID_BYTES: usize = 128;
 const MAX_KID_BYTES: usize = 128;
 const MAX_BATCH: usize = 1_000;
+/// The longest PKCE verifier that is looked at (RFC 7636 section 4.1: 128), and room to be told that it is too long.
+pub const MAX_VERIFIER_BYTES: usize = 256;
 
 #[tonic::async_trait]
 impl TokenService for Api {
@@ -88,7 +90,8 @@ impl TokenService for Api {
     }
 }
 
-fn issue(asked: api::IssueRequest) -> Result<Issue, Fault> {
+/// What is asked for, with every field that is wrong named.
+pub fn issue(asked: api::IssueRequest) -> Result<Issue, Fault> {
     let mut fields = Fields::default();
     let client = fields.get(ClientId::parse("client_id", &asked.client_id));
     let subject = fields.optional(&asked.sub, |text| Subject::parse("sub", text));
@@ -238,7 +241,8 @@ fn reason(fields: &mut Fields, number: i32) -> Reason {
     }
 }
 
-fn issued(tokens: Tokens) -> api::IssueResponse {
+/// Tokens as a message.
+pub fn issued(tokens: Tokens) -> api::IssueResponse {
     api::IssueResponse {
         access_token: tokens.access.expose().to_owned(),
         token_type: fields::token_type(tokens.binding.as_ref()).to_owned(),

@@ -14,6 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::Error;
+use jeton_domain::pkce;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::time::Instant;
@@ -74,7 +75,8 @@ impl Door {
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
             "grant_types_supported": super::token::GRANT_TYPES,
-            "response_types_supported": [],
+            "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },
+            "code_challenge_methods_supported": [pkce::METHOD],
             "scopes_supported": self.0.service.scopes(),
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,

@@ -6,6 +6,7 @@ use super::answer::unstored;
 use super::client::client;
 use super::form::Asked;
 use super::refused;
+use crate::service::code::Redeem;
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::Refresh;
 use crate::service::{Credentials, Service};
@@ -16,12 +17,13 @@ use jeton_domain::client::GrantType;
 use jeton_domain::error::Error;
 use jeton_domain::grant::Binding;
 use jeton_domain::name::{ClientId, ResourceId};
+use jeton_domain::redirect::RedirectUri;
 use jeton_domain::scope::Scopes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// The values of `grant_type` that are answered. Never `password` (RFC 9700 section 2.4).
-pub const GRANT_TYPES: [&str; 2] = ["refresh_token", "client_credentials"];
+pub const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
 
 /// The longest name of an attempt, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -33,11 +35,22 @@ pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response,
     // The client first: who is nobody learns nothing of what is wrong besides.
     let (id, credentials) = client(&mut asked)?;
     let tokens = match grant_type.expose() {
+        "authorization_code" => code(&service, &mut asked, id, credentials).await?,
         "refresh_token" => refresh(&service, &mut asked, id, credentials).await?,
         "client_credentials" => client_credentials(&service, &mut asked, id, credentials).await?,
         _ => return Err(Fault::at(Edge::GrantTypeUnsupported)),
     };
     Ok(unstored(&said(&tokens)))
+}
+
+/// RFC 6749 section 4.1.3.
+async fn code(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
+    let code = asked.form.required("code")?;
+    let redirect_uri = asked.form.text("redirect_uri").map(|text| RedirectUri::parse("redirect_uri", &text)).transpose()?;
+    let verifier = asked.form.take("code_verifier");
+    let (_, resources) = audience(asked)?;
+    let redeem = Redeem { code, client, credentials, redirect_uri, verifier, resources };
+    service.redeem_code(redeem).await.map_err(refused)
 }
 
 /// RFC 6749 section 6. The header `Idempotency-Key` names the attempt.

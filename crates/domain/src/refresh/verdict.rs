@@ -21,14 +21,11 @@ pub(super) enum Judged {
     RetryExpired,
 }
 
-/// The grant has refresh tokens, and no newer key had taken over when this one was handed out.
+/// The grant has refresh tokens, or for generation 0 a code, and no newer key had taken over when this one was handed out.
 pub(super) fn genuine(grant: &Grant, presented: Presented, env: &Env<'_>) -> Result<(), RefreshRefusal> {
     let lineage = &grant.lineage;
-    let is_code = presented.generation == 0;
-    if !lineage.refreshable
-        || (is_code && lineage.code.is_none())
-        || lineage.outdates(presented.generation, presented.key, env.ring)
-    {
+    let is_there = if presented.generation == 0 { lineage.code.is_some() } else { lineage.refreshable };
+    if !is_there || lineage.outdates(presented.generation, presented.key, env.ring) {
         return Err(RefreshRefusal::NotGenuine);
     }
     Ok(())

@@ -89,6 +89,8 @@ pub fn client() -> Client {
         grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
         scopes: scopes("openid offline_access orders:read orders:write pay"),
         resources: vec![resource_id("https://orders"), resource_id("https://pay")],
+        redirect_uris: Vec::new(),
+        serves: Vec::new(),
         idle_lifetime: DAY,
         absolute_lifetime: Millis::from_secs(30 * 86_400),
         rotation: Rotation::Always,
