@@ -30,6 +30,8 @@ mod redis_sentinel;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
+mod replica_down;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod store_cluster;
