@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The name by which sentinels know the primary.
 const MASTER: &str = "jeton";
 
+/// How long what takes several elections may take.
+const LONG: Duration = Duration::from_secs(60);
+
 /// How patient the sentinels are.
 #[derive(Clone, Copy, Debug)]
 pub struct Temper {
@@ -42,8 +45,11 @@ impl Sentinels {
         for _ in 0..3 {
             let sentinel = Node::start_sentinel(&watch).await;
             // They look around every ten seconds by default, which is patience that tests have not.
-            let quick = ["SENTINEL", "DEBUG", "info-period", "500", "publish-period", "300", "ask-period", "300"];
-            sentinel.ask::<()>(&quick).await;
+            let quick = ["info-period", "500", "publish-period", "300", "ask-period", "300"];
+            // A pause of the machine of two seconds makes them do nothing for 30 (TILT), and then the replicas were without their primary
+            // for so long that none is fit to be elected: a failover would never come.
+            let undaunted = ["tilt-trigger", "600000"];
+            sentinel.ask::<()>(&[&["SENTINEL", "DEBUG"], &quick[..], &undaunted].concat()).await;
             sentinels.push(sentinel);
         }
         let all = Self { nodes, sentinels };
@@ -81,7 +87,8 @@ impl Sentinels {
     /// Waits until most sentinels name another primary than `before`, and it is one. Answers which.
     pub async fn failed_over(&self, before: usize) -> usize {
         let mut now = before;
-        until("a failover", async || match self.primary().await {
+        // A Sentinel that fails to be elected, or to make a replica primary, tries again after twice its `failover-timeout`.
+        let came = within(LONG, async || match self.primary().await {
             Some(at) if at != before && self.nodes[at].info("role").await.as_deref() == Some("master") => {
                 now = at;
                 true
@@ -89,6 +96,7 @@ impl Sentinels {
             _ => false,
         })
         .await;
+        assert!(came, "no failover in {LONG:?}:\n{}", self.logs());
         now
     }
 
@@ -104,11 +112,13 @@ impl Sentinels {
 
     /// Waits until one primary has all others as its replicas, in step with it, and all sentinels know all of it.
     pub async fn settled(&self) {
-        let came = within(Duration::from_secs(60), async || self.is_settled().await).await;
-        if !came {
-            let logs: String = self.nodes.iter().chain(&self.sentinels).map(|node| last_lines(&node.log())).collect();
-            panic!("primary, replicas and sentinels did not find together:\n{logs}");
-        }
+        let came = within(LONG, async || self.is_settled().await).await;
+        assert!(came, "in {LONG:?} primary, replicas and sentinels did not find together:\n{}", self.logs());
+    }
+
+    /// How the logs of all end.
+    fn logs(&self) -> String {
+        self.nodes.iter().chain(&self.sentinels).map(|node| format!("port {}:\n{}", node.port, last_lines(&node.log()))).collect()
     }
 
     async fn is_settled(&self) -> bool {
@@ -164,6 +174,22 @@ async fn an_isolated_primary_stays_one_while_another_is_elected() {
     assert_eq!(kept, [1, 0, 1], "what it alone had is gone");
     let (from, to) = all.fail_over().await;
     assert_ne!(from, to);
+}
+
+#[tokio::test]
+async fn sentinels_that_stood_still_fail_over_all_the_same() {
+    let _turn = super::turn().await;
+    let mut all = Sentinels::start(STEADY, [0; 3]).await;
+    for sentinel in &all.sentinels {
+        sentinel.pause().await;
+    }
+    // Longer than what makes them do nothing by default. It is by time that they notice.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for sentinel in &all.sentinels {
+        sentinel.resume().await;
+    }
+    all.nodes[0].kill().await;
+    assert_ne!(all.failed_over(0).await, 0);
 }
 
 #[tokio::test]

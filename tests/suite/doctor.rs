@@ -1,5 +1,8 @@
 //! `jeton doctor`: a good deployment is all well, and each fault of a configuration or a Redis is told with what to change.
 
+mod cluster;
+mod sentinel;
+
 use crate::redis_server::RedisServer;
 use jeton::clock::Clock;
 use jeton::store::redis::{Address, Expected, FUNCTIONS, PERMISSIONS, examine};
@@ -28,7 +31,6 @@ impl Deployment {
         {
             tokio::task::yield_now().await;
         }
-        primary.ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
         Self { primary, replica }
     }
 
@@ -96,6 +98,18 @@ async fn each_fault_of_a_redis_is_told() {
     set(primary, "maxmemory", "1mb").await;
     assert!(wrong(&examined(&primary.url(), 1).await).contains(&("memory", Fail)));
     set(primary, "maxmemory", "256mb").await;
+
+    set(primary, "min-replicas-to-write", "1").await;
+    let said = examined(&primary.url(), 1).await;
+    assert_eq!(wrong(&said), all(&[("min-replicas-to-write", Warn)]), "with the replica down nothing goes on: {said:?}");
+    set(primary, "min-replicas-to-write", "0").await;
+    let powerless = "resetpass >hunter2 -@all +info +time +config|get";
+    replica.add_user("other", "hunter2", powerless).await;
+    primary.add_user("other", "hunter2", "~* &* +@all").await;
+    let said = examined(&primary.url_of("other", "hunter2"), 1).await;
+    let at = format!("127.0.0.1:{}", replica.port());
+    assert_eq!(wrong(&said), [("permissions", Fail)], "access lists are not replicated: {said:?}");
+    assert!(said.iter().any(|one| one.check == "permissions" && one.at == at), "{said:?}");
 
     // One more is waited for than there are.
     let expected = Expected { replicas: 2, timeout: Duration::from_millis(400) };

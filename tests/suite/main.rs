@@ -30,6 +30,8 @@ mod redis_sentinel;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
+mod replica_down;
+#[cfg(test)]
 #[path = "../rfc/rfc.rs"]
 mod rfc;
 #[cfg(test)]

@@ -45,6 +45,10 @@ impl RedisSentinel {
         let start = || RedisServer::start_sentinel(watch.join("\n"));
         let (one, two, three) = tokio::join!(start(), start(), start());
         let deployment = Self { sentinels: vec![one, two, three], ..deployment };
+        for sentinel in &deployment.sentinels {
+            // A pause of the machine of two seconds makes them do nothing for 30 (TILT).
+            sentinel.ask::<()>(&["SENTINEL", "DEBUG", "tilt-trigger", "600000"]).await;
+        }
         deployment.until("the Sentinels know of each other and of the replicas", async |all| all.is_complete().await).await;
         deployment
     }

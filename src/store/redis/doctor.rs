@@ -1,20 +1,23 @@
 //! Whether a Redis is fit to be jeton's store, found out before it goes live: every server is asked, and what is done is harmless.
 //!
-//! Lives here: who is asked what, and how long it took. Below: what the answers mean (`judge`), what the user may do (`permissions`).
+//! Lives here: what one server is asked, and how long it took. Below: who belongs to the deployment and how it holds together (`sentinels`,
+//! `cluster`), what a server's answers mean (`judge`, `replication`), what the user may do (`permissions`).
 //! Must not live here: readiness, which is asked again and again and may take no time.
 
+mod cluster;
 mod judge;
 mod permissions;
+mod replication;
+mod sentinels;
 
-use super::address::{Address, Deployment, Node};
+use super::address::{Address, Deployment, Login, Node};
 use super::reply::{self, Refusal, refusal};
-use super::sentinel::Sentinels;
 use super::wire::{Door, Wire};
 use crate::clock::Clock;
 use crate::store::Diagnosis;
 use ::redis::{Pipeline, Value};
 use judge::Server;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +31,13 @@ const SLOW_TRIP: Duration = Duration::from_millis(5);
 const SLOW_WRITE: Duration = Duration::from_millis(25);
 /// What is written to see how long it takes; it is gone a second later.
 const WRITTEN: &str = "jeton:{doctor}";
-/// The settings that are looked at.
-const SETTINGS: [&str; 3] = ["appendfsync", "save", "min-replicas-to-write"];
+/// The settings that are looked at, the last two where there is a cluster.
+const SETTINGS: [&str; 5] = ["appendfsync", "save", "min-replicas-to-write", cluster::NODE_TIMEOUT, cluster::FULL_COVERAGE];
+
+const NO_USER: &str = "make a user of Redis for jeton, with the permissions of docs/operations.md: who reaches its port can end every \
+                       session";
+const NO_SENTINEL_USER: &str = "make a user there with +sentinel|get-master-addr-by-name and name it by sentinel_user and \
+                                sentinel_password: who reaches their port can make another server the primary";
 
 /// What the configuration says of a Redis.
 #[derive(Clone, Copy, Debug)]
@@ -47,98 +55,114 @@ pub async fn examine(address: &Address, clock: &Clock, expected: Expected) -> Ve
         Err(problem) => return vec![Diagnosis::fail("address", "", problem.to_string(), "correct `store`")],
     };
     let shown = address.to_string();
-    let mut all = vec![login(address, &shown)];
-    let nodes = match &address.deployment {
-        Deployment::Standalone(node) => vec![node.clone()],
-        Deployment::Cluster(nodes) => nodes.clone(),
+    let examination = Examination { door, clock, expected };
+    let mut all = vec![login(address.login.as_ref(), &shown, NO_USER)];
+    match &address.deployment {
+        Deployment::Standalone(node) => all.extend(examination.of_one(node).await),
+        Deployment::Cluster(seeds) => all.extend(cluster::examine(&examination, seeds).await),
         Deployment::Sentinel(nodes, name) => {
-            match Sentinels::new(name, nodes, &sentinel_door, expected.timeout).primary().await {
-                Ok((primary, _)) => vec![primary],
-                Err(why) => {
-                    all.push(unreached(&shown, why));
-                    return all;
-                }
+            all.push(login(address.sentinel_login.as_ref(), "the Sentinels", NO_SENTINEL_USER));
+            let examination_of_them = Examination { door: sentinel_door, ..examination.clone() };
+            let (told, primary) = sentinels::examine(&examination_of_them, nodes, name).await;
+            all.extend(told);
+            if let Some(primary) = primary {
+                all.extend(examination.of_one(&primary).await);
             }
         }
-    };
-    let mut met = BTreeSet::new();
-    for node in nodes {
-        all.extend(of_one(&door, node, clock, expected, &mut met).await);
     }
     all
 }
 
-/// A server that the address leads to, and those that follow it.
-async fn of_one(door: &Arc<Door>, node: Node, clock: &Clock, expected: Expected, met: &mut BTreeSet<Node>) -> Vec<Diagnosis> {
-    if !met.insert(node.clone()) {
-        return Vec::new();
-    }
-    let mut all = vec![transport(door, &node)];
-    let (asked, server) = match ask(door, &node, clock, expected.timeout).await {
-        Ok(asked) => asked,
-        Err(why) => {
-            all.push(unreached(&node.to_string(), why));
-            return all;
-        }
-    };
-    all.extend(server.of_any());
-    all.extend(server.of_primary(expected.replicas));
-    all.extend(user(&asked, expected.timeout).await);
-    all.push(trip(&asked, expected.timeout).await);
-    // A cluster's node writes only what is in its slots.
-    if !server.is_in_a_cluster() {
-        all.push(write(&asked, expected).await);
-    }
-    for follower in server.followers() {
-        let node = Node::new(&follower.host, follower.port);
-        if !met.insert(node.clone()) {
-            continue;
-        }
-        match ask(door, &node, clock, expected.timeout).await {
-            Ok((_, replica)) => {
-                all.extend(replica.of_any());
-                all.extend(replica.of_replica(&server));
+/// What all questions are asked with.
+#[derive(Clone)]
+struct Examination<'a> {
+    door: Arc<Door>,
+    clock: &'a Clock,
+    expected: Expected,
+}
+
+impl Examination<'_> {
+    /// A primary, and those that follow it.
+    async fn of_one(&self, node: &Node) -> Vec<Diagnosis> {
+        let mut all = vec![transport(&self.door, node)];
+        let (asked, server) = match self.ask(node).await {
+            Ok(asked) => asked,
+            Err(why) => {
+                all.push(unreached(node, why));
+                return all;
             }
-            Err(why) => all.push(unreached(&node.to_string(), why)),
+        };
+        all.extend(server.of_any());
+        all.extend(server.of_primary(self.expected.replicas, false));
+        all.extend(user(&asked).await);
+        all.push(trip(&asked).await);
+        // A cluster's node writes only what is in its slots.
+        if !server.is_in_a_cluster() {
+            all.push(write(&asked, WRITTEN, self.expected.replicas).await);
         }
+        for follower in server.followers() {
+            match self.ask(&Node::new(&follower.host, follower.port)).await {
+                Ok((asked, replica)) => {
+                    all.extend(replica.of_any());
+                    all.extend(replica.of_replica(Some(&server)));
+                    all.extend(user(&asked).await);
+                }
+                Err(why) => all.push(unreached(&Node::new(&follower.host, follower.port), why)),
+            }
+        }
+        all
     }
-    all
+
+    async fn enter(&self, node: &Node) -> Result<Asked, Refusal> {
+        let within = self.expected.timeout;
+        let wire = timeout(within, self.door.enter(node)).await.map_err(|_elapsed| self.door.silence())??;
+        Ok(Asked { name: node.to_string(), wire, within })
+    }
+
+    /// Connects to a server with data, and lets it tell all that is judged.
+    async fn ask(&self, node: &Node) -> Result<(Asked, Server), Refusal> {
+        let asked = self.enter(node).await?;
+        let mut questions = Pipeline::with_capacity(3);
+        questions.cmd("INFO").cmd("CONFIG").arg("GET").arg(&SETTINGS[..]).cmd("TIME");
+        let sent = self.clock.now();
+        let answers = asked.answers(&questions).await?;
+        let now = self.clock.now();
+        let [info, settings, time] = answers.as_slice() else { return Err(Refusal::Unknown) };
+        if let Value::ServerError(error) = info {
+            return Err(refusal(error));
+        }
+        let unknown = |_| Refusal::Unknown;
+        let theirs = reply::time(time).map_err(unknown)?;
+        let apart = theirs.since(now).max(sent.since(theirs));
+        let name = asked.name.clone();
+        let server = Server { name, info: reply::text(info).map_err(unknown)?.to_owned(), settings: pairs(settings), apart };
+        Ok((asked, server))
+    }
 }
 
 /// A connection to one server.
 struct Asked {
     name: String,
     wire: Wire,
+    within: Duration,
 }
 
 impl Asked {
-    async fn answers(&self, questions: &Pipeline, within: Duration) -> Result<Vec<Value>, Refusal> {
+    async fn answers(&self, questions: &Pipeline) -> Result<Vec<Value>, Refusal> {
         let mut connection = self.wire.connection.clone();
         let answers = connection.send_packed_commands(questions, 0, questions.len());
         let late = |_elapsed| Refusal::Lost("Redis did not answer in time");
-        timeout(within, answers).await.map_err(late)?.map_err(|error| Refusal::lost(&error))
+        timeout(self.within, answers).await.map_err(late)?.map_err(|error| Refusal::lost(&error))
     }
-}
 
-/// Connects to a server, and lets it tell all that is judged.
-async fn ask(door: &Door, node: &Node, clock: &Clock, within: Duration) -> Result<(Asked, Server), Refusal> {
-    let wire = timeout(within, door.enter(node)).await.map_err(|_elapsed| door.silence())??;
-    let asked = Asked { name: node.to_string(), wire };
-    let mut questions = Pipeline::with_capacity(3);
-    questions.cmd("INFO").cmd("CONFIG").arg("GET").arg(&SETTINGS[..]).cmd("TIME");
-    let sent = clock.now();
-    let answers = asked.answers(&questions, within).await?;
-    let now = clock.now();
-    let [info, settings, time] = answers.as_slice() else { return Err(Refusal::Unknown) };
-    if let Value::ServerError(error) = info {
-        return Err(refusal(error));
+    /// The same where an error among them is the answer.
+    async fn all_answers(&self, questions: &Pipeline) -> Result<Vec<Value>, Refusal> {
+        let answers = self.answers(questions).await?;
+        match answers.iter().find_map(|answer| if let Value::ServerError(error) = answer { Some(error) } else { None }) {
+            Some(error) => Err(refusal(error)),
+            None => Ok(answers),
+        }
     }
-    let unknown = |_| Refusal::Unknown;
-    let theirs = reply::time(time).map_err(unknown)?;
-    let apart = theirs.since(now).max(sent.since(theirs));
-    let name = asked.name.clone();
-    let server = Server { name, info: reply::text(info).map_err(unknown)?.to_owned(), settings: pairs(settings), apart };
-    Ok((asked, server))
 }
 
 /// Name, value, name, value, ...; none where it is refused.
@@ -148,10 +172,10 @@ fn pairs(answer: &Value) -> Option<BTreeMap<String, String>> {
     Some(texts.as_chunks().0.iter().map(|[name, value]| ((*name).to_owned(), (*value).to_owned())).collect())
 }
 
-fn unreached(at: &str, why: Refusal) -> Diagnosis {
+fn unreached(node: &Node, why: Refusal) -> Diagnosis {
     Diagnosis::fail(
         "connection",
-        at,
+        node.to_string(),
         why.into_error().to_string(),
         "mend it: jeton reaches every server of the deployment with the address and user of `store`",
     )
@@ -173,22 +197,18 @@ fn transport(door: &Door, node: &Node) -> Diagnosis {
     }
 }
 
-fn login(address: &Address, at: &str) -> Diagnosis {
-    if address.login.is_some() {
+/// How one logs in to the servers with data, or the Sentinels.
+fn login(login: Option<&Login>, at: &str, advice: &str) -> Diagnosis {
+    if login.is_some() {
         return Diagnosis::ok("login", at, "with a password");
     }
-    Diagnosis::warn(
-        "login",
-        at,
-        "without a password",
-        "make a user of Redis for jeton, with the permissions of docs/operations.md: who reaches its port can end every session",
-    )
+    Diagnosis::warn("login", at, "without a password", advice)
 }
 
 /// What the user of the address may do.
-async fn user(asked: &Asked, within: Duration) -> Vec<Diagnosis> {
+async fn user(asked: &Asked) -> Vec<Diagnosis> {
     let name = &asked.name;
-    let lacking = match asked.answers(&permissions::trials(), within).await {
+    let lacking = match asked.answers(&permissions::trials()).await {
         Ok(answers) => permissions::lacking(&answers),
         Err(why) => {
             let found = format!("what this user may do could not be tried: {}", why.into_error());
@@ -219,11 +239,11 @@ async fn user(asked: &Asked, within: Duration) -> Vec<Diagnosis> {
 }
 
 /// How long one question takes.
-async fn trip(asked: &Asked, within: Duration) -> Diagnosis {
+async fn trip(asked: &Asked) -> Diagnosis {
     let mut question = Pipeline::with_capacity(1);
     question.cmd("TIME");
     let name = &asked.name;
-    match middle(asked, &question, within, |_| true).await.map(Option::unwrap_or_default) {
+    match middle(asked, &question, |_| true).await.map(Option::unwrap_or_default) {
         Err(why) => {
             Diagnosis::fail("round trip", name, why.into_error().to_string(), "look at the network between jeton and Redis")
         }
@@ -238,17 +258,17 @@ async fn trip(asked: &Asked, within: Duration) -> Diagnosis {
 }
 
 /// How long one write takes until it is where it must be: on the disk, where Redis is set so, and with the replicas.
-async fn write(asked: &Asked, expected: Expected) -> Diagnosis {
+async fn write(asked: &Asked, key: &str, replicas: u32) -> Diagnosis {
     let name = &asked.name;
     let mut questions = Pipeline::with_capacity(2);
-    questions.cmd("SET").arg(WRITTEN).arg("").arg("PX").arg(1_000);
-    if expected.replicas > 0 {
-        questions.cmd("WAIT").arg(expected.replicas).arg(u64::try_from(expected.timeout.as_millis()).unwrap_or(u64::MAX) / 2);
+    questions.cmd("SET").arg(key).arg("").arg("PX").arg(1_000);
+    if replicas > 0 {
+        questions.cmd("WAIT").arg(replicas).arg(u64::try_from(asked.within.as_millis()).unwrap_or(u64::MAX) / 2);
     }
     let advice =
         "look at the disk and, where replicas are waited for, at the network between them: so long takes every revocation";
-    let reached = |answers: &[Value]| !matches!(answers, [_, Value::Int(reached)] if *reached < i64::from(expected.replicas));
-    match middle(asked, &questions, expected.timeout, reached).await {
+    let reached = |answers: &[Value]| !matches!(answers, [_, Value::Int(reached)] if *reached < i64::from(replicas));
+    match middle(asked, &questions, reached).await {
         Err(why) => {
             Diagnosis::fail("write", name, why.into_error().to_string(), "mend it: so jeton can neither issue nor revoke")
         }
@@ -259,22 +279,12 @@ async fn write(asked: &Asked, expected: Expected) -> Diagnosis {
 }
 
 /// The middle of several times; none as soon as the answers are not as they should be.
-async fn middle(
-    asked: &Asked,
-    questions: &Pipeline,
-    within: Duration,
-    is_right: impl Fn(&[Value]) -> bool,
-) -> Result<Option<Duration>, Refusal> {
+async fn middle(asked: &Asked, questions: &Pipeline, is_right: impl Fn(&[Value]) -> bool) -> Result<Option<Duration>, Refusal> {
     let mut times = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {
         let begun = Instant::now();
-        let answers = asked.answers(questions, within).await?;
+        let answers = asked.all_answers(questions).await?;
         times.push(begun.elapsed());
-        if let Some(error) =
-            answers.iter().find_map(|answer| if let Value::ServerError(error) = answer { Some(error) } else { None })
-        {
-            return Err(refusal(error));
-        }
         if !is_right(&answers) {
             return Ok(None);
         }

@@ -22,6 +22,8 @@ pub(super) struct Shard {
     /// First and last of each range.
     pub(super) slots: Vec<(usize, usize)>,
     pub(super) members: Vec<Member>,
+    /// Nodes of it that are known to be down.
+    pub(super) down: Vec<Node>,
 }
 
 /// A node that is not known to be down.
@@ -55,13 +57,16 @@ pub(super) fn view(answers: &[Value], asked: &Node, tls: bool) -> Result<View, R
 fn shard(value: &Value, asked: &Node, tls: bool) -> Result<Shard, Refusal> {
     let bounds: Vec<usize> = list(get(value, "slots")?)?.iter().map(integer).collect::<Result<_, _>>()?;
     let slots = bounds.as_chunks().0.iter().map(|&[first, last]| (first, last)).collect();
-    let mut members = Vec::new();
+    let (mut members, mut down) = (Vec::new(), Vec::new());
     for node in list(get(value, "nodes")?)? {
-        if !get(node, "health").and_then(word)?.starts_with("fail") {
+        if get(node, "health").and_then(word)?.starts_with("fail") {
+            // Whoever is down need not have the right port.
+            down.extend(member(node, asked, tls).map(|member| member.node));
+        } else {
             members.push(member(node, asked, tls)?);
         }
     }
-    Ok(Shard { slots, members })
+    Ok(Shard { slots, members, down })
 }
 
 /// An endpoint that is unknown is the host that was asked (`cluster-preferred-endpoint-type unknown-endpoint`, or a node alone).
@@ -151,6 +156,7 @@ mod tests {
         let nodes = vec![of("master", "fail"), of("replica", "online"), of("master", "loading")];
         let view = view(&answers(nodes), &Node::new("seed", 1), false).unwrap();
         assert_eq!(view.shards[0].members.iter().map(|member| member.primary).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(view.shards[0].down, [Node::new("h", 1)]);
     }
 
     #[test]

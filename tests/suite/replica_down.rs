@@ -1,0 +1,155 @@
+//! A replica of Redis is down: what must be on it fails and says so, everything else goes on, and jeton stays in service. By the binary,
+//! whose jobs and readiness are part of it.
+
+use crate::redis_server::RedisServer;
+use crate::store_contract::eventually;
+use crate::tour::{Home, Server};
+use crate::world::{SCOPES, alice, fully_fresh, mobile, refusal};
+use jeton::api::revoke_request::Target;
+use jeton::api::token_service_client::TokenServiceClient;
+use jeton::api::{Durability, IntrospectRequest, IssueResponse, RevokeRequest, RevokeResponse};
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+const ROOT_KEY: &str = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100";
+/// What cannot be said as long as the replica is down.
+const MISSING: &str = "has 0 replicas in step and 1 are configured";
+const READY: &str = "HTTP/1.1 200 OK";
+const NOT_JOINED: &str = "not all replicas of the store have acknowledged this replica";
+
+/// `jeton serve`, for which one replica of the primary is configured.
+struct Jeton {
+    tokens: TokenServiceClient<Channel>,
+    admin: SocketAddr,
+    _server: Server,
+    _home: Home,
+}
+
+impl Jeton {
+    async fn start(primary: &RedisServer) -> Self {
+        let (home, url) = (Home::new(), primary.url());
+        let (server, home) = tokio::task::spawn_blocking(move || {
+            let variables = [
+                ("JETON_ROOT_KEY", ROOT_KEY),
+                ("JETON_REDIS_REPLICAS", "1"),
+                ("JETON_REDIS_WAIT_TIMEOUT", "200ms"),
+                ("JETON_TELEMETRY_LOG_FORMAT", "json"),
+            ];
+            (Server::start(&home, &url, &variables), home)
+        })
+        .await
+        .unwrap();
+        let log = std::fs::read_to_string(home.path().join("log")).unwrap();
+        let admin = log.lines().find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            [&line["fields"], &line].into_iter().find_map(|fields| fields["admin"].as_str()?.parse().ok())
+        });
+        let admin = admin.unwrap_or_else(|| panic!("it tells its admin port:\n{log}"));
+        let tokens = TokenServiceClient::connect(server.address.clone()).await.unwrap();
+        Self { tokens, admin, _server: server, _home: home }
+    }
+
+    async fn issue(&self) -> Result<IssueResponse, Status> {
+        self.tokens.clone().issue(alice("mobile-app", SCOPES)).await.map(tonic::Response::into_inner)
+    }
+
+    async fn revoke(&self, target: Target) -> Result<RevokeResponse, Status> {
+        let asked = RevokeRequest { target: Some(target), ..Default::default() };
+        self.tokens.clone().revoke(asked).await.map(tonic::Response::into_inner)
+    }
+
+    /// Acknowledged, and on the replica.
+    async fn is_revoked(&self, target: Target) {
+        let revoked = self.revoke(target).await.unwrap();
+        assert!(!revoked.revision.is_empty() && revoked.durability() == Durability::Replicated, "{revoked:?}");
+    }
+
+    /// In force, and said to be no more than that.
+    async fn is_not_durable(&self, target: Target) {
+        assert_eq!(refusal(self.revoke(target).await), (Code::Unavailable, "REVOKED_NOT_DURABLE".into()));
+    }
+
+    async fn active(&self, token: &str) -> bool {
+        let asked = IntrospectRequest { token: token.into(), freshness: fully_fresh(), ..Default::default() };
+        self.tokens.clone().introspect(asked).await.unwrap().into_inner().active
+    }
+
+    async fn readyz(&self) -> String {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: jeton\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn is_ready(&self) {
+        eventually("it is ready", async || self.readyz().await.starts_with(READY)).await;
+    }
+
+    /// Waits until it says this, and sees that it is in service all the while.
+    async fn stays_ready_and_says(&self, words: &str) {
+        eventually(words, async || {
+            let said = self.readyz().await;
+            assert!(said.starts_with(READY), "{said}");
+            said.contains(words)
+        })
+        .await;
+    }
+
+    async fn is_ready_and_nothing_is_remarkable(&self) {
+        eventually("it is ready", async || {
+            let said = self.readyz().await;
+            said.starts_with(READY) && said.ends_with("\r\nready\n")
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_be_on_it_fails_and_everything_else_goes_on() {
+    let primary = RedisServer::start_with(&["--repl-diskless-sync-delay", "0"]).await;
+    let mut replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
+    eventually("the replica is in step", async || primary.info("replication", "connected_slaves").await == "1").await;
+    eventually("it acknowledges", async || primary.ask::<i64>(&["WAIT", "1", "100"]).await == 1).await;
+    let jeton = Jeton::start(&primary).await;
+    jeton.is_ready_and_nothing_is_remarkable().await;
+    let (kept, before, ended) = (jeton.issue().await.unwrap(), jeton.issue().await.unwrap(), jeton.issue().await.unwrap());
+    jeton.is_revoked(Target::GrantId(before.grant_id.clone())).await;
+
+    replica.stop().await;
+    jeton.stays_ready_and_says(MISSING).await;
+    assert_eq!(refusal(jeton.issue().await), (Code::Unavailable, "NOT_DURABLE".into()));
+    // Twice: that it is known to be revoked says nothing of the replica. Not even where that had the first one.
+    for target in [Target::GrantId(ended.grant_id.clone()), Target::Token(ended.refresh_token.clone())] {
+        for _ in 0..2 {
+            jeton.is_not_durable(target.clone()).await;
+        }
+    }
+    jeton.is_not_durable(Target::GrantId(before.grant_id.clone())).await;
+    for dead in [&before, &ended] {
+        assert!(!jeton.active(&dead.access_token).await, "it is in force all the same");
+    }
+    let refreshed = jeton.tokens.clone().refresh(mobile(&kept.refresh_token)).await.unwrap().into_inner();
+    for alive in [&kept.access_token, &refreshed.access_token, &refreshed.refresh_token] {
+        assert!(jeton.active(alive).await);
+    }
+    jeton.stays_ready_and_says(MISSING).await;
+    // One that starts now is not there for all replicas of Redis to know, and serves what rests on none.
+    let late = Jeton::start(&primary).await;
+    late.is_ready().await;
+    late.stays_ready_and_says(NOT_JOINED).await;
+    assert_eq!(refusal(late.issue().await).0, Code::Unavailable);
+    assert!(late.active(&refreshed.access_token).await && !late.active(&ended.access_token).await);
+    late.tokens.clone().refresh(mobile(&refreshed.refresh_token)).await.unwrap();
+
+    replica.restart().await;
+    for jeton in [&jeton, &late] {
+        jeton.is_ready_and_nothing_is_remarkable().await;
+        jeton.is_revoked(Target::GrantId(ended.grant_id.clone())).await;
+        jeton.is_revoked(Target::GrantId(before.grant_id.clone())).await;
+        jeton.issue().await.unwrap();
+    }
+}
