@@ -65,8 +65,13 @@ pub(super) struct Revocable {
 
 impl Looked {
     /// What revoking it ends; none where it is over already or never was ours. A grant that expired or was evicted less than
-    /// `longest` ago may have access tokens that live.
-    pub(super) fn revocable(self, now: Timestamp, longest: Millis) -> Option<Revocable> {
+    /// `longest` ago may have access tokens that live; one whose end `may_be_lost` is ended again.
+    pub(super) fn revocable(
+        self,
+        now: Timestamp,
+        longest: Millis,
+        may_be_lost: impl FnOnce(GrantId) -> bool,
+    ) -> Option<Revocable> {
         match self {
             Self::Access(token) if now.secs() < token.says.exp => {
                 let record = token.record();
@@ -74,7 +79,8 @@ impl Looked {
                 Some(Revocable { target: Target::Token { jti: says.jti }, client, record })
             }
             Self::Numbered(_, grant)
-                if grant.ended.is_none_or(|ended| ended.cause == Cause::Evicted) && now < grant.expires_at().plus(longest) =>
+                if now < grant.expires_at().plus(longest)
+                    && (grant.ended.is_none_or(|ended| ended.cause == Cause::Evicted) || may_be_lost(grant.id)) =>
             {
                 Some(Revocable { target: Target::Grant(grant.id), client: grant.client, record: None })
             }

@@ -110,7 +110,8 @@ impl Service {
             None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
         };
         let (_, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
-        let Some(found) = looked.revocable(self.clock.now(), self.alive.ceilings().access_token) else {
+        let Some(found) = looked.revocable(self.clock.now(), self.alive.ceilings().access_token, |id| self.may_be_lost(id))
+        else {
             return Ok(if dry_run { Revoked::Counted(Some(Vec::new())) } else { Revoked::Nothing });
         };
         if client.is_some_and(|client| *client != found.client) {
@@ -172,6 +173,13 @@ impl Service {
             return None;
         }
         (known.floor() == Floor::INFINITE).then_some(Revoked::Done { revision: known.origin, durability })
+    }
+
+    /// Whether a failover may lose that this grant was ended: as long as its entry is in the log its record may be on no replica yet, for
+    /// that is written by the entry, acknowledged or not.
+    fn may_be_lost(&self, grant: GrantId) -> bool {
+        let id = Target::Grant(grant).id(self.alive.salt());
+        self.records.store().durability() == Durability::Replicated && self.alive.with_floors(|floors| floors.get(id).is_some())
     }
 
     /// The living grants that would end, by client; none where they are not counted. Catch up before.

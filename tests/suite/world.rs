@@ -73,6 +73,8 @@ pub struct World {
     pub cluster: Option<RedisCluster>,
     /// For how long a replica waits for Redis.
     pub patience: Duration,
+    /// How many replicas of Redis it waits for, for a second.
+    pub replicas: u32,
     shared: Option<Arc<dyn Store>>,
     _directory: Option<tempfile::TempDir>,
 }
@@ -130,7 +132,17 @@ impl World {
         settings.root_keys = ring(&[1]);
         let clock = Clock::fixed(Clock::system().now());
         let patience = Duration::from_secs(20);
-        Self { clock, settings, redis: None, sentinel: None, cluster: None, patience, shared: None, _directory: None }
+        Self {
+            clock,
+            settings,
+            redis: None,
+            sentinel: None,
+            cluster: None,
+            patience,
+            replicas: 0,
+            shared: None,
+            _directory: None,
+        }
     }
 
     /// A store handle of its own, as another process would have.
@@ -144,7 +156,13 @@ impl World {
             (.., Some(cluster)) => cluster.url(),
             _ => unreachable!("a world has a store"),
         };
-        let settings = redis::Settings { connect_timeout: self.patience, response_timeout: self.patience, ..Default::default() };
+        let settings = redis::Settings {
+            connect_timeout: self.patience,
+            response_timeout: self.patience,
+            replicas: self.replicas,
+            wait_timeout: Duration::from_secs(1),
+            ..Default::default()
+        };
         Arc::new(Redis::connect_with(&url, self.clock.clone(), settings).await.unwrap())
     }
 

@@ -1,8 +1,12 @@
 //! A Redis that fails: `UNAVAILABLE` and when to come back, never inactive, never refused, never revoked; and it heals by itself.
 
+use crate::redis_server::RedisServer;
+use crate::store_contract::eventually;
 use crate::world::{Replica, SCOPES, World, alice, fully_fresh, mobile, refusal};
 use jeton::api::revoke_request::Target;
-use jeton::api::{BatchIntrospectRequest, ExplainRequest, GetGrantRequest, IssueResponse, ListGrantsRequest, RevokeRequest};
+use jeton::api::{
+    BatchIntrospectRequest, Durability, ExplainRequest, GetGrantRequest, IssueResponse, ListGrantsRequest, RevokeRequest,
+};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
@@ -145,4 +149,30 @@ async fn rfc7009_2_2_1_a_redis_that_hangs_is_unavailable_and_heals() {
     }
     world.pass(20);
     server.refresh(mobile(&held.orders.refresh_token)).await;
+}
+
+/// The grant's record says that it ended before any replica of Redis has it: who asks again may not take that for done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_settled_and_is_on_no_replica_is_not_called_done() {
+    let mut world = World::redis(&["--repl-diskless-sync-delay", "0"]).await;
+    world.replicas = 1;
+    let primary = world.redis.as_ref().unwrap();
+    let mut replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
+    eventually("the replica acknowledges", async || primary.ask::<i64>(&["WAIT", "1", "100"]).await == 1).await;
+    let server = world.start().await;
+    let issued = server.issue(alice("mobile-app", SCOPES)).await;
+    replica.stop().await;
+    let revoke = async || {
+        let target = Some(Target::Token(issued.refresh_token.clone()));
+        server.try_revoke(RevokeRequest { target, ..Default::default() }).await
+    };
+    let not_durable = (Code::Unavailable, "REVOKED_NOT_DURABLE".to_owned());
+    assert_eq!(refusal(revoke().await), not_durable);
+    server.app.alive.settle().await.unwrap_err();
+    assert_eq!(refusal(revoke().await), not_durable);
+
+    replica.restart().await;
+    eventually("the replica acknowledges", async || primary.ask::<i64>(&["WAIT", "1", "100"]).await == 1).await;
+    assert_eq!(revoke().await.unwrap().durability(), Durability::Replicated);
+    assert!(server.app.alive.settle().await.unwrap() >= 1);
 }
