@@ -28,6 +28,7 @@ lint: ## Check format, lints and docs; no warnings
 soak: test-tools ## Run the long tests, too
 	$(TEST) -- --include-ignored
 
-bench: ## Measure the operations on both stores against a no-op; docs/performance.md explains the tables
+bench: ## Measure what everything costs, with real processes; docs/performance.md explains the tables
 	@./.ci/require redis-server redis-server
+	@./.ci/require curl curl
 	@./.ci/bench

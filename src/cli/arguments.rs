@@ -1,6 +1,10 @@
 //! The arguments of the commands that call a server, spelled as scripts rely on them. Must not live here: what is sent
 //! for them (`call`).
 
+mod bench;
+
+pub use self::bench::{BenchArguments, BenchOperation};
+
 use super::EXIT_CODES;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
@@ -343,72 +347,6 @@ pub struct HealArguments {
     /// Server and output.
     #[command(flatten)]
     pub remote: Remote,
-}
-
-/// `jeton bench`
-#[derive(Args, Clone, Debug)]
-pub struct BenchArguments {
-    /// What to measure
-    #[arg(long, value_enum, default_value_t = BenchOperation::All)]
-    pub operation: BenchOperation,
-    /// Connections
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub connections: u32,
-    /// Requests under way at once on each connection
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub concurrency: u32,
-    /// Seconds a round takes at most
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub seconds: u32,
-    /// Rounds of each operation
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub rounds: u32,
-    /// Grants issued beforehand, whose tokens are refreshed, introspected or revoked; a round ends when they are used up
-    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub grants: u32,
-    /// Further grants issued beforehand, which nobody asks for
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
-    pub other_grants: u32,
-    /// Grants revoked beforehand, of which the server then has to know; with --server-pid they are settled, too, before anything is measured
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
-    pub revocations: u32,
-    /// The server's `tokens.overlap` in seconds: no grant is refreshed twice within it, for that would rotate nothing
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
-    pub overlap: u32,
-    /// The server's process on this machine, whose CPU time is counted
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
-    pub server_pid: Option<u32>,
-    /// Compare with the no-op that the server offers at this address (`serve --noop-listen`), in alternating rounds
-    #[cfg(feature = "bench")]
-    #[arg(long, value_name = "URL")]
-    pub noop: Option<String>,
-    /// The server's gRPC address
-    #[arg(long, env = "JETON_SERVER", default_value = "http://127.0.0.1:50051", value_name = "URL")]
-    pub server: String,
-    /// A table for people, or JSON for scripts
-    #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM")]
-    pub output: Output,
-}
-
-/// What `bench` measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BenchOperation {
-    /// Issue: a JWT signed with EdDSA, and a refresh token
-    Issue,
-    /// Refresh: every grant in turn with its newest token, so that each rotates
-    Refresh,
-    /// Introspect JWTs, each for the first time
-    IntrospectJwt,
-    /// Introspect opaque access tokens, each for the first time
-    IntrospectOpaque,
-    /// Introspect 10,000 JWTs again and again
-    IntrospectCached,
-    /// Introspect 10,000 opaque access tokens again and again
-    IntrospectOpaqueCached,
-    /// Revoke refresh tokens, each once
-    Revoke,
-    /// All of them, one after another
-    All,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a fallible parser")]

@@ -1,8 +1,11 @@
 //! `jeton bench`: a closed loop of requests against a running server, measured.
 //!
 //! Lives here: which rounds are run in which order. Below: `load` (the loop), `work` (what is called), `server` (what the
-//! server spends on it), `report` (sums and tables), `progress`.
+//! server spends on it), `report` (sums and tables), `enforcement` (how soon replicas follow each other) with its `enforced`, `progress`.
 
+mod columns;
+mod enforced;
+mod enforcement;
 mod load;
 mod progress;
 mod report;
@@ -13,21 +16,22 @@ use super::arguments::{BenchArguments, BenchOperation, Output};
 use super::call::print;
 use super::escape;
 use super::failure::{Exit, Failure};
+use enforced::Enforced;
 use jeton_domain::error::Error;
 use load::{Links, Ran, Work};
 use progress::Progress;
-use report::{Report, Series};
+use report::Report;
 use server::Server;
 use std::sync::Arc;
-use std::time::Duration;
-use work::{Format, Introspect, Issue, Issued, Operation, Refresh, Revoke, RevokeGrants};
+use std::time::{Duration, Instant};
+use work::{Format, Introspect, Issue, Issued, Operation, Refresh, Revoke, RevokeClient, RevokeGrants};
 
 /// What goes before the first round of an operation, so that both sides have allocated what they need.
 const WARM_UP: Duration = Duration::from_millis(200);
 /// What is prepared for a round must be there within this time.
-const PREPARING: Duration = Duration::from_secs(600);
-/// Distinct tokens that Introspect is asked for again and again, at most. Made anew for each round, so that none expires.
-const KNOWN: usize = 10_000;
+const PREPARING: Duration = Duration::from_secs(3_600);
+/// For how long tokens are introspected again and again in further rounds: they live for five minutes.
+const KNOWN_FOR: Duration = Duration::from_secs(120);
 
 /// Measures and prints.
 ///
@@ -36,17 +40,19 @@ const KNOWN: usize = 10_000;
 /// counted, shown, and make the exit code 1.
 pub(super) async fn run(arguments: &BenchArguments) -> Result<Exit, Failure> {
     let bench = Bench::new(arguments).await?;
-    let reports = bench.operations(arguments.operation).await;
+    let measured = bench.measured().await;
     bench.progress.clear();
-    let reports = reports?;
+    let (reports, enforced) = measured?;
     match arguments.output {
-        Output::Table => print(&escape_lines(&bench.table(&reports)))?,
+        Output::Table => print(&escape_lines(&bench.table(&reports, enforced.as_ref())))?,
         Output::Json => {
             let reports: Vec<_> = reports.iter().map(Report::json).collect();
-            print(&escape::in_json(&format!("{:#}\n", serde_json::json!({ "operations": reports }))))?
+            let told = serde_json::json!({ "operations": reports, "enforcement": enforced.as_ref().map(Enforced::json) });
+            print(&escape::in_json(&format!("{told:#}\n")))?
         }
     };
-    Ok(if reports.iter().all(Report::is_right) { Exit::Ok } else { Exit::Refused })
+    let is_right = reports.iter().all(Report::is_right) && enforced.as_ref().is_none_or(Enforced::is_right);
+    Ok(if is_right { Exit::Ok } else { Exit::Refused })
 }
 
 /// What servers say must not act on the terminal; our own line ends must.
@@ -79,107 +85,141 @@ impl<'a> Bench<'a> {
         })
     }
 
-    async fn operations(&self, which: BenchOperation) -> Result<Vec<Report>, Failure> {
-        let all = [
-            BenchOperation::Issue,
-            BenchOperation::Refresh,
-            BenchOperation::IntrospectJwt,
-            BenchOperation::IntrospectOpaque,
-            BenchOperation::IntrospectCached,
-            BenchOperation::IntrospectOpaqueCached,
-            BenchOperation::Revoke,
-        ];
-        self.prepare().await?;
+    async fn measured(&self) -> Result<(Vec<Report>, Option<Enforced>), Failure> {
+        let reports = self.operations().await?;
+        let asked = self.arguments.operations().any(|operation| operation == BenchOperation::Enforcement);
+        let enforced = if asked { Some(self.enforcement().await?) } else { None };
+        Ok((reports, enforced))
+    }
+
+    /// Measures what was asked for, at one size after another.
+    async fn operations(&self) -> Result<Vec<Report>, Failure> {
         let mut reports = Vec::new();
-        for operation in all {
-            if which == operation || which == BenchOperation::All {
-                reports.push(self.operation(operation).await?);
+        let mut there = (0, 0);
+        for size in self.arguments.sizes() {
+            self.fill(there, size).await?;
+            there = size;
+            for operation in self.arguments.operations() {
+                if let Some(report) = self.operation(operation).await? {
+                    reports.push(Report { beside: size, ..report });
+                }
             }
         }
         Ok(reports)
     }
 
-    async fn operation(&self, operation: BenchOperation) -> Result<Report, Failure> {
-        let grants = usize::try_from(self.arguments.grants).unwrap_or(usize::MAX);
-        let known = grants.min(KNOWN);
-        match operation {
-            BenchOperation::Issue | BenchOperation::All => {
+    /// None where nothing is measured of the server alone.
+    async fn operation(&self, operation: BenchOperation) -> Result<Option<Report>, Failure> {
+        let grants = to_usize(self.arguments.grants);
+        let mut known = None;
+        Ok(Some(match operation {
+            BenchOperation::Issue => {
                 let work = Arc::new(Issue::endless().map_err(no_randomness)?);
-                self.rounds("issue", async || Ok(Arc::clone(&work))).await
+                self.rounds("issue", async || Ok(Arc::clone(&work))).await?
             }
             BenchOperation::Refresh => {
                 let overlap = Duration::from_secs(self.arguments.overlap.into());
                 let work = Arc::new(Refresh::new(self.issued(grants, Format::Jwt).await?, overlap));
-                self.rounds("refresh", async || Ok(Arc::clone(&work))).await
+                self.rounds("refresh", async || Ok(Arc::clone(&work))).await?
             }
             BenchOperation::IntrospectJwt => {
                 let work = async || Ok(Arc::new(Introspect::once(self.issued(grants, Format::Jwt).await?)));
-                self.rounds("introspect-jwt", work).await
+                self.rounds("introspect-jwt", work).await?
             }
             BenchOperation::IntrospectOpaque => {
                 let work = async || Ok(Arc::new(Introspect::once(self.issued(grants, Format::Opaque).await?)));
-                self.rounds("introspect-opaque", work).await
+                self.rounds("introspect-opaque", work).await?
             }
             BenchOperation::IntrospectCached => {
-                self.rounds("introspect-cached", async || self.known(known, Format::Jwt).await).await
+                self.rounds("introspect-cached", async || self.known(&mut known, Format::Jwt).await).await?
             }
             BenchOperation::IntrospectOpaqueCached => {
-                self.rounds("introspect-opaque-cached", async || self.known(known, Format::Opaque).await).await
+                self.rounds("introspect-opaque-cached", async || self.known(&mut known, Format::Opaque).await).await?
             }
             BenchOperation::Revoke => {
                 let work = async || Ok(Arc::new(Revoke::new(self.issued(grants, Format::Jwt).await?)));
-                self.rounds("revoke", work).await
+                self.rounds("revoke", work).await?
             }
-        }
+            BenchOperation::RevokeClient => self.revoke_client(grants).await?,
+            BenchOperation::All | BenchOperation::Enforcement | BenchOperation::Nothing => return Ok(None),
+        }))
     }
 
     /// Tokens of so many new grants.
     async fn issued(&self, count: usize, format: Format) -> Result<Vec<Issued>, Failure> {
         let issue = Arc::new(Issue::keeping(count, format).map_err(no_randomness)?);
-        self.progress.begin(format!("issuing {count} grants"), PREPARING);
-        self.links.run_well(&issue, PREPARING, &self.progress).await?;
+        self.prepare(format!("issuing {count} grants"), &issue).await?;
         Ok(issue.kept())
     }
 
-    /// So many access tokens, of which the server was asked for each once.
-    async fn known(&self, count: usize, format: Format) -> Result<Arc<Introspect>, Failure> {
+    /// Many access tokens, of which the server was asked for each once; those of before while they live for long enough.
+    async fn known(&self, known: &mut Option<(Instant, Arc<Introspect>)>, format: Format) -> Result<Arc<Introspect>, Failure> {
+        if let Some((_, work)) = known.as_ref().filter(|(since, _)| since.elapsed() < KNOWN_FOR) {
+            return Ok(Arc::clone(work));
+        }
+        let (since, count) = (Instant::now(), to_usize(self.arguments.grants.min(self.arguments.known)));
         let once = Arc::new(Introspect::once(self.issued(count, format).await?));
-        self.progress.begin(format!("introspecting {count} tokens"), PREPARING);
-        self.links.run_well(&once, PREPARING, &self.progress).await?;
-        Ok(Arc::new(once.again()))
+        self.prepare(format!("introspecting {count} tokens"), &once).await?;
+        let work = Arc::new(once.again());
+        *known = Some((since, Arc::clone(&work)));
+        Ok(work)
     }
 
-    /// Fills the server with what is to be there besides.
-    async fn prepare(&self) -> Result<(), Failure> {
-        let BenchArguments { other_grants, revocations, .. } = *self.arguments;
-        if other_grants > 0 {
-            let issue = Arc::new(Issue::some(usize::try_from(other_grants).unwrap_or(usize::MAX)).map_err(no_randomness)?);
-            self.progress.begin(format!("issuing {other_grants} other grants"), PREPARING);
-            self.links.run_well(&issue, PREPARING, &self.progress).await?;
+    /// All at once that a client has, which so many new grants are part of: how long it takes to be told that it is done. Then each of
+    /// their tokens must be dead.
+    async fn revoke_client(&self, grants: usize) -> Result<Report, Failure> {
+        let mut report = Report::of("revoke-client");
+        for round in 1..=self.arguments.rounds {
+            let tokens = Introspect::once(self.issued(grants, Format::Jwt).await?);
+            let living = Arc::new(tokens.some(to_usize(self.arguments.known)));
+            self.prepare("introspecting living tokens".into(), &living).await?;
+            let revoke = Arc::new(RevokeClient::default());
+            let (ran, cpu) = self.round(&self.links, &revoke, report.operation, round).await?;
+            report.series.add(ran, cpu);
+            report.sizes = revoke.sizes();
+            self.prepare(format!("introspecting {grants} dead tokens"), &Arc::new(tokens.dead())).await?;
+        }
+        Ok(report)
+    }
+
+    /// Fills the server with what is to be there besides, where so much is there already.
+    async fn fill(&self, there: (u32, u32), size: (u32, u32)) -> Result<(), Failure> {
+        let (Some(grants), Some(revocations)) = (size.0.checked_sub(there.0), size.1.checked_sub(there.1)) else {
+            let next = "nothing that is there is taken away: write the smaller number first";
+            return Err(Failure::usage("--other-grants and --revocations must not fall", next));
+        };
+        if grants > 0 {
+            let issue = Arc::new(Issue::some(to_usize(grants)).map_err(no_randomness)?);
+            self.prepare(format!("issuing {grants} other grants"), &issue).await?;
         }
         if revocations > 0 {
-            let revoke = Arc::new(RevokeGrants::new(usize::try_from(revocations).unwrap_or(usize::MAX)));
-            self.progress.begin(format!("revoking {revocations} grants"), PREPARING);
-            self.links.run_well(&revoke, PREPARING, &self.progress).await?;
+            let revoke = Arc::new(RevokeGrants::new(to_usize(revocations)));
+            self.prepare(format!("revoking {revocations} grants"), &revoke).await?;
         }
-        if let Some(server) = self.server.filter(|_| other_grants > 0 || revocations > 0) {
+        if let Some(server) = self.server.filter(|_| grants > 0 || revocations > 0) {
             self.progress.begin("waiting until the server is idle".into(), PREPARING);
             server.idle().await?;
         }
         Ok(())
     }
 
+    /// Does what must be done before something can be measured.
+    async fn prepare<W: Work>(&self, what: String, work: &Arc<W>) -> Result<(), Failure> {
+        self.progress.begin(what, PREPARING);
+        self.links.run_well(work, PREPARING, &self.progress).await
+    }
+
     /// The rounds of an operation, each after one of the no-op where there is one.
     async fn rounds<W: Operation>(
         &self,
         name: &'static str,
-        work: impl AsyncFn() -> Result<Arc<W>, Failure>,
+        mut work: impl AsyncFnMut() -> Result<Arc<W>, Failure>,
     ) -> Result<Report, Failure> {
         let first = work().await?;
         self.progress.begin(format!("{name}: warming up"), WARM_UP);
         self.links.run_well(&first, WARM_UP, &self.progress).await?;
         let sizes = first.sizes();
-        let mut report = Report { operation: name, sizes, series: Series::new(), noop: None };
+        let mut report = Report { sizes, ..Report::of(name) };
         for round in 1..=self.arguments.rounds {
             let work = work().await?;
             self.rest(name, work.rest()).await;
@@ -203,7 +243,7 @@ impl<'a> Bench<'a> {
             links.run_well(&noop, WARM_UP, &self.progress).await?;
         }
         let (ran, cpu) = self.round(links, &noop, "no-op", round).await?;
-        report.noop.get_or_insert_with(Series::new).add(ran, cpu);
+        report.noop.get_or_insert_with(report::Series::new).add(ran, cpu);
         Ok(())
     }
 
@@ -228,20 +268,32 @@ impl<'a> Bench<'a> {
         Ok((ran, cpu))
     }
 
-    fn table(&self, reports: &[Report]) -> String {
+    fn table(&self, reports: &[Report], enforced: Option<&Enforced>) -> String {
         let BenchArguments { connections, concurrency, rounds, seconds, .. } = self.arguments;
-        let mut text = format!(
-            "{connections} connections, {concurrency} requests under way on each, {rounds} rounds of at most {seconds} s (minimum/median/maximum)\n"
-        );
-        if self.server.is_none() {
-            text.push_str("the server's CPU was not measured: --server-pid names its process\n");
+        let mut text = String::new();
+        if !reports.is_empty() {
+            text.push_str(&format!(
+                "{connections} connections, {concurrency} requests under way on each, {rounds} rounds of at most {seconds} s (minimum/median/maximum)\n"
+            ));
+            if self.server.is_none() {
+                text.push_str("the server's CPU was not measured: --server-pid names its process\n");
+            }
         }
         for report in reports {
             text.push('\n');
             text.push_str(&report.table());
         }
+        if self.arguments.sizes().count() > 1 && !reports.is_empty() {
+            text.push('\n');
+            text.push_str(&report::side_by_side(reports));
+        }
+        text.extend(enforced.map(Enforced::table));
         text
     }
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn no_randomness(error: Error) -> Failure {

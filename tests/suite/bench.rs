@@ -1,5 +1,6 @@
 //! `jeton bench` against the real server: every operation really happens, and is told in numbers.
 
+use crate::redis_server::RedisServer;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -28,6 +29,7 @@ impl Server {
             .args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(options)
             .env("JETON_TOKENS_OVERLAP", overlap)
+            .env("JETON_ROOT_KEY", "11".repeat(32))
             .current_dir(home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -50,10 +52,13 @@ impl Server {
     }
 
     fn bench(&self, options: &[&str]) -> Output {
+        self.bench_with(&[SMALL.as_slice(), options].concat())
+    }
+
+    fn bench_with(&self, options: &[&str]) -> Output {
         let server_pid = self.process.id().to_string();
         Command::new(env!("CARGO_BIN_EXE_jeton"))
             .args(["bench", "--server", &self.grpc, "--server-pid", &server_pid, "--output", "json"])
-            .args(SMALL)
             .args(options)
             .stdin(Stdio::null())
             .output()
@@ -112,6 +117,70 @@ fn grants_and_revocations_are_there_before_anything_is_measured() {
     let [told] = told.as_slice() else { panic!("one operation: {told:?}") };
     is_measured(told);
     assert!(number(&told["requests"]) > 300.0, "the same tokens again and again: {told}");
+}
+
+#[test]
+fn at_several_sizes_all_is_measured_at_each() {
+    let server = Server::start("10s", &[]);
+    let sizes = ["--other-grants", "10,200", "--revocations", "0,100,300"];
+    let cached = ["--operation", "introspect-opaque-cached,introspect-cached", "--known", "50"];
+    let told = operations(&server.bench(&[GRANTS.as_slice(), &sizes, &cached].concat()));
+    told.iter().for_each(is_measured);
+    let told: Vec<_> = told.iter().map(|one| (&one["operation"], &one["other_grants"], &one["revocations"])).collect();
+    let [jwt, opaque] = ["introspect-cached", "introspect-opaque-cached"].map(Value::from);
+    let [none, ten, hundred, most, more] = [0, 10, 100, 200, 300].map(Value::from);
+    let at = |grants, revocations| [(&jwt, grants, revocations), (&opaque, grants, revocations)];
+    assert_eq!(told, [at(&ten, &none), at(&most, &hundred), at(&most, &more)].concat());
+}
+
+#[test]
+fn sizes_that_fall_are_refused() {
+    let server = Server::start("10s", &[]);
+    let output = server.bench(&["--operation", "nothing", "--revocations", "20,10"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn all_of_a_client_is_revoked_by_one_call_and_every_token_is_dead() {
+    let server = Server::start("10s", &[]);
+    let told = operations(&server.bench(&[GRANTS.as_slice(), &["--operation", "revoke-client", "--rounds", "2"]].concat()));
+    let [told] = told.as_slice() else { panic!("one operation: {told:?}") };
+    is_measured(told);
+    assert_eq!(told["requests"], 2, "one a round");
+}
+
+#[tokio::test]
+async fn what_one_replica_revokes_the_others_enforce_and_the_load_goes_on() {
+    let redis = RedisServer::start().await;
+    let servers = [(); 3].map(|()| Server::start("1s", &["--store", &redis.url()]));
+    let [_, second, third] = servers.each_ref().map(|server| server.grpc.as_str());
+    let others = ["--replica", second, "--replica", third];
+    let few = ["--operation", "enforcement", "--grants", "30", "--overlap", "1", "--load", "40", "--seconds", "30"];
+    let callers = ["--connections", "1", "--concurrency", "4"];
+    let output = servers[0].bench_with(&[others.as_slice(), &few, &callers].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["operations"], serde_json::json!([]));
+    let told = &told["enforcement"];
+    assert_eq!(told["replicas"], 3);
+    assert_eq!((&told["revoke"]["count"], &told["enforced"]["count"]), (&Value::from(30), &Value::from(60)), "{told}");
+    assert!(number(&told["question"]["count"]) >= 60.0, "{told}");
+    for measured in ["revoke", "enforced", "question"] {
+        let [p50, p99, max] = ["p50", "p99", "max"].map(|share| number(&told[measured]["latency_micros"][share]));
+        assert!(p50 <= p99 && p99 <= max && max > 0.0, "{measured}: {told}");
+    }
+    for operation in ["issue", "refresh", "introspect", "revoke"] {
+        assert!(number(&told["load"][operation]["requests"]) > 0.0, "{operation}: {told}");
+        assert_eq!(told["load"][operation]["errors"], serde_json::json!({}), "{operation}: {told}");
+    }
+}
+
+#[test]
+fn enforcement_needs_another_replica() {
+    let server = Server::start("1s", &[]);
+    let output = server.bench(&["--operation", "enforcement"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[test]

@@ -115,7 +115,10 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
         ("doctor", "--config --store --grpc-listen --http-listen --admin-listen --insecure --output"),
         ("watch", "--after"),
         ("heal", "--accept"),
-        ("bench", "--operation --concurrency --connections --seconds --rounds --grants --overlap --server-pid --server --output"),
+        (
+            "bench",
+            "--operation --concurrency --connections --seconds --rounds --grants --known --other-grants --revocations --overlap --server-pid --server --replica --load --output",
+        ),
     ] {
         let text = stdout(&run(&[command, "--help"]));
         let mut options: Vec<&str> = options.split(' ').collect();

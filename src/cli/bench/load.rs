@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::{Interval, interval_at};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 
@@ -69,13 +70,15 @@ pub(super) struct Ran {
 }
 
 impl Ran {
-    fn nothing() -> Result<Self, Failure> {
+    /// Before the first answer.
+    pub(super) fn nothing() -> Result<Self, Failure> {
         // From a microsecond to a minute, to three digits.
         let latencies = Histogram::new_with_bounds(1_000, 60_000_000_000, 3).map_err(|error| defect(&error))?;
         Ok(Self { requests: 0, took: Duration::ZERO, latencies, errors: Errors::new(), refused: None })
     }
 
-    fn count(&mut self, answer: Result<(), Wrong>, took: Duration) {
+    /// Counts an answer, and how long it took where it was right.
+    pub(super) fn count(&mut self, answer: Result<(), Wrong>, took: Duration) {
         let wrong = match answer {
             Ok(()) => {
                 self.requests += 1;
@@ -115,25 +118,36 @@ pub(super) struct Links {
     server: String,
     channels: Vec<Channel>,
     callers: u32,
+    /// How long from one request of a caller to his next; none: he sends it when he has his answer.
+    every: Option<Duration>,
 }
 
 impl Links {
     /// Connects.
     pub(super) async fn connect(server: &str, connections: u32, callers: u32) -> Result<Self, Failure> {
-        let next = "write it like http://127.0.0.1:50051";
-        let no_address =
-            |why: &dyn std::fmt::Display| Failure::usage(format!("`{server}` is no address that can be measured: {why}"), next);
-        if !server.starts_with("http://") {
-            return Err(no_address(&"TLS comes with a later version"));
-        }
-        let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| no_address(&error))?;
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
         let mut channels = Vec::new();
         for _ in 0..connections {
-            let connected = endpoint.connect_with_connector(tower::service_fn(connect)).await;
-            channels.push(connected.map_err(|error| Failure::of_status("bench", server, &Status::from_error(Box::new(error))))?);
+            channels.push(channel(server).await?);
         }
-        Ok(Self { server: server.to_owned(), channels, callers })
+        Ok(Self { server: server.to_owned(), channels, callers, every: None })
+    }
+
+    /// The same connections, for so many requests a second (at least one) however long they take.
+    pub(super) fn paced(&self, rate: u32) -> Self {
+        let every = Duration::from_secs(u64::try_from(self.size()).unwrap_or(u64::MAX)) / rate.max(1);
+        Self { server: self.server.clone(), channels: self.channels.clone(), callers: self.callers, every: Some(every) }
+    }
+
+    /// How many call at the same time.
+    fn size(&self) -> usize {
+        self.channels.len().saturating_mul(usize::try_from(self.callers).unwrap_or(usize::MAX))
+    }
+
+    /// When the caller of this number calls: evenly spread, so that they do not all come at once.
+    fn pace(&self, number: u32) -> Option<Interval> {
+        let every = self.every.filter(|every| !every.is_zero())?;
+        let count = u32::try_from(self.size()).unwrap_or(u32::MAX).max(1);
+        Some(interval_at(tokio::time::Instant::now() + every * number / count, every))
     }
 
     /// Calls until `span` is over or nothing is left to call with, and waits for the last answers.
@@ -141,10 +155,9 @@ impl Links {
         let began = Instant::now();
         let until = began + span;
         let mut callers = JoinSet::new();
-        for channel in &self.channels {
-            for _ in 0..self.callers {
-                callers.spawn(caller(Arc::clone(work), W::client(channel.clone()), until));
-            }
+        let channels = self.channels.iter().flat_map(|channel| (0..self.callers).map(move |_| channel));
+        for (number, channel) in (0..).zip(channels) {
+            callers.spawn(caller(Arc::clone(work), W::client(channel.clone()), self.pace(number), until));
         }
         let mut whole = Ran::nothing()?;
         let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -178,6 +191,19 @@ impl Links {
     }
 }
 
+/// One connection.
+pub(super) async fn channel(server: &str) -> Result<Channel, Failure> {
+    let next = "write it like http://127.0.0.1:50051";
+    let no_address =
+        |why: &dyn std::fmt::Display| Failure::usage(format!("`{server}` is no address that can be measured: {why}"), next);
+    if !server.starts_with("http://") {
+        return Err(no_address(&"TLS comes with a later version"));
+    }
+    let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| no_address(&error))?;
+    let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_with_connector(tower::service_fn(connect)).await;
+    connected.map_err(|error| Failure::of_status("bench", server, &Status::from_error(Box::new(error))))
+}
+
 /// A connection like the server's own, on which small requests leave together.
 async fn connect(uri: Uri) -> io::Result<TokioIo<Coalescing>> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -186,10 +212,19 @@ async fn connect(uri: Uri) -> io::Result<TokioIo<Coalescing>> {
     Ok(TokioIo::new(Coalescing::new(stream)))
 }
 
-async fn caller<W: Work>(work: Arc<W>, mut client: W::Client, until: Instant) -> Result<Ran, Failure> {
+async fn caller<W: Work>(
+    work: Arc<W>,
+    mut client: W::Client,
+    mut pace: Option<Interval>,
+    until: Instant,
+) -> Result<Ran, Failure> {
     let mut ran = Ran::nothing()?;
     let mut sent = Instant::now();
     while sent < until {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+            sent = Instant::now();
+        }
         let Some(answer) = work.call(&mut client).await else { break };
         let answered = Instant::now();
         ran.count(answer, answered - sent);

@@ -1,10 +1,10 @@
 //! What was measured, summed up and shown. Pure: numbers in, text out.
 
+use super::columns::aligned;
 use super::load::{Errors, Ran};
 use super::work::Sizes;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The rounds of one thing that was measured.
@@ -80,7 +80,7 @@ impl Round {
 
 /// Exact below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "nothing measured here gets near 2^53")]
-fn count(number: u64) -> f64 {
+pub(super) fn count(number: u64) -> f64 {
     number as f64
 }
 
@@ -143,7 +143,8 @@ impl Series {
         ]
     }
 
-    fn json(&self) -> Value {
+    /// For scripts.
+    pub(super) fn json(&self) -> Value {
         let spread = |of| self.spread(of).map(Spread::json);
         let errors: serde_json::Map<String, Value> =
             self.errors.iter().map(|(word, (times, said))| (word.clone(), json!({ "count": times, "first": said }))).collect();
@@ -162,15 +163,29 @@ impl Series {
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) operation: &'static str,
+    /// Further grants and revocations that were there.
+    pub(super) beside: (u32, u32),
     pub(super) sizes: Option<Sizes>,
     pub(super) series: Series,
     pub(super) noop: Option<Series>,
+}
+
+/// One row each, without a no-op.
+pub(super) fn rows(series: &[(&'static str, Series)]) -> String {
+    let heads = HEADS.map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(heads).chain(series.iter().map(|(name, series)| series.cells(name))).collect();
+    aligned(&rows) + &series.iter().map(|(name, series)| told_errors(name, &series.errors)).collect::<String>()
 }
 
 const COLUMNS: usize = 8;
 const HEADS: [&str; COLUMNS] = ["", "requests", "requests/s", "p50 us", "p99 us", "p99.9 us", "server CPU us/request", "cores"];
 
 impl Report {
+    /// Of what is yet to be measured.
+    pub(super) const fn of(operation: &'static str) -> Self {
+        Self { operation, beside: (0, 0), sizes: None, series: Series::new(), noop: None }
+    }
+
     pub(super) fn is_right(&self) -> bool {
         self.series.is_right() && self.noop.as_ref().is_none_or(Series::is_right)
     }
@@ -194,12 +209,12 @@ impl Report {
         if let Some(Sizes { request, response }) = self.sizes {
             text.push_str(&format!("messages: request {request} bytes, answer {response} bytes\n"));
         }
-        for (name, series) in iter_named(self) {
-            for (word, (times, said)) in &series.errors {
-                // Writing into a string cannot fail.
-                let _written = writeln!(text, "ERRORS of {name}: {word} {times} times, the first: {said}");
-            }
+        if let (grants, revocations) = self.beside
+            && self.beside != (0, 0)
+        {
+            text.push_str(&format!("beside {grants} other grants and {revocations} revocations\n"));
         }
+        text.extend(iter_named(self).map(|(name, series)| told_errors(name, &series.errors)));
         text
     }
 
@@ -208,6 +223,8 @@ impl Report {
         let mut report = self.series.json();
         if let Value::Object(members) = &mut report {
             members.insert("operation".into(), self.operation.into());
+            members.insert("other_grants".into(), self.beside.0.into());
+            members.insert("revocations".into(), self.beside.1.into());
             if let Some(Sizes { request, response }) = self.sizes {
                 members.insert("request_bytes".into(), request.into());
                 members.insert("response_bytes".into(), response.into());
@@ -222,29 +239,38 @@ impl Report {
     }
 }
 
-fn iter_named(report: &Report) -> impl Iterator<Item = (&'static str, &Series)> {
-    report.noop.iter().map(|noop| ("no-op", noop)).chain([(report.operation, &report.series)])
+/// The same operations at several sizes, side by side: what they cost, and whether that grows.
+pub(super) fn side_by_side(reports: &[Report]) -> String {
+    let mut rows = vec![["", "other grants", "revocations", "server CPU us/request", "no-op", "ratio"].map(str::to_owned)];
+    let mut names: Vec<&str> = Vec::new();
+    for Report { operation, .. } in reports {
+        if !names.contains(operation) {
+            names.push(operation);
+        }
+    }
+    let of = |name| reports.iter().filter(move |report| report.operation == name);
+    for Report { operation, beside: (grants, revocations), series, noop, .. } in names.into_iter().flat_map(of) {
+        let told = |spread: Option<Spread>| spread.map_or_else(|| "-".into(), |spread| spread.shown(2));
+        let noop = noop.as_ref();
+        rows.push([
+            (*operation).to_owned(),
+            grants.to_string(),
+            revocations.to_string(),
+            told(series.spread(Round::cpu_micros)),
+            told(noop.and_then(|noop| noop.spread(Round::cpu_micros))),
+            told(noop.and_then(|noop| series.against(noop, Round::cpu_micros))),
+        ]);
+    }
+    aligned(&rows)
 }
 
-/// The first column to the left, the others to the right.
-fn aligned(rows: &[[String; COLUMNS]]) -> String {
-    let mut widths = [0; COLUMNS];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let padded = if at == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") };
-            line.push_str(&padded);
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+/// Errors in words.
+pub(super) fn told_errors(name: &str, errors: &Errors) -> String {
+    errors.iter().map(|(word, (times, said))| format!("ERRORS of {name}: {word} {times} times, the first: {said}\n")).collect()
+}
+
+fn iter_named(report: &Report) -> impl Iterator<Item = (&'static str, &Series)> {
+    report.noop.iter().map(|noop| ("no-op", noop)).chain([(report.operation, &report.series)])
 }
 
 #[cfg(test)]
@@ -293,7 +319,7 @@ mod tests {
             noop.add(ran(&[10; 4], Duration::from_millis(slow)), cpu(4 * 5 * slow));
             issue.add(ran(&[30; 2], Duration::from_millis(slow)), cpu(2 * 20 * slow));
         }
-        let report = Report { operation: "issue", sizes: None, series: issue, noop: Some(noop) };
+        let report = Report { operation: "issue", beside: (0, 0), sizes: None, series: issue, noop: Some(noop) };
         let noop = report.noop.as_ref().unwrap();
         assert_eq!(report.series.spread(Round::cpu_micros), Some(Spread { min: 20.0, median: 20.0, max: 40.0 }));
         near(report.series.against(noop, Round::cpu_micros).map(|ratio| ratio.max), 4.0);
@@ -303,6 +329,27 @@ mod tests {
         let table = report.table();
         let ratio = table.lines().find(|line| line.starts_with("ratio")).unwrap();
         assert_eq!(ratio.split_whitespace().collect::<Vec<_>>(), ["ratio", "4.00"]);
+    }
+
+    #[test]
+    fn sizes_stand_side_by_side_by_operation() {
+        let at = |operation, revocations, micros: u64| {
+            let (mut series, mut noop) = (Series::new(), Series::new());
+            series.add(ran(&[10; 2], Duration::from_millis(1)), cpu(2 * micros));
+            noop.add(ran(&[10; 2], Duration::from_millis(1)), cpu(2 * 8));
+            Report { operation, beside: (7, revocations), sizes: None, series, noop: Some(noop) }
+        };
+        let table = side_by_side(&[at("jwt", 10, 6), at("opaque", 10, 4), at("jwt", 100, 8), at("opaque", 100, 4)]);
+        let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            rows,
+            [
+                ["jwt", "7", "10", "6.00", "8.00", "0.75"],
+                ["jwt", "7", "100", "8.00", "8.00", "1.00"],
+                ["opaque", "7", "10", "4.00", "8.00", "0.50"],
+                ["opaque", "7", "100", "4.00", "8.00", "0.50"],
+            ]
+        );
     }
 
     #[test]
@@ -319,7 +366,7 @@ mod tests {
         let mut with_errors = ran(&[10], Duration::from_millis(1));
         with_errors.errors.insert("UNAVAILABLE".into(), (3, "the store is gone".into()));
         series.add(with_errors, None);
-        let report = Report { operation: "issue", sizes: None, series, noop: None };
+        let report = Report { operation: "issue", beside: (0, 0), sizes: None, series, noop: None };
         assert!(!report.is_right());
         assert!(report.table().contains("ERRORS of issue: UNAVAILABLE 3 times, the first: the store is gone"));
         assert_eq!(report.json()["errors"]["UNAVAILABLE"]["count"], json!(3));

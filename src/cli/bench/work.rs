@@ -2,12 +2,15 @@
 //!
 //! The client is `mobile-app` of the development configuration: it is public, so that each refresh rotates.
 
+mod revoke;
+
+pub(super) use revoke::{Revoke, RevokeClient, RevokeGrants};
+
 use super::load::{Work, Wrong};
+use crate::api;
 use crate::api::token_service_client::TokenServiceClient;
-use crate::api::{self, revoke_request};
 use crate::random;
 use jeton_domain::error::Error;
-use jeton_domain::id::GrantId;
 use prost::Message;
 use std::collections::VecDeque;
 use std::mem;
@@ -16,13 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
-const CLIENT: &str = "mobile-app";
+pub(super) const CLIENT: &str = "mobile-app";
 /// How often a subject signs in: so many members has his list of grants.
 const GRANTS_A_SUBJECT: usize = 4;
 /// The server counts the overlap in milliseconds.
 const MARGIN: Duration = Duration::from_millis(5);
 
-type Client = TokenServiceClient<Channel>;
+pub(super) type Client = TokenServiceClient<Channel>;
 
 /// How long a request and its answer are, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,8 +83,8 @@ pub(super) struct Issue {
 
 /// The tokens of one grant.
 pub(super) struct Issued {
-    access: String,
-    refresh: String,
+    pub(super) access: String,
+    pub(super) refresh: String,
 }
 
 impl Issue {
@@ -233,6 +236,8 @@ pub(super) struct Introspect {
     next: AtomicUsize,
     /// Where it ends; without it the tokens come again and again.
     end: Option<usize>,
+    /// What the answers must say of them.
+    active: bool,
     first: First,
 }
 
@@ -240,12 +245,23 @@ impl Introspect {
     /// Each once: none was seen before.
     pub(super) fn once(issued: Vec<Issued>) -> Self {
         let tokens: Arc<[String]> = issued.into_iter().map(|issued| issued.access).collect();
-        Self { end: Some(tokens.len()), tokens, next: AtomicUsize::new(0), first: First::default() }
+        Self { end: Some(tokens.len()), tokens, next: AtomicUsize::new(0), active: true, first: First::default() }
+    }
+
+    /// The first so many of them once.
+    pub(super) fn some(&self, count: usize) -> Self {
+        Self { end: Some(count.min(self.tokens.len())), ..self.again() }
     }
 
     /// The same again and again.
     pub(super) fn again(&self) -> Self {
-        Self { tokens: Arc::clone(&self.tokens), next: AtomicUsize::new(0), end: None, first: First::default() }
+        let tokens = Arc::clone(&self.tokens);
+        Self { tokens, next: AtomicUsize::new(0), end: None, active: true, first: First::default() }
+    }
+
+    /// Each once, now that all are revoked.
+    pub(super) fn dead(&self) -> Self {
+        Self { active: false, ..self.some(self.tokens.len()) }
     }
 }
 
@@ -268,8 +284,10 @@ impl Work for Introspect {
             Ok(answer) => answer.into_inner(),
             Err(status) => return Some(Err(status.into())),
         };
-        if !answer.active || answer.client_id != CLIENT {
-            return Some(Err(Wrong::Answer("introspect called a living token not active")));
+        if answer.active != self.active || self.active && answer.client_id != CLIENT {
+            let wrong =
+                if self.active { "introspect called a living token not active" } else { "introspect called a dead token active" };
+            return Some(Err(Wrong::Answer(wrong)));
         }
         self.first.learn(length, &answer);
         Some(Ok(()))
@@ -277,82 +295,6 @@ impl Work for Introspect {
 }
 
 impl Operation for Introspect {
-    fn sizes(&self) -> Option<Sizes> {
-        self.first.0.get().copied()
-    }
-}
-
-/// Revoke: so many grants, by ids that nobody holds.
-pub(super) struct RevokeGrants {
-    left: AtomicUsize,
-}
-
-impl RevokeGrants {
-    pub(super) const fn new(count: usize) -> Self {
-        Self { left: AtomicUsize::new(count) }
-    }
-}
-
-impl Work for RevokeGrants {
-    type Client = Client;
-
-    fn client(channel: Channel) -> Client {
-        Client::new(channel)
-    }
-
-    async fn call(&self, client: &mut Client) -> Option<Result<(), Wrong>> {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()?;
-        let Ok(id) = random::bytes() else { return Some(Err(Wrong::Answer("no randomness for the id of a grant"))) };
-        let target = Some(revoke_request::Target::GrantId(GrantId(id).to_string()));
-        let request = api::RevokeRequest { target, ..Default::default() };
-        Some(match client.revoke(request).await {
-            Ok(answer) if answer.get_ref().revision.is_empty() => Err(Wrong::Answer("revoke ended nothing")),
-            Ok(_) => Ok(()),
-            Err(status) => Err(status.into()),
-        })
-    }
-}
-
-/// Revoke: refresh tokens, each once, as when a user signs out.
-pub(super) struct Revoke {
-    tokens: Mutex<Vec<String>>,
-    first: First,
-}
-
-impl Revoke {
-    pub(super) fn new(issued: Vec<Issued>) -> Self {
-        Self { tokens: Mutex::new(issued.into_iter().map(|issued| issued.refresh).collect()), first: First::default() }
-    }
-}
-
-impl Work for Revoke {
-    type Client = Client;
-
-    fn client(channel: Channel) -> Client {
-        Client::new(channel)
-    }
-
-    async fn call(&self, client: &mut Client) -> Option<Result<(), Wrong>> {
-        let token = locked(&self.tokens).pop()?;
-        let request = api::RevokeRequest {
-            target: Some(revoke_request::Target::Token(token)),
-            reason: api::RevocationReason::SignOut.into(),
-            ..Default::default()
-        };
-        let length = self.first.request(&request);
-        let answer = match client.revoke(request).await {
-            Ok(answer) => answer.into_inner(),
-            Err(status) => return Some(Err(status.into())),
-        };
-        if answer.revision.is_empty() {
-            return Some(Err(Wrong::Answer("revoke ended nothing")));
-        }
-        self.first.learn(length, &answer);
-        Some(Ok(()))
-    }
-}
-
-impl Operation for Revoke {
     fn sizes(&self) -> Option<Sizes> {
         self.first.0.get().copied()
     }

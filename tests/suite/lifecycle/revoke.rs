@@ -1,11 +1,12 @@
 //! Revoke: what each target ends, at once and on every replica, and what it leaves alive (RFC 7009).
 
 use crate::on_every_store;
-use crate::world::{JOB_SECRET, Replica, SCOPES, WEB_SECRET, World, alice, mobile, refusal, refused, secret, web};
+use crate::world::{JOB_SECRET, Replica, SCOPES, WEB_SECRET, World, alice, fully_fresh, mobile, refusal, refused, secret, web};
+use futures_util::{StreamExt as _, stream};
 use jeton::api::revoke_request::Target;
 use jeton::api::{
-    AuthenticationContext, Cause, ConsentTarget, GrantType, IssueRequest, IssueResponse, ListGrantsRequest, RefreshRequest,
-    RevokeRequest, RevokeResponse, SessionTarget,
+    AuthenticationContext, BatchIntrospectRequest, Cause, ConsentTarget, GrantType, IssueRequest, IssueResponse,
+    ListGrantsRequest, RefreshRequest, RevokeRequest, RevokeResponse, SessionTarget,
 };
 use std::collections::BTreeMap;
 use tonic::Code;
@@ -16,6 +17,7 @@ on_every_store! {
     rfc7009_2_2_unknown_token_is_ok,
     rfc7009_2_1_a_foreign_token_is_refused_and_stays_valid,
     a_revoked_session_is_given_no_more_tokens,
+    all_of_a_client_ends_with_one_entry_in_the_log,
     what_is_signed_in_again_lives_at_once,
     a_dry_run_counts_by_client_and_ends_nothing,
     the_16th_access_token_revoked_by_itself_ends_the_grant,
@@ -253,6 +255,37 @@ async fn a_revoked_session_is_given_no_more_tokens(world: World) {
         world.pass(round * 2 * 3_600);
         other.app.alive.settle().await.unwrap();
     }
+}
+
+async fn all_of_a_client_ends_with_one_entry_in_the_log(world: World) {
+    const SUBJECTS: usize = 500;
+    const GRANTS_A_SUBJECT: usize = 4;
+    let (server, other) = (world.start().await, world.start().await);
+    let issue = async |number: usize| {
+        let (sub, scope) = (format!("user {}", number % SUBJECTS), if number.is_multiple_of(2) { SCOPES } else { LATER });
+        server.issue(IssueRequest { sub, ..alice("mobile-app", scope) }).await
+    };
+    let numbers = stream::iter(0..SUBJECTS * GRANTS_A_SUBJECT);
+    let issued: Vec<_> = numbers.map(issue).buffer_unordered(64).collect().await;
+    let of_another = server.issue(alice("web-app", SCOPES)).await;
+    let tokens: Vec<String> = issued.into_iter().flat_map(|issued| [issued.access_token, issued.refresh_token]).collect();
+    let living = async |replica: &Replica| {
+        let mut living = 0;
+        for tokens in tokens.chunks(500) {
+            let asked = BatchIntrospectRequest { tokens: tokens.to_vec(), freshness: fully_fresh(), ..Default::default() };
+            let answer = replica.tokens.clone().batch_introspect(asked).await.unwrap().into_inner();
+            assert_eq!(answer.results.len(), tokens.len());
+            living += answer.results.iter().filter(|result| result.active).count();
+        }
+        living
+    };
+    assert_eq!(living(&server).await, tokens.len());
+    server.revoke(Target::ClientId("mobile-app".into())).await;
+    assert_eq!(living(&server).await, 0, "at once");
+    assert_eq!(living(&other).await, 0, "at once on the other replica, too");
+    assert_eq!(other.app.alive.settle().await.unwrap(), 1, "one entry, whatever the client had");
+    assert_eq!(living(&other).await, 0, "settled");
+    assert!(other.active(&of_another.access_token).await && other.active(&of_another.refresh_token).await);
 }
 
 async fn what_is_signed_in_again_lives_at_once(world: World) {
