@@ -13,12 +13,13 @@ help: ## List the targets
 run: ## Serve with jeton.toml on the embedded store
 	$(CARGO) run --release --locked
 
-test: test-tools ## Run every test; installs redis-server and kubectl where they are missing
+test: test-tools ## Run every test; installs redis-server, kubectl and client libraries where they are missing
 	$(TEST)
 
 test-tools: # What tests start besides cargo: real servers, never fakes
 	@./.ci/require redis-server redis-server
 	@./.ci/require kubectl kubernetes-client
+	@./.ci/interop
 
 lint: ## Check format, lints and docs; no warnings
 	$(CARGO) fmt --all --check

@@ -5,6 +5,7 @@ mod discovery;
 mod introspection;
 mod raw;
 mod revocation;
+mod statements;
 mod token_endpoint;
 
 use crate::world::{JOB_SECRET, ORDERS, Replica, SCOPES, WEB_SECRET, World, alice};

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// Every file below the repository's root with one of these extensions, by its path from there.
-fn files(extensions: &[&str]) -> BTreeMap<PathBuf, String> {
+pub fn files(extensions: &[&str]) -> BTreeMap<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeMap::new();
     let mut directories = vec![root.to_path_buf()];
@@ -105,7 +105,7 @@ fn shown_by(text: &str) -> Vec<&str> {
 }
 
 /// The names of all tests, the promises of stores included.
-fn tests(sources: &BTreeMap<PathBuf, String>) -> BTreeSet<&str> {
+pub fn tests(sources: &BTreeMap<PathBuf, String>) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for (path, source) in sources.iter().filter(|(path, _)| path.extension().is_some_and(|extension| extension == "rs")) {
         let promises = path.starts_with("tests/suite/store_contract");

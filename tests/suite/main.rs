@@ -18,6 +18,8 @@ mod documents;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod manifests;

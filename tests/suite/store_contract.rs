@@ -15,7 +15,7 @@ use crate::redis_server::RedisServer;
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::embedded::Embedded;
-use jeton::store::redis::{FUNCTIONS, PERMISSIONS, Redis};
+use jeton::store::redis::{self, FUNCTIONS, PERMISSIONS, Redis};
 use jeton::store::{
     Add, Durability, Followed, Member, Name, Position, STAMP_BYTES, Stamp, Store, StoreError, Swap, Swapped, Wrong,
 };
@@ -211,7 +211,7 @@ pub async fn embedded_at(directory: &Path) -> Arc<dyn Store> {
 /// A Redis of its own.
 pub async fn on_redis() -> (RedisServer, Arc<dyn Store>) {
     let server = RedisServer::start().await;
-    let store = Redis::connect(&server.url(), Clock::system()).await.unwrap();
+    let store = patient(&server.url()).await;
     (server, Arc::new(store))
 }
 
@@ -221,7 +221,7 @@ pub async fn on_sentinel() -> (Restricted, Arc<dyn Store>) {
     let url = all.url_of("jeton:hunter2@");
     let restricted = Restricted { _sentinels: all.sentinels, nodes: all.nodes };
     restricted.admit(&restricted.nodes[..1]).await;
-    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    let store = patient(&url).await;
     (restricted, Arc::new(store))
 }
 
@@ -231,7 +231,7 @@ pub async fn on_cluster() -> (Restricted, Arc<dyn Store>) {
     let url = all.url_of("jeton:hunter2@");
     let restricted = Restricted { _sentinels: Vec::new(), nodes: all.nodes };
     restricted.admit(&restricted.nodes[..3]).await;
-    let store = Redis::connect(&url, Clock::system()).await.unwrap();
+    let store = patient(&url).await;
     (restricted, Arc::new(store))
 }
 
@@ -348,4 +348,11 @@ fn every_promise_has_a_test_of_its_name() {
     // One that is defined and in no macro's list is dead code, which the lints report.
     let missing: Vec<&&str> = named.iter().filter(|name| !suite.contains(&format!("async fn {name}("))).collect();
     assert!(missing.is_empty(), "promised and not tested: {missing:?}");
+}
+
+/// A store that waits for as long as a busy machine may take: what these tests are about is not time.
+pub async fn patient(url: &str) -> Redis {
+    let patience = Duration::from_secs(20);
+    let settings = redis::Settings { connect_timeout: patience, response_timeout: patience, ..redis::Settings::default() };
+    Redis::connect_with(url, Clock::system(), settings).await.unwrap()
 }

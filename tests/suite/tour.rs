@@ -120,10 +120,17 @@ impl Server {
 
     /// The same where gRPC is to listen at an address.
     pub fn start_at(grpc: &str, home: &Home, store: &str, variables: &[(&str, &str)]) -> Self {
+        Self::start_as(&Path::new(ROOT).join("jeton.toml"), grpc, "127.0.0.1:0", home, store, variables)
+    }
+
+    /// The same with a configuration of one's own, and HTTP at an address.
+    pub fn start_as(config: &Path, grpc: &str, http: &str, home: &Home, store: &str, variables: &[(&str, &str)]) -> Self {
         let log = home.path().join("log");
         let mut process = Command::new(env!("CARGO_BIN_EXE_jeton"))
-            .args(["serve", "--config", &format!("{ROOT}/jeton.toml"), "--store", store])
-            .args(["--grpc-listen", grpc, "--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .args(["--store", store, "--grpc-listen", grpc, "--http-listen", http, "--admin-listen", "127.0.0.1:0"])
             .current_dir(home.path())
             .env_remove("JETON_ROOT_KEY")
             .envs(variables.iter().copied())

@@ -1,0 +1,62 @@
+// The flows of an application, by `openid-client` as it is published. Ends with 0 where everything went as it must.
+// ISSUER: where jeton is. The login service at its authorization endpoint signs alice in without asking.
+import assert from 'node:assert/strict';
+import * as client from 'openid-client';
+
+const issuer = new URL(process.env.ISSUER);
+const insecure = { execute: [client.allowInsecureRequests] };
+const discover = (id, secret, authentication) => client.discovery(issuer, id, secret, authentication, insecure);
+
+// A job without a user, whose secret is in the header.
+const job = await discover('billing-job', undefined, client.ClientSecretBasic(process.env.JOB_SECRET));
+const own = await client.clientCredentialsGrant(job, { scope: 'orders:read' });
+assert.equal(own.token_type, 'bearer');
+assert.equal(own.scope, 'orders:read');
+const introspected = await client.tokenIntrospection(job, own.access_token);
+assert.equal(introspected.active, true);
+assert.equal(introspected.client_id, 'billing-job');
+await client.tokenRevocation(job, own.access_token);
+assert.deepEqual(await client.tokenIntrospection(job, own.access_token), { active: false });
+console.log('client credentials, introspection, revocation');
+
+// A public application with a user: code and PKCE. The ID token's signature is checked, too.
+const mobile = await discover('mobile-app', undefined, client.None());
+client.enableNonRepudiationChecks(mobile);
+const redirect_uri = 'http://127.0.0.1:49152/callback';
+const signIn = async (config) => {
+  const pkceCodeVerifier = client.randomPKCECodeVerifier();
+  const [expectedState, expectedNonce] = [client.randomState(), client.randomNonce()];
+  const asked = client.buildAuthorizationUrl(config, {
+    redirect_uri,
+    scope: 'openid offline_access orders:read',
+    code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
+    code_challenge_method: 'S256',
+    state: expectedState,
+    nonce: expectedNonce,
+  });
+  const sent = await fetch(asked, { redirect: 'manual' });
+  assert.equal(sent.status, 302);
+  const back = new URL(sent.headers.get('location'));
+  const checks = { pkceCodeVerifier, expectedState, expectedNonce, idTokenExpected: true };
+  return { back, checks, tokens: await client.authorizationCodeGrant(config, back, checks) };
+};
+const { back, checks, tokens } = await signIn(mobile);
+assert.equal(tokens.claims().sub, 'alice');
+await assert.rejects(client.authorizationCodeGrant(mobile, back, checks), { error: 'invalid_grant' });
+console.log('authorization code with PKCE, an ID token, a code spent once');
+
+const refreshed = await client.refreshTokenGrant(mobile, tokens.refresh_token, { scope: 'openid orders:read' });
+assert.notEqual(refreshed.access_token, tokens.access_token);
+assert.equal(refreshed.claims().sub, 'alice');
+await client.tokenRevocation(mobile, refreshed.refresh_token);
+await assert.rejects(client.refreshTokenGrant(mobile, refreshed.refresh_token), { error: 'invalid_grant' });
+console.log('refresh, revocation');
+
+// A confidential application, whose secret is in the form.
+const web = await discover('web-app', undefined, client.ClientSecretPost(process.env.WEB_SECRET));
+const held = (await signIn(web)).tokens;
+assert.equal((await client.tokenIntrospection(web, held.access_token)).sub, 'alice');
+assert.equal((await client.refreshTokenGrant(web, held.refresh_token)).claims().sub, 'alice');
+const wrong = await discover('web-app', undefined, client.ClientSecretPost('wrong'));
+await assert.rejects(client.refreshTokenGrant(wrong, held.refresh_token), { error: 'invalid_client' });
+console.log('a confidential client');
