@@ -1,8 +1,7 @@
 //! What an attacker, a crash or an unlucky operator would try: each test once found a defect.
 
+use crate::faulty::Faulty;
 use crate::redis_server::RedisServer;
-use async_trait::async_trait;
-use bytes::Bytes;
 use jeton::app::App;
 use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
@@ -13,13 +12,12 @@ use jeton::service::issue::{Issue, Tokens};
 use jeton::service::refresh::Refresh;
 use jeton::service::revoke::{Revoke, Revoked, What};
 use jeton::service::{Credentials, Freshness};
+use jeton::store::Store;
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::Redis;
-use jeton::store::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use jeton_domain::error::{Error, Result};
-use jeton_domain::id::{GrantId, Identity, KeyId, ReplicaId};
+use jeton_domain::id::{GrantId, KeyId};
 use jeton_domain::name::{ClientId, SessionId, Subject};
-use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
 use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::{Millis, Timestamp};
@@ -28,10 +26,8 @@ use serde_json::Map;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-
-type Answer<T> = std::result::Result<T, StoreError>;
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const HOUR: Millis = Millis::from_secs(3_600);
@@ -234,110 +230,21 @@ async fn a_replica_with_a_foreign_root_key_leaves_no_trace() {
     drop(right);
 }
 
-/// A store over a real one, that counts reads and can lose the replies of swaps it made.
-struct Flaky {
-    store: Arc<dyn Store>,
-    gets: AtomicUsize,
-    loses: AtomicBool,
-    appends_nothing: AtomicBool,
-    swaps_nothing: AtomicBool,
+async fn faulty() -> (Arc<Faulty>, App) {
+    faulty_with(&[]).await
 }
 
-#[async_trait]
-impl Store for Flaky {
-    async fn get(&self, names: &[Name]) -> Answer<Read> {
-        self.gets.fetch_add(1, Ordering::SeqCst);
-        self.store.get(names).await
-    }
-
-    async fn swap(&self, swap: &Swap, also: &[Name]) -> Answer<(Swapped, Read)> {
-        if self.swaps_nothing.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("full".into()));
-        }
-        let answer = self.store.swap(swap, also).await;
-        if self.loses.load(Ordering::SeqCst) { Err(StoreError::Unavailable("lost".into())) } else { answer }
-    }
-
-    async fn list_add(&self, add: &Add) -> Answer<Vec<Member>> {
-        self.store.list_add(add).await
-    }
-
-    async fn list_remove(&self, list: &Name, members: &[Bytes]) -> Answer<()> {
-        self.store.list_remove(list, members).await
-    }
-
-    async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Answer<Vec<Member>> {
-        self.store.list(list, after, limit).await
-    }
-
-    async fn append(&self, entries: &[Bytes], position: Position) -> Answer<(Followed, Durability)> {
-        if self.appends_nothing.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("full".into()));
-        }
-        self.store.append(entries, position).await
-    }
-
-    async fn follow(&self, position: Position, limit: usize) -> Answer<Followed> {
-        self.store.follow(position, limit).await
-    }
-
-    async fn changed(&self, cursor: Revision) -> Answer<()> {
-        self.store.changed(cursor).await
-    }
-
-    async fn confirm(&self, name: &Name) -> Answer<()> {
-        self.store.confirm(name).await
-    }
-
-    async fn beat(&self, replica: ReplicaId, horizon: Millis, joins: bool) -> Answer<()> {
-        self.store.beat(replica, horizon, joins).await
-    }
-
-    async fn leave(&self, replica: ReplicaId) -> Answer<()> {
-        self.store.leave(replica).await
-    }
-
-    async fn healed(&self, replica: ReplicaId, under: Identity) -> Answer<bool> {
-        self.store.healed(replica, under).await
-    }
-
-    async fn accept(&self, position: Position) -> Answer<Revision> {
-        self.store.accept(position).await
-    }
-
-    async fn settle(&self, upto: Revision) -> Answer<bool> {
-        self.store.settle(upto).await
-    }
-
-    async fn trim(&self, older_than: Timestamp) -> Answer<u64> {
-        self.store.trim(older_than).await
-    }
-
-    async fn time(&self) -> Answer<(Timestamp, Millis)> {
-        self.store.time().await
-    }
-
-    async fn health(&self) -> Answer<Vec<Wrong>> {
-        self.store.health().await
-    }
-}
-
-async fn flaky() -> (Arc<Flaky>, App) {
-    flaky_with(&[]).await
-}
-
-async fn flaky_with(replaced: &[(&str, &str)]) -> (Arc<Flaky>, App) {
+async fn faulty_with(replaced: &[(&str, &str)]) -> (Arc<Faulty>, App) {
     let (store, clock) = memory();
-    let [loses, appends_nothing, swaps_nothing] = [(); 3].map(|()| AtomicBool::new(false));
-    let flaky = Arc::new(Flaky { store, gets: AtomicUsize::new(0), loses, appends_nothing, swaps_nothing });
-    let below: Arc<dyn Store> = Arc::clone(&flaky) as Arc<dyn Store>;
+    let faulty = Arc::new(Faulty::over(store));
+    let below: Arc<dyn Store> = Arc::clone(&faulty) as Arc<dyn Store>;
     let app = app(&below, &clock, replaced).await;
-    (flaky, app)
+    (faulty, app)
 }
 
 #[tokio::test]
 async fn an_issue_whose_reply_the_store_lost_is_answered() {
-    let (store, app) = flaky().await;
+    let (store, app) = faulty().await;
     store.loses.store(true, Ordering::SeqCst);
     let tokens = issue(&app, "orders:read offline_access").await.unwrap();
     assert_eq!(living(&app).await, [tokens.grant.unwrap()]);
@@ -345,7 +252,7 @@ async fn an_issue_whose_reply_the_store_lost_is_answered() {
 
 #[tokio::test]
 async fn many_tokens_under_unknown_root_keys_cost_no_read_each() {
-    let (store, app) = flaky().await;
+    let (store, app) = faulty().await;
     let made_up = |number: u8| Opaque {
         key: KeyId([number; 4]),
         grant: GrantId([number; 16]),
@@ -476,7 +383,7 @@ async fn what_is_issued_beside_a_revocation_is_dead_or_born_after_it() {
 
 #[tokio::test]
 async fn a_revocation_that_failed_counts_nothing() {
-    let (store, app) = flaky().await;
+    let (store, app) = faulty().await;
     let tokens = issue(&app, "orders:read offline_access").await.unwrap();
     let of_token = || What::Token { token: tokens.access.clone(), client: None, credentials: Credentials::default() };
     store.appends_nothing.store(true, Ordering::SeqCst);
@@ -556,7 +463,7 @@ async fn an_issue_cut_off_leaves_no_grant_alive_and_unlisted() {
 
 #[tokio::test]
 async fn a_grant_that_had_to_make_room_and_could_not_be_ended_stays_listed() {
-    let (store, app) = flaky_with(&[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 1")]).await;
+    let (store, app) = faulty_with(&[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 1")]).await;
     let first = issue(&app, "orders:read offline_access").await.unwrap();
     store.swaps_nothing.store(true, Ordering::SeqCst);
     assert!(issue(&app, "orders:read offline_access").await.is_err());

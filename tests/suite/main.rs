@@ -16,11 +16,15 @@ mod doctor;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod faulty;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod linearizability;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]

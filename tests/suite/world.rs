@@ -95,8 +95,13 @@ pub struct Replica {
 
 impl World {
     pub async fn memory() -> Self {
+        Self::memory_through(|store| store)
+    }
+
+    /// In memory, and whoever reaches it goes through what is put before it.
+    pub fn memory_through(front: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         let mut world = Self::new();
-        world.shared = Some(Arc::new(Embedded::in_memory(world.clock.clone()).unwrap()));
+        world.shared = Some(front(Arc::new(Embedded::in_memory(world.clock.clone()).unwrap())));
         world
     }
 
