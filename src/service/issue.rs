@@ -105,10 +105,11 @@ impl Service {
         grant.lineage.identity = caught.identity;
         refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
         let durability = if plan.needs_record() {
-            let surplus = self.list(&grant, client).await?;
-            let durability = self.write(&grant, &session).await?;
-            self.make_room(&grant, &surplus, now).await?;
-            Some(durability)
+            let kept = self.keep(&grant, client, &session, now).await;
+            if kept.is_err() {
+                self.take_back(&grant, now).await;
+            }
+            Some(kept?)
         } else {
             refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
             None
@@ -217,6 +218,29 @@ impl Service {
             id_claims: asked.id_claims.clone(),
             tokens_revoked: 0,
         })
+    }
+
+    /// Lists the grant, writes it, and ends those that have to make room for it.
+    async fn keep(&self, grant: &Grant, client: &Client, session: &[TargetId], now: Timestamp) -> Result<Durability> {
+        let surplus = self.list(grant, client).await?;
+        let durability = self.write(grant, session).await?;
+        self.make_room(grant, &surplus, now).await?;
+        Ok(durability)
+    }
+
+    /// What is handed to nobody must neither live nor take a place. It is ended, not deleted: a write whose outcome is unknown may yet
+    /// arrive, and only creates. A store that is gone cannot be told: then it lives until it expires unused.
+    async fn take_back(&self, grant: &Grant, now: Timestamp) {
+        let keep_until = now.plus(self.alive.ceilings().access_token).plus(GRACE);
+        let ended = self.records.end_grant(grant.id, Ended { at: now, cause: Cause::Evicted }, keep_until);
+        let unlisted = async {
+            let Some((subject, own)) = listed(grant, self.alive.salt()) else { return Ok(()) };
+            self.records.unlist_grants(subject, &[own]).await
+        };
+        let (ended, unlisted) = tokio::join!(ended, unlisted);
+        if let Err(problem) = ended.map(drop).and(unlisted) {
+            tracing::warn!(grant_id = %grant.id, %problem, "a grant that was handed to nobody could not be taken back");
+        }
     }
 
     /// Takes a place in the subject's list, before the grant is there that it names. Answers those that have to make room for it.

@@ -27,8 +27,8 @@ use jeton_domain::token::Opaque;
 use serde_json::Map;
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 type Answer<T> = std::result::Result<T, StoreError>;
@@ -241,33 +241,55 @@ struct Flaky {
     loses: AtomicBool,
     appends_nothing: AtomicBool,
     swaps_nothing: AtomicBool,
+    /// How many calls on records and lists are answered before one fails; whether that one is made all the same.
+    fails_after: Mutex<Option<(usize, bool)>>,
+}
+
+impl Flaky {
+    async fn counted<T>(&self, call: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
+        let fault = {
+            let mut left = self.fails_after.lock().unwrap();
+            let now = *left;
+            *left = now.and_then(|(calls, made)| Some((calls.checked_sub(1)?, made)));
+            now
+        };
+        match fault {
+            Some((0, made)) => {
+                if made {
+                    drop(call.await);
+                }
+                Err(StoreError::Unavailable("it fails once".into()))
+            }
+            _ => call.await,
+        }
+    }
 }
 
 #[async_trait]
 impl Store for Flaky {
     async fn get(&self, names: &[Name]) -> Answer<Read> {
         self.gets.fetch_add(1, Ordering::SeqCst);
-        self.store.get(names).await
+        self.counted(self.store.get(names)).await
     }
 
     async fn swap(&self, swap: &Swap, also: &[Name]) -> Answer<(Swapped, Read)> {
         if self.swaps_nothing.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("full".into()));
         }
-        let answer = self.store.swap(swap, also).await;
+        let answer = self.counted(self.store.swap(swap, also)).await;
         if self.loses.load(Ordering::SeqCst) { Err(StoreError::Unavailable("lost".into())) } else { answer }
     }
 
     async fn list_add(&self, add: &Add) -> Answer<Vec<Member>> {
-        self.store.list_add(add).await
+        self.counted(self.store.list_add(add)).await
     }
 
     async fn list_remove(&self, list: &Name, members: &[Bytes]) -> Answer<()> {
-        self.store.list_remove(list, members).await
+        self.counted(self.store.list_remove(list, members)).await
     }
 
     async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Answer<Vec<Member>> {
-        self.store.list(list, after, limit).await
+        self.counted(self.store.list(list, after, limit)).await
     }
 
     async fn append(&self, entries: &[Bytes], position: Position) -> Answer<(Followed, Durability)> {
@@ -329,7 +351,8 @@ async fn flaky() -> (Arc<Flaky>, App) {
 async fn flaky_with(replaced: &[(&str, &str)]) -> (Arc<Flaky>, App) {
     let (store, clock) = memory();
     let [loses, appends_nothing, swaps_nothing] = [(); 3].map(|()| AtomicBool::new(false));
-    let flaky = Arc::new(Flaky { store, gets: AtomicUsize::new(0), loses, appends_nothing, swaps_nothing });
+    let gets = AtomicUsize::new(0);
+    let flaky = Arc::new(Flaky { store, gets, loses, appends_nothing, swaps_nothing, fails_after: Mutex::new(None) });
     let below: Arc<dyn Store> = Arc::clone(&flaky) as Arc<dyn Store>;
     let app = app(&below, &clock, replaced).await;
     (flaky, app)
@@ -341,6 +364,34 @@ async fn an_issue_whose_reply_the_store_lost_is_answered() {
     store.loses.store(true, Ordering::SeqCst);
     let tokens = issue(&app, "orders:read offline_access").await.unwrap();
     assert_eq!(living(&app).await, [tokens.grant.unwrap()]);
+}
+
+/// A store that fails once, at each step of an Issue that has to make room: whether it answers or not, what it leaves is what was handed out.
+#[tokio::test]
+async fn an_issue_that_fails_leaves_nothing_that_was_handed_to_nobody() {
+    for made in [false, true] {
+        let mut failed = 0;
+        for calls in 0.. {
+            let (store, app) = flaky_with(&[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 1")]).await;
+            let first = issue(&app, "orders:read offline_access").await.unwrap();
+            *store.fails_after.lock().unwrap() = Some((calls, made));
+            let second = issue(&app, "orders:read offline_access").await;
+            let passed = store.fails_after.lock().unwrap().take().is_some();
+            let held = [first.grant, second.as_ref().ok().and_then(|tokens| tokens.grant)];
+            let living = living(&app).await;
+            assert!(living.iter().all(|grant| held.contains(&Some(*grant))), "call {calls}, made: {made}: {living:?}");
+            let alice = Target::Subject(Subject::parse("sub", "alice").unwrap()).id(app.alive.salt());
+            let listed = app.records.listed_grants(alice, None, 10).await.unwrap();
+            assert!(listed.iter().all(|listed| held.contains(&Some(listed.id))), "call {calls}, made: {made}: {listed:?}");
+            failed += usize::from(second.is_err());
+            let third = issue(&app, "orders:read offline_access").await.unwrap();
+            assert_eq!(self::living(&app).await, [third.grant.unwrap()], "call {calls}, made: {made}");
+            if passed {
+                break;
+            }
+        }
+        assert!(failed >= 5, "every step was tried: {failed}");
+    }
 }
 
 #[tokio::test]
