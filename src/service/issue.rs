@@ -23,6 +23,11 @@ use jeton_domain::secret::{Secret, SecretText};
 use jeton_domain::target::slot;
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long who is refused waits at most until what was written for him is taken back: he has to be told why in time.
+const TAKING_BACK: Duration = Duration::from_millis(500);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -237,9 +242,10 @@ impl Service {
             let Some((subject, own)) = listed(grant, self.alive.salt()) else { return Ok(()) };
             self.records.unlist_grants(subject, &[own]).await
         };
-        let (ended, unlisted) = tokio::join!(ended, unlisted);
-        if let Err(problem) = ended.map(drop).and(unlisted) {
-            tracing::warn!(grant_id = %grant.id, %problem, "a grant that was handed to nobody could not be taken back");
+        // One that fails does not keep the other from being done.
+        let both = async { tokio::join!(ended, unlisted) };
+        if !matches!(timeout(TAKING_BACK, both).await, Ok((Ok(_), Ok(())))) {
+            tracing::debug!(grant_id = %grant.id, "a grant that was handed to nobody may not be taken back");
         }
     }
 
