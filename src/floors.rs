@@ -313,8 +313,8 @@ impl Alive {
 
     /// Whether no token that it could kill is alive, and Refresh finds it elsewhere.
     fn is_over(&self) -> impl Fn(&Raised) -> bool + use<> {
-        let (now, horizon, settled) = (self.clock.now(), self.horizon(), self.read().settled());
-        move |raised| is_over(raised, now, horizon, settled)
+        let (now, horizon, forgettable) = (self.clock.now(), self.horizon(), self.read().forgettable());
+        move |raised| is_over(raised, now, horizon, forgettable)
     }
 
     /// Whether all replicas of the store have acknowledged this one in the era that it met last.

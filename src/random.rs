@@ -31,3 +31,9 @@ pub fn up_to(most: Duration) -> Duration {
     let share = bytes::<2>().map_or(0.5, |random| f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX));
     most.mul_f64(share)
 }
+
+/// One of so many numbers, from 0. Zero where the system has no randomness.
+#[must_use]
+pub fn below(count: usize) -> usize {
+    bytes::<8>().map_or(0, usize::from_be_bytes).checked_rem(count).unwrap_or(0)
+}

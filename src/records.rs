@@ -228,6 +228,7 @@ pub fn unavailable(error: StoreError) -> Error {
     match error {
         StoreError::Unavailable(problem) | StoreError::Broken(problem) => Error::StoreUnavailable(problem),
         StoreError::NotDurable(problem) => Error::NotDurable(problem),
+        StoreError::Restored(problem) => Error::ShardRestored(problem),
     }
 }
 

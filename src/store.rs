@@ -164,6 +164,9 @@ pub struct Followed {
     pub head: Revision,
     /// Up to here entries are settled.
     pub settled: Revision,
+    /// Up to here they are settled in every shard, though each may have fallen back as far as one is believed: no other is forgotten. None
+    /// where there are no shards, or none was asked yet: then what is settled is sure.
+    pub sure: Option<Revision>,
     /// What comes after the place asked for, in order.
     pub entries: Vec<Logged>,
     /// The place asked for is not in the log (any more): `entries` begin at the log's beginning instead.
@@ -184,6 +187,15 @@ pub enum Durability {
     Applied,
     /// All configured replicas have it.
     Replicated,
+}
+
+/// A round through all shards, begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The primaries as they are now, in words that are others when one of them is another.
+    pub primaries: String,
+    /// Whether they are another than after the last round: what was settled since may be lost, and is to be settled again.
+    pub changed: bool,
 }
 
 /// What is wrong with a store.
@@ -221,6 +233,9 @@ pub enum StoreError {
     /// The write was made and is in force, but not all configured replicas acknowledged it in time: a failover may lose it.
     #[error("{0}")]
     NotDurable(String),
+    /// What it holds there is older than what was revoked and is forgotten elsewhere: nothing that rests on it is believed.
+    #[error("{0}")]
+    Restored(String),
 }
 
 /// How one thing stands with a deployment, found out before it serves.
@@ -355,6 +370,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// The operator takes the data as it is: a new era begins, and what it lost stays lost. Answers its marker.
     async fn accept(&self, position: Position) -> Result<Revision, StoreError>;
+
+    /// Whether it is time that every shard is asked again up to where it holds what was settled; who is told so has to do it. None where
+    /// it is not, and always where nothing is lost but together with the log.
+    async fn due(&self) -> Result<Option<Due>, StoreError> {
+        Ok(None)
+    }
+
+    /// Writes into every shard that all up to `upto` is settled there. False where a primary is another than when this round was begun.
+    ///
+    /// # Errors
+    /// `Restored` where one of them holds less than is sure.
+    async fn vouch(&self, upto: Revision, round: &Due) -> Result<bool, StoreError> {
+        let _ = (upto, round);
+        Ok(true)
+    }
 
     /// The store's clock, and how long the answer took.
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError>;

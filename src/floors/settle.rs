@@ -3,12 +3,13 @@
 use crate::floors::{Alive, PAGE, entry};
 use crate::records::grants::listed;
 use crate::records::{GRACE, unavailable};
-use crate::store::Position;
+use crate::store::{Followed, Position};
 use futures_util::TryStreamExt as _;
 use futures_util::stream;
 use jeton_domain::error::Result;
 use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::id::GrantId;
+use jeton_domain::revision::Revision;
 use jeton_domain::target::TargetKind;
 use jeton_domain::time::Millis;
 use std::sync::PoisonError;
@@ -35,16 +36,7 @@ impl Alive {
         while cursor != caught.head {
             let page = self.store.follow(Position { cursor, ..known }, PAGE).await.map_err(unavailable)?;
             let Some(last) = page.entries.last().map(|last| last.revision) else { break };
-            // Of several that raise one target the highest is enough.
-            let mut unsettled = Floors::default();
-            for logged in page.entries.iter().filter(|logged| logged.revision > page.settled) {
-                if let Some(raised) = entry::decode(logged)? {
-                    unsettled.join(raised);
-                    settled = settled.saturating_add(1);
-                }
-            }
-            let each = stream::iter((0..Floors::PARTS).flat_map(|part| unsettled.part(part)).map(Ok));
-            each.try_for_each_concurrent(AT_ONCE, async |raised| self.settle_one(&raised).await).await?;
+            settled = settled.saturating_add(self.settle_page(&page, |place| place > page.settled).await?);
             // All of the page is where Refresh finds it, on every replica.
             if last > page.settled && !self.store.settle(last).await.map_err(unavailable)? {
                 break;
@@ -55,7 +47,55 @@ impl Alive {
             }
         }
         self.forget().await?;
+        self.vouch().await?;
         Ok(settled)
+    }
+
+    /// Makes sure of what is settled, where the shards of the store can lose it without the log: then it may be forgotten.
+    async fn vouch(&self) -> Result<()> {
+        let (upto, sure) = {
+            let view = self.read();
+            (view.settled(), view.sure())
+        };
+        if upto == Revision::START || sure == Some(upto) {
+            return Ok(());
+        }
+        let Some(round) = self.store.due().await.map_err(unavailable)? else { return Ok(()) };
+        if round.changed {
+            self.settle_again(sure.unwrap_or_default(), upto).await?;
+        }
+        self.store.vouch(upto, &round).await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    /// Settles again what lies after `sure` and was settled once: a shard whose primary is another may have lost it.
+    async fn settle_again(&self, sure: Revision, upto: Revision) -> Result<()> {
+        let known = self.read().position();
+        let mut cursor = sure;
+        loop {
+            let page = self.store.follow(Position { cursor, ..known }, PAGE).await.map_err(unavailable)?;
+            self.settle_page(&page, |place| place <= upto).await?;
+            match page.entries.last() {
+                Some(last) if page.more && last.revision < upto => cursor = last.revision,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Settles what `is_meant` of a page, and answers how many entries those were.
+    async fn settle_page(&self, page: &Followed, is_meant: impl Fn(Revision) -> bool) -> Result<u64> {
+        // Of several that raise one target the highest is enough.
+        let mut unsettled = Floors::default();
+        let mut count = 0_u64;
+        for logged in page.entries.iter().filter(|logged| is_meant(logged.revision)) {
+            if let Some(raised) = entry::decode(logged)? {
+                unsettled.join(raised);
+                count = count.saturating_add(1);
+            }
+        }
+        let each = stream::iter((0..Floors::PARTS).flat_map(|part| unsettled.part(part)).map(Ok));
+        each.try_for_each_concurrent(AT_ONCE, async |raised| self.settle_one(&raised).await).await?;
+        Ok(count)
     }
 
     async fn settle_one(&self, raised: &Raised) -> Result<()> {

@@ -37,6 +37,8 @@ pub(super) struct View {
     cursor: Revision,
     highest: Revision,
     settled: Revision,
+    /// Up to where it is settled though shards of the store fall back; none where they do not without the log, or were not asked yet.
+    sure: Option<Revision>,
     /// The primary of the last catch-up, and the era it told.
     met: Option<(Identity, Era)>,
     lost: Vec<Lost>,
@@ -61,6 +63,15 @@ impl View {
 
     pub(super) const fn settled(&self) -> Revision {
         self.settled
+    }
+
+    pub(super) const fn sure(&self) -> Option<Revision> {
+        self.sure
+    }
+
+    /// Up to where it may be forgotten: what lies above is kept.
+    pub(super) fn forgettable(&self) -> Revision {
+        self.sure.unwrap_or(self.settled)
     }
 
     pub(super) const fn highest(&self) -> Revision {
@@ -129,6 +140,7 @@ impl View {
         }
         self.highest = self.highest.max(self.cursor).max(followed.head);
         self.settled = followed.settled;
+        self.sure = followed.sure;
         if let Some(lost) = &followed.lost {
             self.lost.clone_from(lost);
         }
@@ -173,7 +185,7 @@ impl View {
     /// Forgets of one part what is over. Where there are too many at `now`, what Refresh and Introspect find in the store is dropped too:
     /// then the view is not whole any more.
     pub(super) fn forget(&mut self, part: usize, is_over: impl Fn(&Raised) -> bool, too_many: Option<Millis>) {
-        let settled = self.settled;
+        let forgettable = self.forgettable();
         if too_many.is_some() && self.is_whole() {
             let entries = self.floors.len();
             tracing::error!(entries, "the view of revocations is full: what is settled is asked of the store from now on");
@@ -181,7 +193,7 @@ impl View {
         self.dropped = too_many.or(self.dropped);
         let in_the_store = |raised: &Raised| {
             let has_record = !matches!(raised.kind, TargetKind::Token | TargetKind::SigningKey);
-            too_many.is_some() && has_record && raised.place <= settled
+            too_many.is_some() && has_record && raised.place <= forgettable
         };
         self.floors.forget(part, |raised| is_over(raised) || in_the_store(raised));
     }
@@ -248,6 +260,7 @@ mod tests {
             now: Timestamp::from_secs(1),
             head: entries.last().unwrap().revision,
             settled: Revision::START,
+            sure: None,
             entries,
             gap: false,
             more: false,

@@ -23,6 +23,11 @@ use jeton_domain::secret::{Secret, SecretText};
 use jeton_domain::target::slot;
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long who is refused waits at most until what was written for him is taken back: he has to be told why in time.
+const TAKING_BACK: Duration = Duration::from_millis(500);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -106,10 +111,11 @@ impl Service {
     pub async fn issue(&self, asked: Issue) -> Result<Tokens> {
         let Prepared { client, now, plan, grant, session, head } = self.prepare(&asked).await?;
         let durability = if plan.needs_record() {
-            let surplus = self.list(&grant, client).await?;
-            let durability = self.write(&grant, &session).await?;
-            self.make_room(&grant, &surplus, now).await?;
-            Some(durability)
+            let kept = self.keep(&grant, client, &session, now).await;
+            if kept.is_err() {
+                self.take_back(&grant, now).await;
+            }
+            Some(kept?)
         } else {
             refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
             None
@@ -235,6 +241,30 @@ impl Service {
             id_claims: asked.id_claims.clone(),
             tokens_revoked: 0,
         })
+    }
+
+    /// Lists the grant, writes it, and ends those that have to make room for it.
+    async fn keep(&self, grant: &Grant, client: &Client, session: &[TargetId], now: Timestamp) -> Result<Durability> {
+        let surplus = self.list(grant, client).await?;
+        let durability = self.write(grant, session).await?;
+        self.make_room(grant, &surplus, now).await?;
+        Ok(durability)
+    }
+
+    /// What is handed to nobody must neither live nor take a place. It is ended, not deleted: a write whose outcome is unknown may yet
+    /// arrive, and only creates. A store that is gone cannot be told: then it lives until it expires unused.
+    async fn take_back(&self, grant: &Grant, now: Timestamp) {
+        let keep_until = now.plus(self.alive.ceilings().access_token).plus(GRACE);
+        let ended = self.records.end_grant(grant.id, Ended { at: now, cause: Cause::Evicted }, keep_until);
+        let unlisted = async {
+            let Some((subject, own)) = listed(grant, self.alive.salt()) else { return Ok(()) };
+            self.records.unlist_grants(subject, &[own]).await
+        };
+        // One that fails does not keep the other from being done.
+        let both = async { tokio::join!(ended, unlisted) };
+        if !matches!(timeout(TAKING_BACK, both).await, Ok((Ok(_), Ok(())))) {
+            tracing::debug!(grant_id = %grant.id, "a grant that was handed to nobody may not be taken back");
+        }
     }
 
     /// Takes a place in the subject's list, before the grant is there that it names. Answers those that have to make room for it.

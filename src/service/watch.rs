@@ -77,7 +77,7 @@ impl Service {
     /// `Invalid` where the log is another than was looked at; `Healing`; the store.
     pub async fn accept_log(&self, last_seen: Option<Timestamp>) -> Result<Revision> {
         match self.alive.caught_up().await {
-            Ok(_) | Err(Error::Restored(_)) => {}
+            Ok(_) | Err(Error::Restored(_) | Error::ShardRestored(_)) => {}
             Err(problem) => return Err(problem),
         }
         let there = match self.alive.health().era.map(|era| era.state) {

@@ -2,8 +2,8 @@
 //!
 //! Lives here: what each method of `Store` asks of Redis. Below: the log (`log`), the functions that run inside Redis (`functions.lua`,
 //! `library`), which primary a key is on (`topology`: by `sentinel` or `cluster`), the connections to one (`primary`), writes that wait
-//! for replicas (`writer`), how a connection is made (`wire`, `connection`) and comes back (`link`), how answers are known to be ours (`piece`) and read (`reply`),
-//! what is wrong with the servers (`health`).
+//! for replicas (`writer`), how a connection is made (`wire`, `connection`) and comes back (`link`), how answers are known to be ours
+//! (`piece`) and read (`reply`), what is wrong with the servers (`health`), which shard of a cluster is believed (`witness`).
 //!
 //! What a user of Redis needs who may do nothing else is [`PERMISSIONS`]; functions run with their caller's permissions, so what they
 //! call is on it. At connect go `AUTH` and `SELECT` (where the address says so), never `CLIENT SETINFO`. `FUNCTION LOAD` is tried
@@ -28,6 +28,7 @@ mod shards;
 mod slot;
 mod topology;
 mod wire;
+mod witness;
 mod writer;
 
 pub use address::Address;
@@ -39,9 +40,10 @@ use self::library::Call;
 use self::log::{Log, STREAM};
 use self::primary::Command;
 use self::reply::broken;
-use self::topology::{Kind, Topology};
+use self::topology::{Kind, Servers, Topology};
+use self::witness::{Asked, Witnesses};
 use self::writer::{Written, not_durable};
-use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
+use super::{Add, Due, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use crate::clock::Clock;
 use ::redis::{Cmd, Value};
 use async_trait::async_trait;
@@ -93,6 +95,8 @@ impl Default for Settings {
 pub struct Redis {
     topology: Topology,
     log: Log,
+    /// None where records lie beside the log.
+    witnesses: Option<Witnesses>,
     clock: Clock,
 }
 
@@ -119,7 +123,24 @@ impl Redis {
     /// # Errors
     /// As `connect`.
     pub async fn open(address: &Address, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
-        Ok(Self { topology: Topology::connect(address, settings).await?, log: Log::default(), clock })
+        let topology = Topology::connect(address, settings).await?;
+        let witnesses = matches!(topology.servers, Servers::Cluster(_)).then(Witnesses::new);
+        let redis = Self { topology, log: Log::default(), witnesses, clock };
+        witness::look(&redis).await?;
+        Ok(redis)
+    }
+
+    /// What the log says of itself, for calls that are not told.
+    fn learn(&self, followed: &Followed) -> Result<(), StoreError> {
+        if let Some(witnesses) = &self.witnesses {
+            witnesses.learn(followed.sure);
+        }
+        self.log.see(followed.head)
+    }
+
+    /// The witnesses to be read beside what those names hold.
+    fn beside<'a>(&self, names: impl Iterator<Item = &'a Name>) -> Vec<Asked> {
+        self.witnesses.as_ref().map_or_else(Vec::new, |witnesses| witnesses.beside(names))
     }
 
     async fn call<C: Command>(&self, key: &str, cmd: &C, kind: Kind) -> Result<(Value, Arc<Live>), StoreError> {
@@ -173,7 +194,8 @@ fn moment(at: Timestamp) -> u64 {
 #[async_trait]
 impl Store for Redis {
     async fn get(&self, names: &[Name]) -> Result<Read, StoreError> {
-        if let [name] = names {
+        let asked = self.beside(names.iter());
+        if let ([name], []) = (names, asked.as_slice()) {
             let (value, live) = self.call(name.as_str(), &get(name), Kind::Read).await?;
             return read_of(&live, std::iter::once(value));
         }
@@ -181,7 +203,7 @@ impl Store for Redis {
         if commands.is_empty() {
             commands.push((STREAM, time()));
         }
-        let (values, live) = self.topology.call_all(commands, Kind::Read).await?;
+        let (values, live) = witness::believed(self, commands, &asked, Kind::Read).await?;
         read_of(&live, values.into_iter().take(names.len()))
     }
 
@@ -203,13 +225,21 @@ impl Store for Redis {
                 return Err(not_durable());
             }
             let identity = live.identity();
-            let values = if also.is_empty() { Vec::new() } else { self.get(also).await?.values };
+            // Its own slot is asked too, after it was written.
+            let asked = self.beside(also.iter().chain([&swap.name]));
+            if also.is_empty() && asked.is_empty() {
+                return Ok((swapped, Read { values: Vec::new(), identity }));
+            }
+            let reads = also.iter().map(|name| (name.as_str(), get(name))).collect();
+            let (values, _) = witness::believed(self, reads, &asked, Kind::Read).await?;
+            let values = values.into_iter().map(reply::optional).collect::<Result<_, _>>()?;
             return Ok((swapped, Read { values, identity }));
         }
+        let asked = self.beside(also.iter().chain([&swap.name]));
         let mut commands = Vec::with_capacity(1 + also.len());
         commands.push((name, cmd));
         commands.extend(also.iter().map(|name| (name.as_str(), get(name))));
-        let (values, live) = self.topology.call_all(commands, Kind::Write).await?;
+        let (values, live) = witness::believed(self, commands, &asked, Kind::Write).await?;
         let mut values = values.into_iter();
         let swapped = swapped(values.next().ok_or_else(broken)?)?;
         Ok((swapped, read_of(&live, values)?))
@@ -258,8 +288,9 @@ impl Store for Redis {
         if let Some(after) = after {
             cmd.arg(moment(after.expires_at)).arg(after.bytes.as_ref());
         }
-        let (answer, _) = self.call(list.as_str(), &cmd, Kind::Read).await?;
-        reply::members(answer)
+        let asked = self.beside(std::iter::once(list));
+        let (answers, _) = witness::believed(self, vec![(list.as_str(), cmd)], &asked, Kind::Read).await?;
+        reply::members(answers.into_iter().next().ok_or_else(broken)?)
     }
 
     async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
@@ -298,6 +329,14 @@ impl Store for Redis {
         log::accept(self, position).await
     }
 
+    async fn due(&self) -> Result<Option<Due>, StoreError> {
+        witness::due(self).await
+    }
+
+    async fn vouch(&self, upto: Revision, round: &Due) -> Result<bool, StoreError> {
+        witness::vouch(self, upto, round).await
+    }
+
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {
         let asked = self.clock.now();
         let (answer, _) = self.call(STREAM, &time(), Kind::Read).await?;
@@ -305,7 +344,9 @@ impl Store for Redis {
     }
 
     async fn health(&self) -> Result<Vec<Wrong>, StoreError> {
-        Ok(self.topology.health().await)
+        let (mut wrong, unbelieved) = tokio::join!(self.topology.health(), witness::health(self));
+        wrong.extend(unbelieved);
+        Ok(wrong)
     }
 
     fn durability(&self) -> Durability {

@@ -2,7 +2,7 @@
 //!
 //! Lives here: watching. Must not live here: retrying, caching, or anything that changes an answer.
 
-use super::{Add, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
+use super::{Add, Due, Durability, Followed, Member, Name, Position, Read, Store, StoreError, Swap, Swapped, Wrong};
 use crate::telemetry::{self, metrics};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,6 +51,7 @@ async fn watched<T>(
         Err(StoreError::Unavailable(_)) => "unavailable",
         Err(StoreError::Broken(_)) => "broken",
         Err(StoreError::NotDurable(_)) => "not_durable",
+        Err(StoreError::Restored(_)) => "restored",
     };
     answer
 }
@@ -127,6 +128,15 @@ impl<S: Store> Store for Traced<S> {
 
     async fn accept(&self, position: Position) -> Result<Revision, StoreError> {
         watched("store.accept", self.0.accept(position), done).await
+    }
+
+    async fn due(&self) -> Result<Option<Due>, StoreError> {
+        watched("store.due", self.0.due(), done).await
+    }
+
+    async fn vouch(&self, upto: Revision, round: &Due) -> Result<bool, StoreError> {
+        let outcome = |complete: &bool| if *complete { "ok" } else { "gone" };
+        watched("store.vouch", self.0.vouch(upto, round), outcome).await
     }
 
     async fn time(&self) -> Result<(Timestamp, Millis), StoreError> {

@@ -96,7 +96,9 @@ impl Fault {
                 )
             },
             Error::Healing => Self::new(Reason::Healing, "revocations are being put back after a failover of the store"),
-            Error::Restored(_) => Self::new(Reason::Restored, "the store was restored from an old backup"),
+            Error::Restored(_) | Error::ShardRestored(_) => {
+                Self::new(Reason::Restored, "the store was restored from an old backup")
+            }
             Error::Contended => Self::new(Reason::Contended, "too many requests changed this grant at once"),
             Error::RootKeyMissing(_) => Self::new(Reason::RootKeyMissing, "this replica lacks a key that is in use"),
             Error::RecordUnreadable(_) => Self::new(Reason::RecordUnreadable, "a stored record cannot be read"),

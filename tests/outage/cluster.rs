@@ -1,28 +1,37 @@
-//! A cluster of three primaries with a replica each.
+//! A cluster of three primaries with a replica each, or more.
 
 use super::node::{Node, until, within};
 use std::time::Duration;
 
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
+/// How many primaries.
+const PRIMARIES: usize = 3;
 
 /// The deployment. Ends with its value.
 pub struct Cluster {
     pub nodes: Vec<Node>,
     ids: Vec<String>,
+    /// How many replicas each primary has.
+    replicas: usize,
 }
 
 impl Cluster {
-    /// Starts it.
+    /// Starts it with a replica for each primary.
     pub async fn start() -> Self {
+        Self::start_with(1).await
+    }
+
+    /// Starts it with so many.
+    pub async fn start_with(replicas: usize) -> Self {
         let configuration = "cluster-enabled yes\ncluster-node-timeout 1500\ncluster-replica-validity-factor 0\n";
         let (mut nodes, mut ids) = (Vec::new(), Vec::new());
-        for _ in 0..6 {
+        for _ in 0..PRIMARIES * (1 + replicas) {
             let node = Node::start(configuration).await;
             ids.push(node.ask::<String>(&["CLUSTER", "MYID"]).await);
             nodes.push(node);
         }
-        let all = Self { nodes, ids };
+        let all = Self { nodes, ids, replicas };
         for (at, node) in all.nodes.iter().enumerate() {
             node.ask::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]).await;
             let bus = all.nodes[0].ask::<Vec<String>>(&["CONFIG", "GET", "cluster-port"]).await[1].clone();
@@ -31,9 +40,9 @@ impl Cluster {
         for (at, (first, last)) in [(0, 5_460), (5_461, 10_922), (10_923, SLOTS - 1)].into_iter().enumerate() {
             all.nodes[at].ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await;
         }
-        for at in 3..6 {
+        for at in PRIMARIES..all.nodes.len() {
             until("nodes that know each other", async || {
-                all.nodes[at].try_ask::<()>(&["CLUSTER", "REPLICATE", &all.ids[at - 3]]).await.is_ok()
+                all.nodes[at].try_ask::<()>(&["CLUSTER", "REPLICATE", &all.ids[at % PRIMARIES]]).await.is_ok()
             })
             .await;
         }
@@ -53,7 +62,7 @@ impl Cluster {
         u16::try_from(slot).unwrap()
     }
 
-    /// Which node most call the primary of a slot, and its replica if it has one.
+    /// Which node most call the primary of a slot, and a replica of it if it has one.
     pub async fn shard(&self, slot: u16) -> Option<(usize, Option<usize>)> {
         let mut votes = vec![0; self.nodes.len()];
         let mut replicas = vec![None; self.nodes.len()];
@@ -77,7 +86,7 @@ impl Cluster {
         Some((primary, replicas[primary]))
     }
 
-    /// Makes the replica of a slot's primary the primary, in the way that `how` names. Answers from which to which.
+    /// Makes a replica of a slot's primary the primary, in the way that `how` names. Answers from which to which.
     pub async fn fail_over(&self, slot: u16, how: &str) -> (usize, usize) {
         let mut shard = None;
         until("a shard with a replica", async || {
@@ -134,22 +143,26 @@ impl Cluster {
         moved
     }
 
-    /// Waits until every primary has its replica in step, and all agree on all slots.
+    /// Waits until every primary has its replicas in step, and all agree on all slots.
     pub async fn settled(&self) {
         assert!(within(Duration::from_secs(60), async || self.is_settled().await).await, "the cluster did not find together");
     }
 
     async fn is_settled(&self) -> bool {
+        let (known, replicas_each) = (format!("cluster_known_nodes:{}", self.nodes.len()), self.replicas.to_string());
         for node in &self.nodes {
             let Ok(info) = node.try_ask::<String>(&["CLUSTER", "INFO"]).await else { return false };
             let is = |text: &str| info.lines().any(|line| line == text);
-            if !(is("cluster_state:ok") && is("cluster_known_nodes:6") && is("cluster_size:3")) {
+            if !(is("cluster_state:ok") && is(&known) && is("cluster_size:3")) {
                 return false;
             }
             let (role, link) = (node.info("role").await, node.info("master_link_status").await);
             let replicas = node.info("connected_slaves").await;
-            let fits =
-                if role.as_deref() == Some("master") { replicas.as_deref() == Some("1") } else { link.as_deref() == Some("up") };
+            let fits = if role.as_deref() == Some("master") {
+                replicas == Some(replicas_each.clone())
+            } else {
+                link.as_deref() == Some("up")
+            };
             if !fits {
                 return false;
             }

@@ -24,6 +24,8 @@ pub struct Mix {
 }
 
 pub const USUAL: Mix = Mix { apps: 8, hasty: 2, fleeting: 4, watchers: 4 };
+/// Nobody: the test does it.
+pub const IDLE: Mix = Mix { apps: 0, hasty: 0, fleeting: 0, watchers: 0 };
 
 /// What all share.
 struct Shared {

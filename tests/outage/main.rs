@@ -31,11 +31,15 @@ mod node;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod sentinels;
 #[cfg(test)]
 mod shards;
+#[cfg(test)]
+mod split;
 #[cfg(test)]
 mod standalone;
 #[cfg(test)]

@@ -88,6 +88,21 @@ impl Node {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// Saves what it holds now, and answers it.
+    pub async fn saved(&self) -> Vec<u8> {
+        self.ask::<()>(&["SAVE"]).await;
+        std::fs::read(self.dump()).unwrap()
+    }
+
+    /// What it begins with at its next start, instead of nothing.
+    pub fn restore(&self, saved: &[u8]) {
+        std::fs::write(self.dump(), saved).unwrap();
+    }
+
+    fn dump(&self) -> PathBuf {
+        self.directory.path().join("dump.rdb")
+    }
+
     /// Its address as the service is given it.
     pub fn url(&self) -> String {
         format!("redis://jeton:jeton@127.0.0.1:{}", self.port)

@@ -4,7 +4,7 @@ use super::caller::{Caller, Held, Wanted};
 use super::checker::{Promise, Rules, Verdict, check};
 use super::fleet::{APPS, Fleet, LIFETIME, MAX_STALENESS, Settings};
 use super::history::{Freshness, Introspection, Kind, Moment, Outcome, Recorder, Target, Token, TokenAt};
-use super::load::{Dice, Load, Mix};
+use super::load::{Dice, IDLE, Load, Mix};
 use super::node::{Node, until};
 use super::summary;
 use jeton::api::Durability;
@@ -67,13 +67,23 @@ pub struct Judged {
 impl Run {
     /// Starts the fleet and the load.
     pub async fn start(name: &'static str, terms: Terms, settings: Settings, mix: Mix, seed: u64) -> Self {
+        let run = Self::begin(name, terms, settings, mix, seed).await;
+        run.revocations(20).await;
+        run
+    }
+
+    /// Starts the fleet alone.
+    pub async fn idle(name: &'static str, terms: Terms, settings: Settings) -> Self {
+        Self::begin(name, terms, settings, IDLE, 0).await
+    }
+
+    async fn begin(name: &'static str, terms: Terms, settings: Settings, mix: Mix, seed: u64) -> Self {
         let fleet = Fleet::start(settings).await;
         let caller =
             Caller { recorder: Arc::new(Recorder::new()), doors: Arc::clone(&fleet.doors), durability: terms.durability };
         let load = Load::start(&caller, mix, seed);
         let mut run = Self { name, terms, fleet, caller, load, injected: BTreeMap::new(), marks: Vec::new() };
         run.mark(format!("on the wall: {} ms", Clock::system().now().millis()));
-        run.revocations(20).await;
         run
     }
 

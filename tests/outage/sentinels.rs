@@ -4,7 +4,7 @@ use super::node::{Node, until, within};
 use std::time::Duration;
 
 /// The name by which sentinels know the primary.
-const MASTER: &str = "jeton";
+pub const MASTER: &str = "jeton";
 
 /// How long what takes several elections may take.
 const LONG: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! N6: a cluster whose primaries change by force, and whose slots move, the log's slot among them.
+//! N6: a cluster whose primaries change by force, and whose slots move, the log's slot among them; with more than one replica a shard, too.
 
 use super::cluster::Cluster;
 use super::fleet::Settings;
@@ -27,8 +27,12 @@ const FAULTS: [Fault; 4] = [Fault::Reshard, Fault::Force, Fault::TakeOver, Fault
 
 impl Stage {
     async fn start(name: &'static str, seed: u64) -> Self {
-        let redis = Cluster::start().await;
-        let variables = vec![("JETON_REDIS_REPLICAS".into(), "1".into())];
+        Self::start_with(name, 1, seed).await
+    }
+
+    async fn start_with(name: &'static str, replicas: usize, seed: u64) -> Self {
+        let redis = Cluster::start_with(replicas).await;
+        let variables = vec![("JETON_REDIS_REPLICAS".into(), replicas.to_string())];
         let settings = Settings { stores: vec![redis.url(); 3], variables, clocks: Vec::new() };
         let run = Run::start(name, REPLICATED, settings, USUAL, seed).await;
         Self { redis, run }
@@ -88,6 +92,20 @@ async fn a_cluster_that_changes_its_primaries_and_moves_its_slots_keeps_every_pr
         stage.inject(Fault::Reshard, &key).await;
     }
     for fault in FAULTS {
+        stage.inject(fault, LOG).await;
+    }
+    stage.conclude().await.is_kept();
+}
+
+/// Any of them may be elected, and all have acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_with_two_replicas_a_shard_keeps_every_promise() {
+    let _turn = super::turn().await;
+    let mut stage = Stage::start_with("N6 two replicas a shard", 2, 61).await;
+    let mut dice = Dice::new(61);
+    for fault in [Fault::Kill, Fault::TakeOver] {
+        let key = stage.some_slots(&mut dice).await;
+        stage.inject(fault, &key).await;
         stage.inject(fault, LOG).await;
     }
     stage.conclude().await.is_kept();

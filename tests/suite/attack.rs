@@ -250,6 +250,34 @@ async fn an_issue_whose_reply_the_store_lost_is_answered() {
     assert_eq!(living(&app).await, [tokens.grant.unwrap()]);
 }
 
+/// A store that fails once, at each step of an Issue that has to make room: whether it answers or not, what it leaves is what was handed out.
+#[tokio::test]
+async fn an_issue_that_fails_leaves_nothing_that_was_handed_to_nobody() {
+    for made in [false, true] {
+        let mut failed = 0;
+        for calls in 0.. {
+            let (store, app) = faulty_with(&[("[clients.mobile-app]", "[clients.mobile-app]\ngrants_per_subject = 1")]).await;
+            let first = issue(&app, "orders:read offline_access").await.unwrap();
+            *store.fails_after.lock().unwrap() = Some((calls, made));
+            let second = issue(&app, "orders:read offline_access").await;
+            let passed = store.fails_after.lock().unwrap().take().is_some();
+            let held = [first.grant, second.as_ref().ok().and_then(|tokens| tokens.grant)];
+            let living = living(&app).await;
+            assert!(living.iter().all(|grant| held.contains(&Some(*grant))), "call {calls}, made: {made}: {living:?}");
+            let alice = Target::Subject(Subject::parse("sub", "alice").unwrap()).id(app.alive.salt());
+            let listed = app.records.listed_grants(alice, None, 10).await.unwrap();
+            assert!(listed.iter().all(|listed| held.contains(&Some(listed.id))), "call {calls}, made: {made}: {listed:?}");
+            failed += usize::from(second.is_err());
+            let third = issue(&app, "orders:read offline_access").await.unwrap();
+            assert_eq!(self::living(&app).await, [third.grant.unwrap()], "call {calls}, made: {made}");
+            if passed {
+                break;
+            }
+        }
+        assert!(failed >= 5, "every step was tried: {failed}");
+    }
+}
+
 #[tokio::test]
 async fn many_tokens_under_unknown_root_keys_cost_no_read_each() {
     let (store, app) = faulty().await;

@@ -8,8 +8,8 @@ use jeton::store::{
 use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 type Answer<T> = Result<T, StoreError>;
 
@@ -26,13 +26,33 @@ pub struct Faulty {
     pub swaps_nothing: AtomicBool,
     /// A record is overwritten, whatever was expected of it.
     pub compares_nothing: AtomicBool,
+    /// How many calls on records and lists are answered before one fails; whether that one is made all the same.
+    pub fails_after: Mutex<Option<(usize, bool)>>,
 }
 
 impl Faulty {
     /// Without a fault as yet.
     pub fn over(store: Arc<dyn Store>) -> Self {
         let [loses, appends_nothing, swaps_nothing, compares_nothing] = [(); 4].map(|()| AtomicBool::new(false));
-        Self { store, gets: AtomicUsize::new(0), loses, appends_nothing, swaps_nothing, compares_nothing }
+        Self { store, gets: AtomicUsize::new(0), loses, appends_nothing, swaps_nothing, compares_nothing, fails_after: Mutex::default() }
+    }
+
+    async fn counted<T>(&self, call: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
+        let fault = {
+            let mut left = self.fails_after.lock().unwrap();
+            let now = *left;
+            *left = now.and_then(|(calls, made)| Some((calls.checked_sub(1)?, made)));
+            now
+        };
+        match fault {
+            Some((0, made)) => {
+                if made {
+                    drop(call.await);
+                }
+                Err(StoreError::Unavailable("it fails once".into()))
+            }
+            _ => call.await,
+        }
     }
 
     /// Swaps whatever is there.
@@ -52,7 +72,7 @@ impl Faulty {
 impl Store for Faulty {
     async fn get(&self, names: &[Name]) -> Answer<Read> {
         self.gets.fetch_add(1, Ordering::SeqCst);
-        self.store.get(names).await
+        self.counted(self.store.get(names)).await
     }
 
     async fn swap(&self, swap: &Swap, also: &[Name]) -> Answer<(Swapped, Read)> {
@@ -62,20 +82,20 @@ impl Store for Faulty {
         if self.compares_nothing.load(Ordering::SeqCst) && swap.expected.is_some() {
             return self.overwrite(swap, also).await;
         }
-        let answer = self.store.swap(swap, also).await;
+        let answer = self.counted(self.store.swap(swap, also)).await;
         if self.loses.load(Ordering::SeqCst) { Err(StoreError::Unavailable("lost".into())) } else { answer }
     }
 
     async fn list_add(&self, add: &Add) -> Answer<Vec<Member>> {
-        self.store.list_add(add).await
+        self.counted(self.store.list_add(add)).await
     }
 
     async fn list_remove(&self, list: &Name, members: &[Bytes]) -> Answer<()> {
-        self.store.list_remove(list, members).await
+        self.counted(self.store.list_remove(list, members)).await
     }
 
     async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Answer<Vec<Member>> {
-        self.store.list(list, after, limit).await
+        self.counted(self.store.list(list, after, limit)).await
     }
 
     async fn append(&self, entries: &[Bytes], position: Position) -> Answer<(Followed, Durability)> {

@@ -4,16 +4,19 @@
 use crate::redis_cluster::RedisCluster;
 use crate::redis_server::RedisServer;
 use crate::store_contract::{Log, change, far_off, in_words, made, member, number, read, value};
+use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::redis::{Redis, Settings};
-use jeton::store::{Add, Name, Store, StoreError, Swap, Swapped};
+use jeton::store::{Add, Due, Durability, Name, Position, Store, StoreError, Swap, Swapped};
 use jeton_domain::revision::Revision;
+use jeton_domain::time::Millis;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 const LOG: &str = "jeton:{log}";
+const WITNESSED: &str = "jeton:{log}:witnessed";
 
 async fn connect(all: &RedisCluster) -> Arc<dyn Store> {
     Arc::new(Redis::connect(&all.url(), Clock::system()).await.unwrap())
@@ -21,7 +24,13 @@ async fn connect(all: &RedisCluster) -> Arc<dyn Store> {
 
 /// Waits for as long as a busy machine may take.
 async fn connect_patiently(all: &RedisCluster) -> Arc<dyn Store> {
-    let settings = Settings { response_timeout: Duration::from_secs(20), ..Settings::default() };
+    connect_with(all, 0).await
+}
+
+/// The same, and for so many replicas of each primary.
+async fn connect_with(all: &RedisCluster, replicas: u32) -> Arc<dyn Store> {
+    let patience = Duration::from_secs(20);
+    let settings = Settings { response_timeout: patience, wait_timeout: patience, replicas, ..Settings::default() };
     Arc::new(Redis::connect_with(&all.url(), Clock::system(), settings).await.unwrap())
 }
 
@@ -333,4 +342,180 @@ async fn what_is_wrong_with_any_node_is_told_and_nothing_is_absent() {
             break;
         }
     }
+}
+
+/// A cluster whose slots are asked what they hold, and one name on each of two shards that the log is not on.
+struct Witnessed {
+    all: RedisCluster,
+    store: Arc<dyn Store>,
+    log: usize,
+    shard: usize,
+    name: Name,
+    other: Name,
+}
+
+impl Witnessed {
+    async fn start() -> Self {
+        let all = RedisCluster::start().await;
+        let store = connect_patiently(&all).await;
+        let log = all.primary_of(all.slot_of(LOG).await).await;
+        let mut on = vec![None; 3];
+        for name in scattered(64) {
+            let primary = all.primary_of(all.slot_of(name.as_str()).await).await;
+            on[primary].get_or_insert(name);
+        }
+        let shard = (log + 1) % 3;
+        let (name, other) = (on[shard].take().unwrap(), on[(log + 2) % 3].take().unwrap());
+        for name in [&name, &other] {
+            made(&store, &change(name, None, Some(0))).await;
+        }
+        Self { all, store, log, shard, name, other }
+    }
+
+    /// Something is revoked and settled, and every slot told so. Answers what the round began with.
+    async fn round(&self) -> Due {
+        let position = self.position().await;
+        let head = self.store.append(&[Bytes::from("entry")], position).await.unwrap().0.head;
+        assert!(self.store.settle(head).await.unwrap());
+        self.all.nodes[self.log].ask::<()>(&["HDEL", WITNESSED, "at"]).await;
+        let due = self.store.due().await.unwrap().expect("none was made for long");
+        assert_eq!(self.store.due().await.unwrap(), None, "another makes it");
+        assert!(self.store.vouch(head, &due).await.unwrap());
+        self.position().await;
+        due
+    }
+
+    async fn position(&self) -> Position {
+        let followed = self.store.follow_after(Revision::START, 1_000).await.unwrap();
+        Position { cursor: followed.head, highest: followed.head, era: followed.era.marker }
+    }
+
+    /// It is refused, and told, and nothing else is.
+    async fn is_refused(&self, store: &Arc<dyn Store>) {
+        let node = format!("127.0.0.1:{} was emptied, or restored", self.all.nodes[self.shard].port());
+        let is_told = |refused: StoreError| {
+            assert!(matches!(&refused, StoreError::Restored(words) if words.contains(&node)), "{refused:?}")
+        };
+        is_told(store.get(std::slice::from_ref(&self.name)).await.unwrap_err());
+        is_told(store.get(&[self.other.clone(), self.name.clone()]).await.unwrap_err());
+        is_told(store.swap(&change(&self.name, Some(9), Some(9)), &[]).await.unwrap_err());
+        is_told(store.swap(&change(&self.other, Some(9), Some(9)), std::slice::from_ref(&self.name)).await.unwrap_err());
+        let replicated = Swap { needs: Durability::Replicated, ..change(&self.name, Some(9), Some(9)) };
+        is_told(store.swap(&replicated, &[]).await.unwrap_err());
+        let list = Name::new(&self.name.as_str().replace(":g:", ":l:"));
+        is_told(store.list(&list, None, 10).await.unwrap_err());
+        assert!(read(store, &self.other).await.is_some(), "what lies elsewhere is believed");
+        let wrong: Vec<_> = store.health().await.unwrap().into_iter().filter(|wrong| wrong.is_unfit).collect();
+        assert!(wrong.iter().any(|wrong| wrong.words.contains(&node)) && wrong.len() == 1, "{wrong:?}");
+    }
+
+    async fn accept(&self) {
+        self.store.accept(self.position().await).await.unwrap();
+        self.position().await;
+        assert!(read(&self.store, &self.other).await.is_some());
+    }
+
+    /// Comes back with what it held when it was saved, and its replica after it.
+    async fn restore(&mut self) {
+        self.all.nodes[self.shard].restart().await;
+        self.all.until_whole().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_was_emptied_is_not_believed_until_it_is_accepted() {
+    let here = Witnessed::start().await;
+    assert!(here.round().await.changed, "nothing is known before the first");
+    assert!(read(&here.store, &here.name).await.is_some());
+    assert!(!here.round().await.changed);
+    here.all.nodes[here.shard].ask::<()>(&["FLUSHALL"]).await;
+    here.is_refused(&here.store).await;
+    here.is_refused(&connect_with(&here.all, 1).await).await;
+    here.all.nodes[here.log].ask::<()>(&["HDEL", WITNESSED, "at"]).await;
+    let due = here.store.due().await.unwrap().unwrap();
+    let refused = here.store.vouch(here.position().await.cursor, &due).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Restored(_)), "no round makes it believed: {refused:?}");
+    here.is_refused(&here.store).await;
+
+    here.accept().await;
+    assert_eq!(read(&here.store, &here.name).await, None);
+    assert!(here.round().await.changed, "what the log has is settled again");
+    here.all.nodes[here.shard].ask::<()>(&["FLUSHALL"]).await;
+    here.is_refused(&here.store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_fell_back_too_far_is_not_believed() {
+    let mut here = Witnessed::start().await;
+    here.round().await;
+    here.all.nodes[here.shard].ask::<()>(&["SAVE"]).await;
+    for _ in 0..6 {
+        here.round().await;
+    }
+    here.restore().await;
+    assert!(read(&here.store, &here.name).await.is_some(), "nothing that it lacks is forgotten");
+    assert!(here.round().await.changed, "and it is settled again");
+
+    here.all.nodes[here.shard].ask::<()>(&["SAVE"]).await;
+    for _ in 0..7 {
+        here.round().await;
+    }
+    here.restore().await;
+    here.is_refused(&here.store).await;
+    here.accept().await;
+    assert!(read(&here.store, &here.name).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_shard_may_lack_is_not_forgotten() {
+    let here = Witnessed::start().await;
+    let forgotten = async || here.store.trim(here.store.time().await.unwrap().0.plus(Millis::from_secs(60))).await.unwrap();
+    for round in 0..6 {
+        here.round().await;
+        assert_eq!(forgotten().await, 0, "{round}");
+    }
+    here.round().await;
+    let all = here.store.follow_after(Revision::START, 10).await.unwrap();
+    assert_eq!(all.sure, Some(all.entries[1].revision), "what the first of them settled, after the first of all");
+    assert_eq!(forgotten().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_moves_with_its_slot() {
+    let here = Witnessed::start().await;
+    here.round().await;
+    let slot = here.all.slot_of(here.name.as_str()).await;
+    here.all.begin_to_move(slot, here.shard, here.log).await;
+    assert!(read(&here.store, &here.name).await.is_some());
+    while here.all.move_keys(slot, here.shard, here.log, 1).await > 0 {
+        assert!(read(&here.store, &here.name).await.is_some());
+        assert_eq!(read(&here.store, &Name::new(&here.name.as_str().replace(":g:", ":x:"))).await, None);
+    }
+    here.all.end_the_move(slot, here.shard, here.log).await;
+    assert!(read(&here.store, &here.name).await.is_some());
+    here.round().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_another_in_the_middle_of_a_round_spoils_it() {
+    let here = Witnessed::start().await;
+    here.round().await;
+    here.all.nodes[here.log].ask::<()>(&["HDEL", WITNESSED, "at"]).await;
+    let due = here.store.due().await.unwrap().unwrap();
+    here.all.fail_over(here.all.slot_of(here.name.as_str()).await, None).await;
+    assert!(!here.store.vouch(here.position().await.cursor, &due).await.unwrap());
+    assert!(here.round().await.changed);
+}
+
+/// Else an emptied shard with the log on it would be a cluster that was never used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_lost_with_its_shard_leaves_that_shard_unbelieved() {
+    let mut here = Witnessed::start().await;
+    here.round().await;
+    here.all.nodes[here.log].ask::<()>(&["FLUSHALL"]).await;
+    (here.shard, here.name) = (here.log, Name::new("jeton:{log}:g:1"));
+    here.is_refused(&here.store).await;
+    here.is_refused(&connect_patiently(&here.all).await).await;
+    here.accept().await;
+    assert_eq!(read(&here.store, &here.name).await, None);
 }

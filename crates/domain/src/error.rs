@@ -84,6 +84,9 @@ pub enum Error {
         .0.secs()
     )]
     Restored(Timestamp),
+    /// The same of one shard of the store, in words for the operator.
+    #[error("{0}")]
+    ShardRestored(String),
     /// The outcome was lost to a race too often.
     #[error("too many requests changed this grant at once")]
     Contended,

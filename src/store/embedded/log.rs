@@ -114,7 +114,7 @@ impl Page {
         let At { head, settled, era, lost } = log;
         // Its one process knows all that anybody was told: there is nothing to wait for.
         let era = Era { marker: era, state: EraState::Healed };
-        Followed { identity, now, head, settled, entries, gap, more, era, lost }
+        Followed { identity, now, head, settled, sure: None, entries, gap, more, era, lost }
     }
 }
 

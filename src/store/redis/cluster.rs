@@ -10,10 +10,11 @@ use super::reply::Refusal;
 use super::shards::{self, View};
 use super::slot::SLOTS;
 use super::wire::Door;
+use crate::random;
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -65,6 +66,17 @@ impl Cluster {
     pub(super) fn primary(&self, slot: usize) -> Option<Arc<Primary>> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         map.primaries.get(usize::from(*map.slots.get(slot)?)).map(Arc::clone)
+    }
+
+    /// A slot of each primary that has any, each time another.
+    pub(super) fn some_slots(&self) -> Vec<usize> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let middle = random::below(SLOTS);
+        let mut found = HashMap::new();
+        for (slot, at) in map.slots.iter().enumerate().cycle().skip(middle).take(SLOTS).filter(|(_, at)| **at != u16::MAX) {
+            found.entry(*at).or_insert(slot);
+        }
+        found.into_values().collect()
     }
 
     /// The primary at that place, though it may hold no slot yet.

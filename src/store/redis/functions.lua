@@ -172,7 +172,7 @@ end
 
 -- ---- its eras
 --
--- Who looks at the era has all KEYS: log, settled, era, lost, replicas. The last of its ARGV: the highest microsecond that its process
+-- Who looks at the era has all KEYS: log, settled, era, lost, replicas, witnessed. The last of its ARGV: the highest microsecond that its process
 -- ever saw, 64 random bits for a marker, and the run id of this Redis, which cannot change under a connection (INFO tells it too, for
 -- half the price of all the rest).
 --
@@ -298,8 +298,12 @@ local function healed(keys, args)
   return 1
 end
 
--- Answers the marker of an era that takes the data as it is.
+-- Answers the marker of an era that takes the data as it is, whatever its shards say.
 local function accept(keys, args)
+  if redis.call('EXISTS', keys[6]) == 1 then
+    redis.call('HSET', keys[6], 'sure', START)
+    redis.call('HDEL', keys[6], 'at', 'primaries')
+  end
   return begin(keys, args, replication() .. args[#args], 'healed', '0', '', now_micros())[2]
 end
 
@@ -357,7 +361,8 @@ end
 -- The intervals of lost places follow where the caller knows another era.
 local function heading(keys, args, now, replid, era, head, gap, more)
   local told = era[2] ~= args[2]
-  local line = replid .. ' ' .. whole(now) .. ' ' .. head .. ' ' .. settled_upto(keys[2]) .. (gap and ' 1' or ' 0')
+  local sure = redis.call('HGET', keys[6], 'sure') or '-'
+  local line = replid .. ' ' .. whole(now) .. ' ' .. head .. ' ' .. settled_upto(keys[2]) .. ' ' .. sure .. (gap and ' 1' or ' 0')
     .. (more and ' 1 ' or ' 0 ') .. era[2] .. ' ' .. era[3] .. ' ' .. era[5]
   if not told then return line .. ' 0' end
   return line .. ' 1 ' .. table.concat(redis.call('LRANGE', keys[4], 0, -1), ' ')
@@ -394,9 +399,9 @@ local function settle(keys, args)
   return 1
 end
 
--- KEYS: log, settled. ARGV: microseconds before which entries may go. Answers how many went.
+-- KEYS: log, settled, witnessed. ARGV: microseconds before which entries may go. Answers how many went.
 local function trim(keys, args)
-  local log, settled = keys[1], settled_upto(keys[2])
+  local log, settled = keys[1], redis.call('HGET', keys[3], 'sure') or settled_upto(keys[2])
   if settled == START then return 0 end
   local keep = settled
   -- Microseconds are used once in a history: where the settled entry itself is there, nothing else shares them.
@@ -406,6 +411,51 @@ local function trim(keys, args)
   local last = newest(log)
   if earlier(last, keep) then keep = last end
   return redis.call('XTRIM', log, 'MINID', '=', keep)
+end
+
+-- ---- what the shards of a cluster hold
+--
+-- Each slot has a witness: the place in the log up to which all is settled that belongs there. What is `witnessed` is a hash in the log's
+-- slot: the place up to which every slot says so for `sure`, the places of the last rounds, the primaries after the last, and when it began.
+
+-- So many rounds back a shard may fall and is believed. They are ten minutes apart.
+local ROUNDS, PAUSE = 6, 600000
+-- Before every place of a log: a slot without a witness is not there yet.
+local FIRST = '0-1'
+
+-- KEYS: the witness. ARGV: the least that is believed, the place. Answers 0 where it says less than is believed, else 1.
+local function witness(keys, args)
+  local held, place = redis.call('GET', keys[1]) or START, args[2]
+  if earlier(held, args[1]) then return 0 end
+  -- Written in any case, so that who waits for replicas waits for it.
+  redis.call('SET', keys[1], earlier(held, place) and place or held)
+  return 1
+end
+
+-- KEYS: witnessed. Answers the primaries after the last round where it is time for another, which is then the caller's; else nothing.
+local function due(keys)
+  local at, primaries = unpack(redis.call('HMGET', keys[1], 'at', 'primaries'))
+  local now = math.floor(now_micros() / 1000)
+  local passed = at and now - tonumber(at)
+  if passed and passed >= 0 and passed < PAUSE then return nil end
+  redis.call('HSET', keys[1], 'at', whole(now))
+  return primaries or ''
+end
+
+-- KEYS: witnessed. ARGV: place, primaries. A round is complete: every slot says this place.
+local function vouch(keys, args)
+  local sure, places = unpack(redis.call('HMGET', keys[1], 'sure', 'places'))
+  places = (places or '') .. args[1] .. ' '
+  local _, rounds = string.gsub(places, ' ', '')
+  sure = sure or START
+  if rounds > ROUNDS then
+    local first, others = string.match(places, '^(%S+) (.*)$')
+    if earlier(sure, first) then sure = first end
+    places = others
+  end
+  if sure == START then sure = FIRST end
+  redis.call('HSET', keys[1], 'sure', sure, 'places', places, 'primaries', args[2])
+  return 1
 end
 
 -- ---- the server --------------------------------------------------------------------------------------------------------------------
@@ -433,5 +483,8 @@ register('beat', beat, { 'allow-oom' })
 register('leave', leave, { 'allow-oom' })
 register('healed', healed, { 'allow-oom' })
 register('accept', accept, { 'allow-oom' })
+register('witness', witness, { 'allow-oom' })
+register('due', due, { 'allow-oom' })
+register('vouch', vouch, { 'allow-oom' })
 register('confirm', confirm, { 'allow-oom' })
 register('hello', hello, { 'no-writes' })

@@ -20,7 +20,9 @@ use std::time::Duration;
 pub(super) const STREAM: &str = "jeton:{log}";
 const SETTLED: &str = "jeton:{log}:settled";
 /// What who looks at the era may touch, in the order in which the functions take it.
-const KEYS: [&str; 5] = [STREAM, SETTLED, "jeton:{log}:era", "jeton:{log}:lost", "jeton:{log}:replicas"];
+const KEYS: [&str; 6] = [STREAM, SETTLED, "jeton:{log}:era", "jeton:{log}:lost", "jeton:{log}:replicas", WITNESSED];
+/// Up to where every slot of a cluster says that all is settled there.
+pub(super) const WITNESSED: &str = "jeton:{log}:witnessed";
 
 /// The pause before an error of listening is told, so that who asks again and again does not spin.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -34,7 +36,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Remembers a place. An era that begins above it, and what is appended there, must stay numbers that Lua can tell apart.
-    fn see(&self, place: Revision) -> Result<(), StoreError> {
+    pub(super) fn see(&self, place: Revision) -> Result<(), StoreError> {
         if place.micros >= EXACT - ERA_AHEAD.get() * 2_000 {
             return Err(StoreError::Broken("a revision lies beyond the log's last possible microsecond".to_owned()));
         }
@@ -85,7 +87,7 @@ pub(super) async fn append(redis: &Redis, entries: &[Bytes], position: Position)
         let micros = head.saturating_add(nth).saturating_sub(count);
         Logged { revision: Revision { micros, random }, entry: entry.clone() }
     }));
-    redis.log.see(followed.head)?;
+    redis.learn(&followed)?;
     Ok((followed, written.reached))
 }
 
@@ -97,7 +99,7 @@ pub(super) async fn follow(redis: &Redis, position: Position, limit: usize) -> R
     })?;
     let (answer, live) = redis.call(STREAM, &call, Kind::Read).await?;
     let followed = reply::followed(answer, |replid| live.learn(replid))?;
-    redis.log.see(followed.head)?;
+    redis.learn(&followed)?;
     Ok(followed)
 }
 
@@ -123,8 +125,8 @@ pub(super) async fn settle(redis: &Redis, upto: Revision) -> Result<bool, StoreE
 
 pub(super) async fn trim(redis: &Redis, older_than: Timestamp) -> Result<u64, StoreError> {
     let micros = older_than.millis().saturating_mul(1_000).min(EXACT - 1);
-    let mut cmd = library::call(library::TRIM, 2, 96);
-    cmd.arg(STREAM).arg(SETTLED).arg(micros);
+    let mut cmd = library::call(library::TRIM, 3, 96);
+    cmd.arg(STREAM).arg(SETTLED).arg(WITNESSED).arg(micros);
     let (answer, _) = redis.call(STREAM, &cmd, Kind::Write).await?;
     reply::count(&answer)
 }

@@ -173,6 +173,7 @@ pub(super) fn followed(value: Value, identity_of: impl FnOnce(&str) -> Identity)
     let identity = identity_of(word()?);
     let now = Timestamp::from_millis(number(word()?)? / 1_000);
     let (head, settled) = (revision(word()?)?, revision(word()?)?);
+    let sure = Some(word()?).filter(|sure| *sure != "-").map(revision).transpose()?;
     let (gap, more) = (word()? == "1", word()? == "1");
     let marker = revision(word()?)?;
     let (state, seen) = (word()?, Timestamp::from_millis(number(word()?)?));
@@ -193,7 +194,7 @@ pub(super) fn followed(value: Value, identity_of: impl FnOnce(&str) -> Identity)
         entries.push(Logged { revision: revision(text(&id)?)?, entry });
     }
     let (era, lost) = (Era { marker, state }, told.then_some(intervals));
-    Ok(Followed { identity, now, head, settled, entries, gap, more, era, lost })
+    Ok(Followed { identity, now, head, settled, sure, entries, gap, more, era, lost })
 }
 
 /// The primary with this replication id in the process with this run id: 64 bits of both, one upon the other, for both are random.

@@ -139,7 +139,7 @@ reasons! {
         "The store changed its primary, and replicas are putting back what it may have lost.",
         "Retry; it takes at most ten seconds.";
     Restored = "RESTORED", Unavailable, 503, "temporarily_unavailable", 30_000,
-        "The store holds data older than any replica can heal: a backup was restored. Nothing of it is believed.",
+        "The store, or a shard of it, holds data older than any replica can heal: a backup was restored, or a shard emptied. Nothing of it is believed.",
         "Operator: restore a newer backup, or accept what was lost with `jeton heal --accept`.";
     Contended = "CONTENDED", Unavailable, 503, "temporarily_unavailable", 100,
         "Too many requests changed one grant at once.",

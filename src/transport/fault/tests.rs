@@ -31,6 +31,7 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::RevokedNotDurable(Revision { micros: 7, random: 9 }), Reason::RevokedNotDurable, Code::Unavailable),
         (Error::Healing, Reason::Healing, Code::Unavailable),
         (Error::Restored(Timestamp::from_secs(5)), Reason::Restored, Code::Unavailable),
+        (Error::ShardRestored(SECRET.into()), Reason::Restored, Code::Unavailable),
         (Error::Contended, Reason::Contended, Code::Unavailable),
         (Error::RootKeyMissing(SECRET.into()), Reason::RootKeyMissing, Code::Unavailable),
         (Error::RecordUnreadable(SECRET.into()), Reason::RecordUnreadable, Code::Unavailable),

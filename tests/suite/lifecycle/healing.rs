@@ -5,7 +5,13 @@ use crate::redis_server::RedisServer;
 use crate::world::{Replica, SCOPES, World, alice, fully_fresh, mobile, refusal, refused};
 use jeton::api::freshness::Requirement;
 use jeton::api::revoke_request::Target;
-use jeton::api::{Freshness, IntrospectRequest, IntrospectResponse, SessionTarget};
+use jeton::api::{
+    AcceptLogRequest, ConsentTarget, Freshness, GetLogRequest, IntrospectRequest, IntrospectResponse, IssueRequest, SessionTarget,
+};
+use jeton::records::name;
+use jeton::store::Name;
+use jeton_domain::name::{ClientId, Subject};
+use jeton_domain::target as domain;
 use tonic::{Code, Status};
 
 async fn ask(replica: &Replica, token: &str, freshness: Option<Freshness>) -> Result<IntrospectResponse, Status> {
@@ -144,5 +150,50 @@ async fn an_old_backup_is_refused_until_it_is_accepted() {
     restored(server.try_issue(alice("mobile-app", SCOPES)).await.map(drop));
     server.app.alive.accept().await.unwrap();
     assert!(server.active(&issued.access_token).await);
+    server.refresh(mobile(&issued.refresh_token)).await;
+}
+
+/// One shard of a cluster loses a floor that the log has forgotten; the grants that it kills lie elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_floor_that_is_lost_with_its_shard_brings_no_grant_back_silently() {
+    let world = World::cluster().await;
+    let server = world.start().await;
+    let all = world.cluster.as_ref().unwrap();
+    let on = async |name: &Name| all.primary_of(all.slot_of(name.as_str()).await).await;
+    let (log, salt) = (on(&Name::new("jeton:{log}")).await, server.app.alive.salt());
+    let mut found = None;
+    for number in 0..200 {
+        let sub = format!("user-{number}");
+        let subject = Subject::parse("sub", &sub).unwrap();
+        let consent = domain::Target::Consent(subject.clone(), ClientId::parse("client_id", "mobile-app").unwrap()).id(salt);
+        let shards = (on(&name::floor(consent)).await, on(&name::grants_of(domain::Target::Subject(subject).id(salt))).await);
+        if shards.0 != log && shards.0 != shards.1 {
+            found = Some((sub, shards.0));
+            break;
+        }
+    }
+    let (sub, shard) = found.expect("some lie apart");
+    let issued = server.issue(IssueRequest { sub: sub.clone(), ..alice("mobile-app", SCOPES) }).await;
+    server.revoke(Target::Consent(ConsentTarget { sub, client_id: "mobile-app".into() })).await;
+    for _ in 0..8 {
+        server.app.alive.settle().await.unwrap();
+        all.nodes[log].ask::<i64>(&["HDEL", "jeton:{log}:witnessed", "at"]).await;
+    }
+    world.pass(3 * 3_600);
+    for _ in 0..2 {
+        server.app.alive.settle().await.unwrap();
+    }
+    assert_eq!(server.app.alive.health().entries, 0, "it is in its record alone");
+    refused(server.try_refresh(mobile(&issued.refresh_token)).await);
+
+    all.nodes[shard].ask::<()>(&["FLUSHALL"]).await;
+    let unavailable = (Code::Unavailable, "RESTORED".into());
+    assert_eq!(refusal(server.try_refresh(mobile(&issued.refresh_token)).await), unavailable);
+    assert_eq!(refusal(ask(&server, &issued.refresh_token, fully_fresh()).await), unavailable);
+    let log = server.revocations.clone().get_log(GetLogRequest {}).await.unwrap().into_inner();
+    assert!(log.problems.iter().any(|problem| problem.contains("was emptied, or restored")), "{:?}", log.problems);
+
+    // The operator's word, and nothing less.
+    server.revocations.clone().accept_log(AcceptLogRequest { last_seen: log.last_seen }).await.unwrap();
     server.refresh(mobile(&issued.refresh_token)).await;
 }
