@@ -34,7 +34,15 @@ impl Faulty {
     /// Without a fault as yet.
     pub fn over(store: Arc<dyn Store>) -> Self {
         let [loses, appends_nothing, swaps_nothing, compares_nothing] = [(); 4].map(|()| AtomicBool::new(false));
-        Self { store, gets: AtomicUsize::new(0), loses, appends_nothing, swaps_nothing, compares_nothing, fails_after: Mutex::default() }
+        Self {
+            store,
+            gets: AtomicUsize::new(0),
+            loses,
+            appends_nothing,
+            swaps_nothing,
+            compares_nothing,
+            fails_after: Mutex::default(),
+        }
     }
 
     async fn counted<T>(&self, call: impl Future<Output = Answer<T>> + Send) -> Answer<T> {
