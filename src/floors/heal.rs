@@ -65,7 +65,7 @@ impl Alive {
     }
 
     /// What the log holds under one primary; none where it changed meanwhile.
-    async fn whole_log(&self) -> Result<Option<(Floors, Identity)>> {
+    pub(super) async fn whole_log(&self) -> Result<Option<(Floors, Identity)>> {
         let known = self.read().position();
         let mut found = Floors::default();
         let mut cursor = Revision::START;

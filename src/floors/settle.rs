@@ -131,11 +131,20 @@ impl Alive {
             self.write().forget(part, &is_over, too_many);
         }
         if self.read().dropped_for(now).is_some_and(|dropped| dropped > PARTIAL) {
-            self.write().start_over();
-            self.load().await?;
-            if self.read().floors().len() <= self.terms.max_entries {
-                self.write().whole_again();
-            }
+            self.remember(&is_over).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in again what was dropped, where that has become few enough. The log is read aside, while the view goes on following: what
+    /// comes in meanwhile is in the view, and nothing but this job drops.
+    async fn remember(&self, is_over: impl Fn(&Raised) -> bool) -> Result<()> {
+        let Some((found, _)) = self.whole_log().await? else { return Ok(()) };
+        for part in 0..Floors::PARTS {
+            self.write().remember(found.part(part).filter(|raised| !is_over(raised)));
+        }
+        if self.read().floors().len() <= self.terms.max_entries {
+            self.write().whole_again();
         }
         Ok(())
     }

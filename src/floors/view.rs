@@ -152,6 +152,10 @@ impl View {
         if is_another {
             metrics::PRIMARIES.add();
         }
+        if before.is_some_and(|(_, era)| era.marker != followed.era.marker) {
+            let marker = followed.era.marker;
+            tracing::warn!(%marker, "another era of the log: its primary is another, or it was emptied");
+        }
         self.is_behind = followed.more;
         let certain = match followed.era.state {
             EraState::Healed => true,
@@ -203,10 +207,11 @@ impl View {
         self.dropped.map(|dropped| now.minus(dropped))
     }
 
-    /// Starts over from the log's beginning; nothing that is known is dropped.
-    pub(super) const fn start_over(&mut self) {
-        self.cursor = Revision::START;
-        self.is_behind = true;
+    /// Takes in again what the log holds and was dropped.
+    pub(super) fn remember(&mut self, dropped: impl Iterator<Item = Raised>) {
+        for raised in dropped {
+            self.floors.join(raised);
+        }
     }
 
     /// All of the log was read again since something was dropped.

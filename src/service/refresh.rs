@@ -273,7 +273,9 @@ impl Service {
 
     /// What killed a grant, as the view knows; `targets` are its `floor_targets`.
     pub(super) fn killing(&self, grant: &Grant, targets: &[TargetId]) -> Option<Raised> {
-        self.alive.killing(targets, grant.born).or_else(|| self.alive.killing(&[TargetId(grant.id.0)], grant.born))
+        self.alive.with_floors(|floors| {
+            floors.killing(targets, grant.born).or_else(|| floors.killing(&[TargetId(grant.id.0)], grant.born))
+        })
     }
 
     /// Every target of a grant.

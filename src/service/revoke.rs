@@ -130,7 +130,7 @@ impl Service {
                 }
                 Ok(raise.into())
             }
-            (false, target, _) => self.raise(&target, reason).await,
+            (false, target, _) => self.alive.raise(&target, reason).await.map(Revoked::from),
         }
     }
 

@@ -73,7 +73,9 @@ impl Fault {
             Error::InvalidTarget { field, problem } => Self::field(Reason::InvalidTarget, field, problem),
             Error::InvalidClient(_) => Self::new(Reason::InvalidClient, "client authentication failed"),
             Error::UnauthorizedClient(text) => Self::new(Reason::UnauthorizedClient, clipped(text)),
-            Error::RefreshRefused(_) => Self::new(Reason::RefreshTokenRefused, "the refresh token is not accepted"),
+            Error::RefreshRefused(_) => {
+                Self::new(Reason::RefreshTokenRefused, "the refresh token or authorization code is not accepted")
+            }
             Error::ReauthenticationRequired(unmet) => Self::reauthentication(unmet),
             Error::SessionRevoked(_) => {
                 Self::new(Reason::SessionRevoked, "the session was revoked: sign the user in anew, under another session id")

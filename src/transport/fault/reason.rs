@@ -102,7 +102,8 @@ reasons! {
         "The `grant_type` is none that the token endpoint answers.",
         "Use one of `grant_types_supported` of the metadata; passwords are never taken here.";
     RefreshTokenRefused = "REFRESH_TOKEN_REFUSED", FailedPrecondition, 400, "invalid_grant", 0,
-        "The refresh token is malformed, unknown, expired, revoked, spent, or another client's. The text never says which.",
+        "The refresh token or authorization code is malformed, unknown, expired, revoked, spent, or another client's, or what is shown beside \
+         it is wrong. The text never says which.",
         "Sign the user in again. `jeton explain` tells the operator the exact cause.";
     ReauthenticationRequired = "REAUTHENTICATION_REQUIRED", FailedPrecondition, 400, "insufficient_user_authentication", 0,
         "The sign-in does not meet what the resource demands now (RFC 9470). The refresh token is not consumed.",

@@ -127,19 +127,17 @@ fn request_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Fault> {
 /// RFC 6749 section 5.1.
 fn said(tokens: &Tokens) -> Value {
     let token_type = if let Some(Binding::Jkt(_)) = tokens.binding { "DPoP" } else { "Bearer" };
-    let mut body = json!({
+    let optional = [("refresh_token", &tokens.refresh), ("id_token", &tokens.id)];
+    let mut said = json!({
         "access_token": tokens.access.expose(),
         "token_type": token_type,
         "expires_in": tokens.expires_in.secs(),
         "scope": tokens.scopes.to_string(),
     });
-    if let Some(refresh) = &tokens.refresh {
-        body["refresh_token"] = refresh.expose().into();
+    if let Some(members) = said.as_object_mut() {
+        members.extend(optional.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token.as_ref()?.expose().into()))));
     }
-    if let Some(id) = &tokens.id {
-        body["id_token"] = id.expose().into();
-    }
-    body
+    said
 }
 
 #[cfg(test)]

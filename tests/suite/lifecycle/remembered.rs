@@ -14,6 +14,7 @@ use jeton::api::{
     IssueResponse, SessionTarget,
 };
 use jeton::config::Settings;
+use jeton_domain::time::Millis;
 use prost::Message as _;
 use std::convert::Infallible;
 use tonic::{Code, Status};
@@ -24,6 +25,7 @@ on_every_store! {
     what_is_known_is_judged_anew_for_each_who_asks,
     whatever_room_there_is_the_answers_are_the_same,
     a_view_that_does_not_hold_all_asks_the_store,
+    what_was_dropped_is_remembered_before_memory_is_enough,
 }
 
 const JWT: &str = "offline_access orders:read";
@@ -239,6 +241,32 @@ async fn a_view_that_does_not_hold_all_asks_the_store(world: World) {
         server.app.alive.settle().await.unwrap();
     }
     assert!(server.app.alive.health().whole);
+}
+
+/// What was dropped is in memory again before the view answers from there alone: a token that outlives the room's being short is dead.
+async fn what_was_dropped_is_remembered_before_memory_is_enough(world: World) {
+    let mut settings = world.with_resource(ORDERS, |resource| resource.access_token_lifetime = Millis::from_secs(4 * 3_600));
+    settings.tokens.access_token_ceiling = Millis::from_secs(4 * 3_600);
+    settings.limits.view_entries = 2;
+    let server = world.start_with(&settings).await;
+    for id in ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"] {
+        server.revoke(Target::GrantId(id.into())).await;
+    }
+    world.pass(2 * 3_600);
+    let dead = server.issue(alice("mobile-app", JWT)).await;
+    assert!(lives(&server, &dead.access_token).await);
+    server.revoke(Target::GrantId(dead.grant_id)).await;
+    server.app.alive.settle().await.unwrap();
+    assert!(!server.app.alive.health().whole, "three are one too many");
+    // The first two are over; the third is as young as the token it kills.
+    world.pass(3 * 3_600);
+    catch_up(&server).await;
+    for _ in 0..2 {
+        server.app.alive.settle().await.unwrap();
+    }
+    let health = server.app.alive.health();
+    assert!(health.whole && health.entries == 1, "{health:?}");
+    assert!(!lives(&server, &dead.access_token).await);
 }
 
 #[tokio::test]

@@ -137,6 +137,11 @@ impl<'a> Stream<'a> {
         Self { watched, max_floors, started: false, building: None, complete: false, pings: VecDeque::new(), next_ping: 1 }
     }
 
+    /// Whether all that was known when it began was told.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// A ping that is about to be sent, at `run`. None where so many are under way that the other side is gone.
     pub(crate) fn ping(&mut self, run: Millis) -> Option<u64> {
         if self.pings.len() >= MAX_PINGS {

@@ -23,6 +23,8 @@ const QUEUE: usize = 16;
 const BEGIN: Duration = Duration::from_secs(10);
 /// A connection on which no ping comes back for so many periods is given up for another.
 const SILENT_PERIODS: u32 = 20;
+/// For so long at least the beginning of a stream is waited for, message by message.
+const UNTOLD: Duration = Duration::from_secs(60);
 /// Who asks while so many pings are under way shares the next.
 const MAX_ASKED: usize = 4;
 /// The pause where there are more revocations than may be held.
@@ -87,7 +89,6 @@ async fn follow(shared: &Shared, proved: &mut bool) -> Result<std::convert::Infa
     let mut pinger = Pinger { shared, say, begun: VecDeque::new() };
     pinger.send(Message::Start(WatchStart { after_revision: shared.watched.revision() }))?;
     let mut stream = Stream::new(&shared.watched, shared.settings.max_floors);
-    pinger.ping(&mut stream)?;
     let opened = timeout(BEGIN, shared.client.watch(ReceiverStream::new(said))).await.map_err(|_elapsed| Cut::Silent)?;
     let mut messages = opened.map_err(Cut::Refused)?;
 
@@ -117,18 +118,23 @@ async fn follow(shared: &Shared, proved: &mut bool) -> Result<std::convert::Infa
                 }
             }
             _ = tick.tick() => {
-                if heard.elapsed() > tick.period() * SILENT_PERIODS {
+                let patience = tick.period() * SILENT_PERIODS;
+                // Who has much to tell to many begins late.
+                if heard.elapsed() > if stream.is_complete() { patience } else { patience.max(UNTOLD) } {
                     return Err(Cut::Silent);
                 }
                 let arrivals = shared.arrivals.take();
                 if !arrivals.is_empty() {
                     pinger.send(Message::Arrivals(WatchArrivals { arrivals }))?;
                 }
-                pinger.ping(&mut stream)?;
+                // Before all is told nothing is heard there: pings would only gather.
+                if stream.is_complete() {
+                    pinger.ping(&mut stream)?;
+                }
                 shared.watched.forget(part, shared.settings.clock.now());
                 part = (part + 1) % Floors::PARTS;
             }
-            () = shared.turns.asked(), if pinger.begun.len() < MAX_ASKED => pinger.ping(&mut stream)?,
+            () = shared.turns.asked(), if stream.is_complete() && pinger.begun.len() < MAX_ASKED => pinger.ping(&mut stream)?,
         }
     }
 }

@@ -16,15 +16,18 @@ use jeton_domain::revision::Revision;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 /// Messages that may wait for the connection to take them.
 const BUFFER: usize = 4;
+/// For so long a watcher may be told what it lacks, at the most.
+const BACKLOG: Duration = Duration::from_secs(60);
 /// Pings that may wait for a proof; older ones are given up.
 const PINGS: usize = 64;
 
@@ -171,8 +174,10 @@ impl Watcher {
         self.say(revocation::started(&hub.service.judging(), backlog.after().is_none())).await?;
         loop {
             let turn = hub.backlogs.acquire().await;
-            let rest = self.tell_pieces(&mut backlog).await?;
+            // Who takes longer makes others wait for nothing: few are told at once.
+            let told = timeout(BACKLOG, self.tell_pieces(&mut backlog)).await;
             drop(turn);
+            let rest = told.map_err(|_elapsed| Stop::Cut)??;
             if events.len() <= RING {
                 self.say_changes(revocation::changes(&rest, Some(backlog.upto())), rest.len()).await?;
                 self.stands = Some(backlog.upto());
