@@ -3,7 +3,8 @@
 //! INVARIANT: everything that is advertised works, and nothing else is advertised.
 
 use super::answer::{insert, refusal};
-use super::{Door, INTROSPECT, REVOKE, TOKEN};
+use super::token::{DEVICE_CODE, GRANT_TYPES};
+use super::{DEVICE, Door, INTROSPECT, REVOKE, TOKEN};
 use crate::telemetry::metrics;
 use axum::body::Body;
 use axum::extract::State;
@@ -74,13 +75,17 @@ impl Door {
             "introspection_endpoint_auth_methods_supported": authenticated,
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
-            "grant_types_supported": super::token::GRANT_TYPES,
+            "grant_types_supported": GRANT_TYPES,
             "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },
             "code_challenge_methods_supported": [pkce::METHOD],
             "scopes_supported": self.0.service.scopes(),
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,
         });
+        if self.0.service.serves_devices() {
+            document["device_authorization_endpoint"] = at(DEVICE.path).into();
+            document["grant_types_supported"] = GRANT_TYPES.into_iter().chain([DEVICE_CODE]).collect();
+        }
         for (name, page) in [
             ("authorization_endpoint", &self.0.settings.pages.authorization),
             ("end_session_endpoint", &self.0.settings.pages.end_session),
