@@ -318,8 +318,7 @@ fn issue_of(asked: Issue, known: &Authorization) -> Result<Issue> {
     if asked.nonce.is_some() {
         return Err(Error::invalid("grant.nonce", "must be empty: a device sends none (RFC 8628 section 3.1)"));
     }
-    let scopes = known.narrowed(asked.scopes)?;
-    let resources = if asked.resources.is_empty() { known.resources.clone() } else { asked.resources };
+    let (scopes, resources) = known.narrowed(asked.scopes, asked.resources)?;
     Ok(Issue { method: Some(GrantType::DeviceCode), scopes, resources, ..asked })
 }
 

@@ -122,18 +122,22 @@ impl Authorization {
         self.state == State::Pending && now < self.expires_at
     }
 
-    /// What may be granted where these scopes are asked for: all that the device asked for where there are none, and never more.
+    /// What may be granted where these scopes and resources are chosen: all that the device asked for where there are none, and never
+    /// more. Where it named no resources, Issue decides which may be chosen.
     ///
     /// # Errors
-    /// `InvalidScope`.
-    pub fn narrowed(&self, scopes: Scopes) -> Result<Scopes> {
-        if scopes.len() == 0 {
-            return Ok(self.scopes.clone());
+    /// `InvalidScope`, `InvalidTarget`.
+    pub fn narrowed(&self, scopes: Scopes, resources: Vec<ResourceId>) -> Result<(Scopes, Vec<ResourceId>)> {
+        if scopes.first_outside(&self.scopes).is_some() {
+            return Err(Error::invalid_scope("scope", "has what the device did not ask for: it may only be narrowed"));
         }
-        match scopes.first_outside(&self.scopes) {
-            Some(_) => Err(Error::invalid_scope("scope", "has what the device did not ask for: it may only be narrowed")),
-            None => Ok(scopes),
+        if !self.resources.is_empty() && resources.iter().any(|resource| !self.resources.contains(resource)) {
+            return Err(Error::invalid_target("resource", "names what the device did not ask for: it may only be narrowed"));
         }
+        Ok((
+            if scopes.is_empty() { self.scopes.clone() } else { scopes },
+            if resources.is_empty() { self.resources.clone() } else { resources },
+        ))
     }
 
     /// The user allows `grant`. None where the same user did so before: then the grant of then stays.

@@ -1,17 +1,16 @@
 //! The device flow's rules: codes, polls, what the user decides, guesses.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "shared/grants.rs"]
 #[expect(dead_code, reason = "shared with the tests of other decisions")]
 mod grants;
 
-use grants::{DAY, grant, scopes};
+use grants::{DAY, grant, resource_id, scopes};
 use jeton_domain::device::{Authorization, Guesses, Polled, State, UserCode};
 use jeton_domain::error::{DeviceRefusal, Error, RefreshRefusal, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::name::{ClientId, Subject};
-use jeton_domain::scope::Scopes;
 use jeton_domain::time::{Millis, Timestamp};
 
 const OVERLAP: Millis = Millis::from_secs(10);
@@ -115,9 +114,15 @@ fn another_client_is_refused_and_changes_nothing() {
 
 #[test]
 fn scopes_may_be_narrowed_and_never_widened() {
-    assert_eq!(pending().narrowed(Scopes::default()), Ok(pending().scopes));
-    assert_eq!(pending().narrowed(scopes("openid")), Ok(scopes("openid")));
-    assert!(matches!(pending().narrowed(scopes("openid orders:write")), Err(Error::InvalidScope { .. })));
+    let resources = |ids: &[&str]| ids.iter().map(|id| resource_id(id)).collect::<Vec<_>>();
+    let device = Authorization { resources: resources(&["https://a", "https://b"]), ..pending() };
+    let narrowed = |to: &str, ids: &[&str]| device.narrowed(scopes(to), resources(ids));
+    assert_eq!(narrowed("", &[]), Ok((device.scopes.clone(), device.resources.clone())));
+    assert_eq!(narrowed("openid", &["https://b"]), Ok((scopes("openid"), resources(&["https://b"]))));
+    assert!(matches!(narrowed("openid orders:write", &[]), Err(Error::InvalidScope { .. })));
+    assert!(matches!(narrowed("openid", &["https://b", "https://c"]), Err(Error::InvalidTarget { .. })));
+    let named = resources(&["https://c"]);
+    assert_eq!(pending().narrowed(scopes(""), named.clone()), Ok((pending().scopes, named)), "it named none");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! INVARIANT: everything that is advertised works, and nothing else is advertised.
 
 use super::answer::{insert, refusal};
-use super::token::{DEVICE_CODE, GRANT_TYPES};
 use super::{DEVICE, Door, INTROSPECT, REVOKE, TOKEN};
 use crate::telemetry::metrics;
 use axum::body::Body;
@@ -75,24 +74,21 @@ impl Door {
             "introspection_endpoint_auth_methods_supported": authenticated,
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
-            "grant_types_supported": GRANT_TYPES,
+            "grant_types_supported": super::token::grant_types(&self.0.service),
             "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },
             "code_challenge_methods_supported": [pkce::METHOD],
             "scopes_supported": self.0.service.scopes(),
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,
         });
-        if self.0.service.serves_devices() {
-            document["device_authorization_endpoint"] = at(DEVICE.path).into();
-            document["grant_types_supported"] = GRANT_TYPES.into_iter().chain([DEVICE_CODE]).collect();
-        }
-        for (name, page) in [
-            ("authorization_endpoint", &self.0.settings.pages.authorization),
-            ("end_session_endpoint", &self.0.settings.pages.end_session),
-        ] {
-            if let Some(page) = page {
-                document[name] = page.as_str().into();
-            }
+        let optional = [
+            ("authorization_endpoint", self.0.settings.pages.authorization.clone()),
+            ("end_session_endpoint", self.0.settings.pages.end_session.clone()),
+            ("device_authorization_endpoint", self.0.service.serves_devices().then(|| at(DEVICE.path))),
+        ];
+        let given = optional.into_iter().filter_map(|(name, place)| Some((name.to_owned(), place?.into())));
+        if let Some(members) = document.as_object_mut() {
+            members.extend(given);
         }
         document
     }

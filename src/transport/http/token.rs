@@ -23,16 +23,21 @@ use jeton_domain::scope::Scopes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// The values of `grant_type` that are answered. Never `password` (RFC 9700 section 2.4).
-pub const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+/// The values of `grant_type` that are always answered. Never `password` (RFC 9700 section 2.4).
+const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
 
-/// The same for devices (RFC 8628 section 3.4): answered where they are served.
-pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// RFC 8628 section 3.4; answered where devices are served.
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The longest name of an attempt, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// The most resources of one request.
 const MAX_RESOURCES: usize = 16;
+
+/// The values of `grant_type` that are answered as things are configured.
+pub fn grant_types(service: &Service) -> Vec<&'static str> {
+    GRANT_TYPES.into_iter().chain(service.serves_devices().then_some(DEVICE_CODE)).collect()
+}
 
 pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response, Fault> {
     let grant_type = asked.form.required("grant_type")?;
@@ -144,11 +149,10 @@ fn said(tokens: &Tokens) -> Value {
         "expires_in": tokens.expires_in.secs(),
         "scope": tokens.scopes.to_string(),
     });
-    if let Some(refresh) = &tokens.refresh {
-        body["refresh_token"] = refresh.expose().into();
-    }
-    if let Some(id) = &tokens.id {
-        body["id_token"] = id.expose().into();
+    let optional = [("refresh_token", &tokens.refresh), ("id_token", &tokens.id)];
+    let given = optional.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token.as_ref()?.expose().into())));
+    if let Some(members) = body.as_object_mut() {
+        members.extend(given);
     }
     body
 }
