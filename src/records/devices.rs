@@ -178,3 +178,38 @@ fn grant(record: &proto::DeviceRecord) -> Result<Box<Grant>> {
 fn garbled() -> Error {
     Error::RecordUnreadable("the record of a device is garbled".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message as _;
+
+    fn pending() -> Authorization {
+        Authorization {
+            client: ClientId::parse("client_id", "television").unwrap(),
+            scopes: Scopes::parse("scope", "openid orders:read").unwrap(),
+            resources: vec![ResourceId::parse("resource", "https://orders.internal").unwrap()],
+            expires_at: Timestamp::from_millis(1_700_000_600_123),
+            interval: Millis::from_secs(15),
+            polled_at: Timestamp::from_millis(1_700_000_000_123),
+            state: State::Pending,
+        }
+    }
+
+    #[test]
+    fn a_device_reads_back_whole() {
+        for state in [State::Pending, State::Denied] {
+            let device = Authorization { state, ..pending() };
+            let bytes = encode(&device).encode_to_vec();
+            assert_eq!(decode(&proto::DeviceRecord::decode(bytes.as_slice()).unwrap()), Ok(device));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_unreadable_and_never_pending() {
+        for state in [APPROVED, REDEEMED, REDEEMED + 1] {
+            let record = proto::DeviceRecord { state, ..encode(&pending()) };
+            assert!(matches!(decode(&record), Err(Error::RecordUnreadable(_))), "{state}, without its grant");
+        }
+    }
+}
