@@ -15,6 +15,7 @@ use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
 use crate::roots::Roots;
+use crate::service::device::DeviceTerms;
 use crate::service::{Service, Terms};
 use crate::signing::{self, Signing};
 use crate::store::embedded::Embedded;
@@ -115,6 +116,11 @@ impl App {
             issuer,
             overlap: settings.tokens.overlap,
             code_lifetime: settings.tokens.code_lifetime,
+            device: DeviceTerms {
+                verification_uri: settings.login.verification_uri.clone(),
+                lifetime: settings.tokens.device_code_lifetime,
+                interval: settings.tokens.device_poll_interval,
+            },
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };

@@ -135,12 +135,15 @@ impl<'a> Reading<'a> {
             login: Login {
                 authorization_endpoint: login.text("authorization_endpoint", check::page),
                 end_session_endpoint: login.text("end_session_endpoint", check::page),
+                verification_uri: login.text("verification_uri", check::page),
             },
             insecure: top.switch("insecure"),
             redis: Redis { replicas: redis.count("replicas"), wait_timeout: redis.duration("wait_timeout") },
             tokens: Tokens {
                 overlap: tokens.duration("overlap"),
                 code_lifetime: tokens.duration("code_lifetime"),
+                device_code_lifetime: tokens.duration("device_code_lifetime"),
+                device_poll_interval: tokens.duration("device_poll_interval"),
                 store_timeout: tokens.duration("store_timeout"),
                 max_staleness: tokens.duration("max_staleness"),
                 access_token_ceiling: ceiling.unwrap_or(CEILING_WITHOUT_RESOURCES),

@@ -1,9 +1,10 @@
 //! What do we know? Typed, sealed records: their names, their TTLs, and the load-decide-swap loop.
 //!
-//! Lives here: grants, floors, clients, and the service's own documents. Must not live here: rules about them (`domain`),
+//! Lives here: grants, devices, floors, clients, and the service's own documents. Must not live here: rules about them (`domain`),
 //! how bytes are kept (`store`), how they are sealed (`roots`).
 
 pub mod clients;
+pub mod devices;
 pub mod documents;
 pub mod floors;
 pub mod grants;

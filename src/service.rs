@@ -5,6 +5,7 @@
 
 mod arrivals;
 pub mod code;
+pub mod device;
 mod examine;
 pub mod explain;
 pub mod grants;
@@ -23,6 +24,7 @@ use crate::records::clients::Registry;
 use crate::signing::Signing;
 use crate::tokens::Tokens;
 use jeton_domain::client::Client;
+use jeton_domain::device::Guesses;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Proof;
 use jeton_domain::id::KeyId;
@@ -31,7 +33,7 @@ use jeton_domain::scope::OIDC;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use crate::floors::Freshness;
 pub use crate::store::Durability;
@@ -47,6 +49,7 @@ pub struct Service {
     terms: Terms,
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
+    guesses: Mutex<Guesses>,
 }
 
 /// What the operations hold to beside clients and resources.
@@ -58,6 +61,8 @@ pub struct Terms {
     pub overlap: Millis,
     /// How long an authorization code may be redeemed.
     pub code_lifetime: Millis,
+    /// What holds for every device.
+    pub device: device::DeviceTerms,
     /// How long an answer of Introspect may be reused without asking again.
     pub max_staleness: Millis,
     /// The most grants of a subject with all clients together.
@@ -81,6 +86,7 @@ impl Service {
         registry: Registry,
         terms: Terms,
     ) -> Self {
+        let guesses = Mutex::new(Guesses::new(records.clock().run()));
         Self {
             clock: records.clock().clone(),
             records,
@@ -91,6 +97,7 @@ impl Service {
             terms,
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
+            guesses,
         }
     }
 

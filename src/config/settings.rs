@@ -56,6 +56,8 @@ pub struct Login {
     pub authorization_endpoint: Option<String>,
     /// Where a user signs out.
     pub end_session_endpoint: Option<String>,
+    /// Where a user types the code that his device shows; none: no device is served.
+    pub verification_uri: Option<String>,
 }
 
 /// How the store is used where it is Redis.
@@ -74,6 +76,10 @@ pub struct Tokens {
     pub overlap: Millis,
     /// How long an authorization code may be redeemed. 1 s to 10 minutes.
     pub code_lifetime: Millis,
+    /// How long a device code may be redeemed. 1 to 30 minutes.
+    pub device_code_lifetime: Millis,
+    /// How long a device waits between two polls. 1 s to 60 s.
+    pub device_poll_interval: Millis,
     /// The longest wait for one answer of the store; at most the deadline of a request.
     pub store_timeout: Millis,
     /// A view of the revocations that is older is not trusted.

@@ -36,6 +36,15 @@ impl Known {
         }
     }
 
+    /// The same, taken.
+    #[must_use]
+    pub fn into_grant(self) -> Option<Box<Grant>> {
+        match self {
+            Self::Grant(grant) => Some(grant),
+            Self::OnlyEnded(_) => None,
+        }
+    }
+
     /// When and why it ended.
     #[must_use]
     pub fn ended(&self) -> Option<Ended> {
@@ -267,7 +276,7 @@ fn read_member(member: &Member) -> Result<Listed> {
     }
 }
 
-fn encode(grant: &Grant) -> proto::GrantRecord {
+pub(super) fn encode(grant: &Grant) -> proto::GrantRecord {
     let lineage = &grant.lineage;
     let (jkt, x5t) = match grant.binding {
         Some(Binding::Jkt(thumbprint)) => (thumbprint.to_vec(), Vec::new()),
@@ -318,7 +327,7 @@ fn encode(grant: &Grant) -> proto::GrantRecord {
     }
 }
 
-fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
+pub(super) fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
     let ended = match record.ended {
         Some(ended) => Some(Ended { at: Timestamp::from_millis(ended.at), cause: cause(ended.cause)? }),
         None => None,

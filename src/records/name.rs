@@ -5,7 +5,7 @@
 use crate::store::Name;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton_domain::id::{GrantId, TargetId};
+use jeton_domain::id::{DeviceId, GrantId, TargetId};
 
 /// A grant's record.
 #[must_use]
@@ -23,6 +23,20 @@ pub fn grants_of(subject: TargetId) -> Name {
 #[must_use]
 pub fn floor(target: TargetId) -> Name {
     placed(target.slot(), 'f', &target.0)
+}
+
+/// The record of a device authorization.
+#[must_use]
+pub fn device(id: DeviceId) -> Name {
+    let DeviceId([a, b, ..]) = id;
+    placed([a, b], 'd', &id.0)
+}
+
+/// What a user code points to, by its keyed hash.
+#[must_use]
+pub fn user_code(hash: [u8; 16]) -> Name {
+    let [a, b, ..] = hash;
+    placed([a, b], 'u', &hash)
 }
 
 /// The ring document.
@@ -73,6 +87,8 @@ mod tests {
         assert_eq!(grant(GrantId(id)).as_str(), "jeton:{ab12}:g:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(grants_of(TargetId(id)).as_str(), "jeton:{ab12}:l:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(floor(TargetId(id)).as_str(), "jeton:{ab12}:f:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(device(DeviceId(id)).as_str(), "jeton:{ab12}:d:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(user_code(id).as_str(), "jeton:{ab12}:u:qxICAwQFBgcICQoLDA0ODw");
         let documents = [ring(), salt(), signing(), ceilings()];
         assert_eq!(
             documents.each_ref().map(Name::as_str),

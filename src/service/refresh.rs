@@ -58,9 +58,9 @@ pub(super) struct Shown<'a> {
 pub(super) struct Given {
     pub grant: Box<Grant>,
     pub out: HandOut,
-    form: AccessForm,
-    now: Timestamp,
-    head: Revision,
+    pub form: AccessForm,
+    pub now: Timestamp,
+    pub head: Revision,
 }
 
 /// The decision over a grant.
@@ -229,7 +229,7 @@ impl Service {
     }
 
     /// How the access token will look.
-    fn form(&self, grant: &Grant, out: &HandOut) -> Result<AccessForm> {
+    pub(super) fn form(&self, grant: &Grant, out: &HandOut) -> Result<AccessForm> {
         let form = AccessForm::of(&out.resources, self.registry.resources())?;
         let sayable = form.format != TokenFormat::Opaque
             || (Opaque::bits_of_scopes(grant, &out.scopes).is_some()

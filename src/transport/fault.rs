@@ -9,7 +9,7 @@ mod reason;
 
 pub use reason::{Reason, Row, code_word, documentation};
 
-use jeton_domain::error::{Error, Unmet};
+use jeton_domain::error::{DeviceRefusal, Error, Unmet};
 use std::borrow::Cow;
 
 /// The domain of every `google.rpc.ErrorInfo` of ours.
@@ -80,6 +80,16 @@ impl Fault {
             Error::SessionRevoked(_) => {
                 Self::new(Reason::SessionRevoked, "the session was revoked: sign the user in anew, under another session id")
             }
+            Error::DeviceRefused(DeviceRefusal::Pending) => {
+                Self::new(Reason::AuthorizationPending, "the user has not decided yet")
+            }
+            Error::DeviceRefused(DeviceRefusal::SlowDown) => {
+                Self::new(Reason::SlowDown, "the user has not decided yet: wait 5 seconds longer between two polls")
+            }
+            Error::DeviceRefused(DeviceRefusal::Expired) => Self::new(Reason::DeviceCodeExpired, "the device code has expired"),
+            Error::DeviceRefused(DeviceRefusal::Denied) => Self::new(Reason::DeviceDenied, "the device was not authorized"),
+            Error::UserCodeUnknown => Self::new(Reason::UserCodeUnknown, "no device waits for that user code"),
+            Error::TooManyGuesses => Self::new(Reason::TooManyGuesses, "too many wrong user codes were tried"),
             Error::GrantUnknown => Self::new(Reason::GrantUnknown, "no grant of that id is known"),
             Error::KeyUnknown(text) => Self::new(Reason::KeyUnknown, clipped(text)),
             Error::RevisionLost => Self::new(Reason::RevisionLost, "the revision is not part of this log's history"),

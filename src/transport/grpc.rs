@@ -1,7 +1,7 @@
 //! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
 //!
-//! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `grant`, `key`, `revocation` (messages to operations and
-//! back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
+//! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `device`, `grant`, `key`, `revocation` (messages to operations
+//! and back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
 //! holds for every call), `connections`, `listener`.
 
 pub mod codec;
@@ -11,6 +11,7 @@ pub mod status;
 pub(super) mod claims;
 mod code;
 mod connections;
+mod device;
 mod fields;
 mod grant;
 pub(super) mod introspect;
@@ -37,6 +38,7 @@ use crate::transport::caller::{self, Admission, Permission};
 use crate::transport::fault::Fault;
 use crate::transport::logged;
 use api::authorization_code_service_server::{AuthorizationCodeServiceServer, SERVICE_NAME as CODE_SERVICE};
+use api::device_service_server::{DeviceServiceServer, SERVICE_NAME as DEVICE_SERVICE};
 use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVICE};
 use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::revocation_service_server::{RevocationServiceServer, SERVICE_NAME as REVOCATION_SERVICE};
@@ -162,6 +164,7 @@ fn front(
             .max_encoding_message_size(MAX_RESPONSE_BYTES),
     )
     .add_service(AuthorizationCodeServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(DeviceServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(
         RevocationServiceServer::new(Revocations { api: api.clone(), hub: Arc::clone(hub) })
@@ -199,7 +202,7 @@ async fn follow(
 
 async fn report(health: &HealthReporter, ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in ["", TOKEN_SERVICE, CODE_SERVICE, GRANT_SERVICE, KEY_SERVICE, REVOCATION_SERVICE] {
+    for service in ["", TOKEN_SERVICE, CODE_SERVICE, DEVICE_SERVICE, GRANT_SERVICE, KEY_SERVICE, REVOCATION_SERVICE] {
         health.set_service_status(service, status).await;
     }
 }

@@ -1,10 +1,11 @@
-//! HTTP: what OAuth clients and resource servers ask without gRPC (RFC 6749, 7009, 7662, 8414). The same operations, other words.
+//! HTTP: what OAuth clients and resource servers ask without gRPC (RFC 6749, 7009, 7662, 8414, 8628). The same operations, other words.
 //!
 //! Lives here: the paths, and what holds for every request. Below: `form` (what is sent), `client` (which client asks), the endpoints
-//! `token`, `introspect`, `revoke`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
+//! `token`, `device`, `introspect`, `revoke`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
 
 mod answer;
 mod client;
+mod device;
 mod form;
 mod introspect;
 mod metadata;
@@ -78,6 +79,9 @@ struct Endpoint {
 
 /// RFC 6749 section 3.2.
 const TOKEN: Endpoint = Endpoint { path: "/oauth2/token", name: "http_token", permission: Permission::Refresh };
+/// RFC 8628 section 3.1. There only where devices are served.
+const DEVICE: Endpoint =
+    Endpoint { path: "/oauth2/device_authorization", name: "http_device_authorization", permission: Permission::Refresh };
 /// RFC 7662 section 2.
 const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_introspect", permission: Permission::Introspect };
 /// RFC 7009 section 2.
@@ -87,7 +91,13 @@ const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke",
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
     let capacity = Capacity::new(settings.max_in_flight);
     let door = Door(Arc::new(Behind { service, settings, capacity }));
+    let devices = if door.0.service.serves_devices() {
+        Router::new().route(DEVICE.path, door.form(DEVICE, device::answer))
+    } else {
+        Router::new()
+    };
     Router::new()
+        .merge(devices)
         .route(JWKS_PATH, get(metadata::jwks))
         .route(metadata::OAUTH_PATH, get(metadata::discovery))
         .route(metadata::OPENID_PATH, get(metadata::discovery))

@@ -1,6 +1,7 @@
 //! The statements of the RFCs that a token service must keep, over HTTP: one test a statement, named by its number in `statements.rs`.
 
 mod codes;
+mod device;
 mod discovery;
 mod introspection;
 mod raw;

@@ -22,13 +22,18 @@ const ISSUE: &str = "/jeton.v1.TokenService/Issue";
 const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
 
 /// Every method that takes and gives one message.
-const UNARY: [&str; 14] = [
+const UNARY: [&str; 19] = [
     ISSUE,
     "/jeton.v1.TokenService/Refresh",
     "/jeton.v1.TokenService/Revoke",
     INTROSPECT,
     "/jeton.v1.TokenService/BatchIntrospect",
     "/jeton.v1.TokenService/Explain",
+    "/jeton.v1.DeviceService/StartDeviceAuthorization",
+    "/jeton.v1.DeviceService/DescribeDeviceAuthorization",
+    "/jeton.v1.DeviceService/ApproveDeviceAuthorization",
+    "/jeton.v1.DeviceService/DenyDeviceAuthorization",
+    "/jeton.v1.DeviceService/ExchangeDeviceCode",
     "/jeton.v1.GrantService/GetGrant",
     "/jeton.v1.GrantService/ListGrants",
     "/jeton.v1.KeyService/GetJwks",
@@ -163,6 +168,7 @@ async fn fields_of_the_other_methods_are_bounded_and_named() {
     let revoke = |target: Option<Target>| api::RevokeRequest { target, ..Default::default() };
     let refresh = |token: &str| api::RefreshRequest { refresh_token: token.into(), client_id: "c".into(), ..Default::default() };
     let page = |size| api::ListGrantsRequest { sub: "alice".into(), page_size: size, ..Default::default() };
+    let typed = |text: &str| api::DenyDeviceAuthorizationRequest { user_code: text.into() };
     let fresh = api::freshness::Requirement::AtLeastAsFresh("yesterday".into());
     let fresh = Some(api::Freshness { requirement: Some(fresh) });
     let session = api::SessionTarget { sid: "s".into(), sub: "\0".into() };
@@ -216,6 +222,12 @@ async fn fields_of_the_other_methods_are_bounded_and_named() {
             &["tokens"],
         ),
         ("TokenService/Explain", vec![], &["token"]),
+        ("DeviceService/StartDeviceAuthorization", vec![], &["client_id"]),
+        ("DeviceService/DescribeDeviceAuthorization", vec![], &["user_code"]),
+        ("DeviceService/ApproveDeviceAuthorization", vec![], &["user_code"]),
+        ("DeviceService/DenyDeviceAuthorization", typed(&"B".repeat(100_000)).encode_to_vec(), &["user_code"]),
+        ("DeviceService/DenyDeviceAuthorization", typed("AEIO-UAEI").encode_to_vec(), &["user_code"]),
+        ("DeviceService/ExchangeDeviceCode", vec![], &["device_code", "client_id"]),
         ("GrantService/GetGrant", vec![], &["grant_id"]),
         ("GrantService/ListGrants", vec![], &["sub"]),
         ("GrantService/ListGrants", page(-1).encode_to_vec(), &["page_size"]),

@@ -50,6 +50,15 @@ pub enum Error {
     /// Issue names a session that was revoked.
     #[error("session `{0}` was revoked: sign the user in anew, under another session id")]
     SessionRevoked(String),
+    /// A device that polls is not handed tokens (RFC 8628 section 3.5).
+    #[error("{0}")]
+    DeviceRefused(DeviceRefusal),
+    /// No device waits for a decision under that user code: unknown, expired, or decided before. One reason outward.
+    #[error("no device waits for that user code")]
+    UserCodeUnknown,
+    /// Too many user codes were tried that are none (RFC 8628 section 5.1).
+    #[error("too many wrong user codes were tried")]
+    TooManyGuesses,
     /// No grant of that id is known.
     #[error("no grant of that id is known")]
     GrantUnknown,
@@ -208,6 +217,23 @@ impl RefreshRefusal {
             Self::RetryExpired => "retry_expired",
         }
     }
+}
+
+/// Why a device that polls is not handed tokens (RFC 8628 section 3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceRefusal {
+    /// The user has not decided yet.
+    #[error("the user has not decided yet")]
+    Pending,
+    /// The same, and the device polls too often: its interval is longer by 5 seconds from now on.
+    #[error("the device polls too often")]
+    SlowDown,
+    /// The device code is past its time.
+    #[error("the device code has expired")]
+    Expired,
+    /// The user refused, or what he allowed was revoked since.
+    #[error("the user refused, or what he allowed was revoked")]
+    Denied,
 }
 
 /// Which lifetime passed.

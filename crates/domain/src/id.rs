@@ -52,6 +52,10 @@ bytes_id!(
     TargetId, 16
 );
 bytes_id!(
+    /// Names a device authorization: a hash of its device code.
+    DeviceId, 16
+);
+bytes_id!(
     /// Names the primary of the store that answered: another value means another history.
     Identity, 8
 );

@@ -132,7 +132,7 @@ pub fn plan(
     check_extra("id_token_claims", asked.id_claims)?;
     check_details(asked.authorization_details)?;
     check_scopes(asked.scopes, client, known, has_user)?;
-    let resources = resources(asked, client, known)?;
+    let resources = resources(asked.scopes, asked.resources, client, known)?;
     policies_met(now, &resources, known, &sign_in)?;
     let access = AccessForm::of(&resources, known)?;
     let may_refresh = has_user && client.may(GrantType::RefreshToken);
@@ -153,6 +153,15 @@ pub fn plan(
     let refreshable = may_refresh && scopes.contains(OFFLINE_ACCESS);
     let id_token = has_user && scopes.contains(OPENID);
     Ok(Plan { scopes, resources, sign_in, access, refreshable, id_token })
+}
+
+/// Whether `client` may ask a user for these scopes and resources, before one has signed in.
+///
+/// # Errors
+/// `InvalidScope`, `InvalidTarget`.
+pub fn may_ask(scopes: &Scopes, asked: &[ResourceId], client: &Client, known: &Resources) -> Result<()> {
+    check_scopes(scopes, client, known, true)?;
+    AccessForm::of(&resources(scopes, asked, client, known)?, known).map(|_form| ())
 }
 
 fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl Fn(&str) -> bool) -> Result<SignIn> {
@@ -216,11 +225,11 @@ fn check_scopes(asked: &Scopes, client: &Client, known: &Resources, has_user: bo
     Ok(())
 }
 
-fn resources(asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Vec<ResourceId>> {
+fn resources(scopes: &Scopes, asked: &[ResourceId], client: &Client, known: &Resources) -> Result<Vec<ResourceId>> {
     let mut resources: Vec<ResourceId> = Vec::new();
-    let named = asked.resources.iter().map(|id| (id, known.find(id)));
-    let owners = asked.scopes.iter().filter_map(|scope| known.owner(scope)).map(|owner: &Resource| (&owner.id, Some(owner)));
-    let wanted: Vec<_> = if asked.resources.is_empty() { owners.collect() } else { named.collect() };
+    let named = asked.iter().map(|id| (id, known.find(id)));
+    let owners = scopes.iter().filter_map(|scope| known.owner(scope)).map(|owner: &Resource| (&owner.id, Some(owner)));
+    let wanted: Vec<_> = if asked.is_empty() { owners.collect() } else { named.collect() };
     for (id, found) in wanted {
         if found.is_none() {
             return Err(target(format!("`{}` is not a configured resource", shown(id.as_str()))));
@@ -232,7 +241,7 @@ fn resources(asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Ve
             resources.push(id.clone());
         }
     }
-    if resources.is_empty() && !asked.scopes.contains(OPENID) {
+    if resources.is_empty() && !scopes.contains(OPENID) {
         return Err(target("must name a resource, or `scope` one that a resource owns".into()));
     }
     Ok(resources)

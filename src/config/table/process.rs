@@ -71,6 +71,14 @@ pub(in crate::config) const SETTINGS: [Group; 8] = [
                 "Where a user signs out (OpenID Connect RP-Initiated Logout 1.0).",
             )
             .sample("https://login.example.com/logout"),
+            row(
+                "verification_uri",
+                Kind::Text("URL"),
+                Off,
+                "Where a user types the code that his device shows (RFC 8628 section 3.2). Short, for he types it too. No device is \
+                 served where it is not set.",
+            )
+            .sample("https://login.example.com/device"),
         ],
     },
     Group {
@@ -111,6 +119,18 @@ pub(in crate::config) const SETTINGS: [Group; 8] = [
                 secs(1, 10 * MINUTE),
                 Takes("60s"),
                 "How long an authorization code may be redeemed (RFC 6749 section 4.1.2: at most ten minutes).",
+            ),
+            row(
+                "device_code_lifetime",
+                secs(MINUTE, 30 * MINUTE),
+                Takes("10m"),
+                "How long a device may wait for its user, from its first request until it is handed tokens.",
+            ),
+            row(
+                "device_poll_interval",
+                secs(1, MINUTE),
+                Takes("5s"),
+                "How long a device waits between two polls (RFC 8628 section 3.2). One that polls sooner must wait 5 s longer.",
             ),
             row(
                 "store_timeout",

@@ -111,6 +111,24 @@ reasons! {
     SessionRevoked = "SESSION_REVOKED", FailedPrecondition, 400, "access_denied", 0,
         "Issue names a session that was revoked.",
         "Sign the user in anew, under another session id.";
+    AuthorizationPending = "AUTHORIZATION_PENDING", FailedPrecondition, 400, "authorization_pending", 0,
+        "A device polls, and the user has not decided yet (RFC 8628).",
+        "Poll again after the interval.";
+    SlowDown = "SLOW_DOWN", FailedPrecondition, 400, "slow_down", 0,
+        "A device polls more often than its interval allows. The interval is 5 seconds longer from now on.",
+        "Wait 5 seconds longer between two polls.";
+    DeviceCodeExpired = "DEVICE_CODE_EXPIRED", FailedPrecondition, 400, "expired_token", 0,
+        "The device code is past its time.",
+        "Begin a new device authorization.";
+    DeviceDenied = "DEVICE_DENIED", FailedPrecondition, 400, "access_denied", 0,
+        "The user refused the device, or what he allowed was revoked before the device polled.",
+        "Stop polling; begin a new device authorization if the user wants one.";
+    UserCodeUnknown = "USER_CODE_UNKNOWN", NotFound, 404, "invalid_request", 0,
+        "No device waits for a decision under that user code: unknown, expired, or decided before. The text never says which.",
+        "Let the user look at the device again.";
+    TooManyGuesses = "TOO_MANY_GUESSES", ResourceExhausted, 429, "temporarily_unavailable", 1_000,
+        "Too many user codes were tried at this replica that are none.",
+        "Retry later. Let the login service slow down who types wrong codes.";
     GrantUnknown = "GRANT_UNKNOWN", NotFound, 404, "invalid_request", 0,
         "No grant of that id is known (any more).",
         "Check the id.";

@@ -1,7 +1,7 @@
 //! Every row of the table is reached and says what it should.
 
 use super::*;
-use jeton_domain::error::{Cause, ClientRefusal, Expiry, RefreshRefusal};
+use jeton_domain::error::{Cause, ClientRefusal, DeviceRefusal, Expiry, RefreshRefusal};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Timestamp;
 use std::collections::HashSet;
@@ -21,6 +21,12 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::RefreshRefused(RefreshRefusal::Reuse), Reason::RefreshTokenRefused, Code::FailedPrecondition),
         (Error::ReauthenticationRequired(Unmet::default()), Reason::ReauthenticationRequired, Code::FailedPrecondition),
         (Error::SessionRevoked("s".into()), Reason::SessionRevoked, Code::FailedPrecondition),
+        (Error::DeviceRefused(DeviceRefusal::Pending), Reason::AuthorizationPending, Code::FailedPrecondition),
+        (Error::DeviceRefused(DeviceRefusal::SlowDown), Reason::SlowDown, Code::FailedPrecondition),
+        (Error::DeviceRefused(DeviceRefusal::Expired), Reason::DeviceCodeExpired, Code::FailedPrecondition),
+        (Error::DeviceRefused(DeviceRefusal::Denied), Reason::DeviceDenied, Code::FailedPrecondition),
+        (Error::UserCodeUnknown, Reason::UserCodeUnknown, Code::NotFound),
+        (Error::TooManyGuesses, Reason::TooManyGuesses, Code::ResourceExhausted),
         (Error::GrantUnknown, Reason::GrantUnknown, Code::NotFound),
         (Error::KeyUnknown("no such key".into()), Reason::KeyUnknown, Code::NotFound),
         (Error::RevisionLost, Reason::RevisionLost, Code::FailedPrecondition),

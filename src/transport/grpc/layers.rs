@@ -125,7 +125,7 @@ struct Called {
 }
 
 /// Every method, Introspect first.
-const METHODS: [&str; 20] = [
+const METHODS: [&str; 25] = [
     "jeton.v1.TokenService/Introspect",
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",
@@ -134,6 +134,11 @@ const METHODS: [&str; 20] = [
     "jeton.v1.TokenService/Explain",
     "jeton.v1.AuthorizationCodeService/CreateAuthorizationCode",
     "jeton.v1.AuthorizationCodeService/ExchangeAuthorizationCode",
+    "jeton.v1.DeviceService/StartDeviceAuthorization",
+    "jeton.v1.DeviceService/DescribeDeviceAuthorization",
+    "jeton.v1.DeviceService/ApproveDeviceAuthorization",
+    "jeton.v1.DeviceService/DenyDeviceAuthorization",
+    "jeton.v1.DeviceService/ExchangeDeviceCode",
     "jeton.v1.GrantService/GetGrant",
     "jeton.v1.GrantService/ListGrants",
     "jeton.v1.KeyService/GetJwks",

@@ -3,7 +3,7 @@
 //! INVARIANT: everything that is advertised works, and nothing else is advertised.
 
 use super::answer::{insert, refusal};
-use super::{Door, INTROSPECT, REVOKE, TOKEN};
+use super::{DEVICE, Door, INTROSPECT, REVOKE, TOKEN};
 use crate::telemetry::metrics;
 use axum::body::Body;
 use axum::extract::State;
@@ -74,17 +74,21 @@ impl Door {
             "introspection_endpoint_auth_methods_supported": authenticated,
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
-            "grant_types_supported": super::token::GRANT_TYPES,
+            "grant_types_supported": super::token::grant_types(&self.0.service),
             "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },
             "code_challenge_methods_supported": [pkce::METHOD],
             "scopes_supported": self.0.service.scopes(),
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,
         });
-        let pages = &self.0.settings.pages;
-        let pages = [("authorization_endpoint", &pages.authorization), ("end_session_endpoint", &pages.end_session)];
+        let optional = [
+            ("authorization_endpoint", self.0.settings.pages.authorization.clone()),
+            ("end_session_endpoint", self.0.settings.pages.end_session.clone()),
+            ("device_authorization_endpoint", self.0.service.serves_devices().then(|| at(DEVICE.path))),
+        ];
+        let given = optional.into_iter().filter_map(|(name, place)| Some((name.to_owned(), place?.into())));
         if let Some(members) = document.as_object_mut() {
-            members.extend(pages.into_iter().filter_map(|(name, page)| Some((name.to_owned(), page.as_deref()?.into()))));
+            members.extend(given);
         }
         document
     }

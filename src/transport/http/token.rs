@@ -7,6 +7,7 @@ use super::client::client;
 use super::form::Asked;
 use super::refused;
 use crate::service::code::Redeem;
+use crate::service::device::Poll;
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::Refresh;
 use crate::service::{Credentials, Service};
@@ -22,13 +23,21 @@ use jeton_domain::scope::Scopes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// The values of `grant_type` that are answered. Never `password` (RFC 9700 section 2.4).
-pub const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+/// The values of `grant_type` that are always answered. Never `password` (RFC 9700 section 2.4).
+const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+
+/// RFC 8628 section 3.4; answered where devices are served.
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The longest name of an attempt, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// The most resources of one request.
 const MAX_RESOURCES: usize = 16;
+
+/// The values of `grant_type` that are answered as things are configured.
+pub fn grant_types(service: &Service) -> Vec<&'static str> {
+    GRANT_TYPES.into_iter().chain(service.serves_devices().then_some(DEVICE_CODE)).collect()
+}
 
 pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response, Fault> {
     let grant_type = asked.form.required("grant_type")?;
@@ -38,6 +47,7 @@ pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response,
         "authorization_code" => code(&service, &mut asked, id, credentials).await?,
         "refresh_token" => refresh(&service, &mut asked, id, credentials).await?,
         "client_credentials" => client_credentials(&service, &mut asked, id, credentials).await?,
+        DEVICE_CODE if service.serves_devices() => device(&service, &mut asked, id, credentials).await?,
         _ => return Err(Fault::at(Edge::GrantTypeUnsupported)),
     };
     Ok(unstored(&said(&tokens)))
@@ -51,6 +61,12 @@ async fn code(service: &Service, asked: &mut Asked, client: ClientId, credential
     let (_, resources) = audience(asked)?;
     let redeem = Redeem { code, client, credentials, redirect_uri, verifier, resources };
     service.redeem_code(redeem).await.map_err(refused)
+}
+
+/// RFC 8628 section 3.4.
+async fn device(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
+    let code = asked.form.required("device_code")?;
+    service.redeem_device_code(Poll { code, client, credentials }).await.map_err(refused)
 }
 
 /// RFC 6749 section 6. The header `Idempotency-Key` names the attempt.
@@ -90,7 +106,7 @@ async fn client_credentials(
 }
 
 /// What the access token is to be for.
-fn audience(asked: &mut Asked) -> Result<(Scopes, Vec<ResourceId>), Fault> {
+pub fn audience(asked: &mut Asked) -> Result<(Scopes, Vec<ResourceId>), Fault> {
     let scopes = Scopes::parse("scope", asked.form.text("scope").as_deref().unwrap_or_default())?;
     let named = asked.form.several("resource");
     if named.len() > MAX_RESOURCES {
@@ -127,17 +143,18 @@ fn request_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Fault> {
 /// RFC 6749 section 5.1.
 fn said(tokens: &Tokens) -> Value {
     let token_type = if let Some(Binding::Jkt(_)) = tokens.binding { "DPoP" } else { "Bearer" };
-    let optional = [("refresh_token", &tokens.refresh), ("id_token", &tokens.id)];
-    let mut said = json!({
+    let mut body = json!({
         "access_token": tokens.access.expose(),
         "token_type": token_type,
         "expires_in": tokens.expires_in.secs(),
         "scope": tokens.scopes.to_string(),
     });
-    if let Some(members) = said.as_object_mut() {
-        members.extend(optional.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token.as_ref()?.expose().into()))));
+    let optional = [("refresh_token", &tokens.refresh), ("id_token", &tokens.id)];
+    let given = optional.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token.as_ref()?.expose().into())));
+    if let Some(members) = body.as_object_mut() {
+        members.extend(given);
     }
-    said
+    body
 }
 
 #[cfg(test)]

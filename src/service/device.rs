@@ -1,0 +1,335 @@
+//! The device flow (RFC 8628): a device asks, its user decides on another screen, the device polls and is handed tokens.
+//!
+//! What is granted is decided when the user approves, as by Issue, and born then: whatever is revoked between that and the poll is dead.
+//! The grant gets its record and its place in the subject's list when the device redeems its code, for until then nobody holds anything.
+
+use crate::random;
+use crate::records::devices::LoadedDevice;
+use crate::records::floors;
+use crate::records::grants::{Known, keep_until};
+use crate::service::issue::{Issue, Prepared, Tokens};
+use crate::service::refresh::Given;
+use crate::service::{Credentials, Durability, Service};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::client::{Client, GrantType};
+use jeton_domain::device::{Authorization, Polled, State, UserCode};
+use jeton_domain::error::{DeviceRefusal, Error, RefreshRefusal, Result};
+use jeton_domain::grant::{Grant, Proof};
+use jeton_domain::id::{DeviceId, GrantId, TargetId};
+use jeton_domain::issue::{self, AccessForm};
+use jeton_domain::name::{ClientId, ResourceId, SessionId};
+use jeton_domain::refresh::{HandOut, Verdict};
+use jeton_domain::resource::TokenFormat;
+use jeton_domain::revision::Revision;
+use jeton_domain::scope::Scopes;
+use jeton_domain::secret::SecretText;
+use jeton_domain::time::{Millis, Timestamp};
+use jeton_domain::token::{DEVICE_PREFIX, Presented, parse};
+use sha2::{Digest as _, Sha256};
+use std::sync::PoisonError;
+
+/// What holds for every device.
+#[derive(Clone, Debug)]
+pub struct DeviceTerms {
+    /// The page where a user types his code (RFC 8628 section 3.2). None: no device is served.
+    pub verification_uri: Option<String>,
+    /// For how long a device code may be redeemed.
+    pub lifetime: Millis,
+    /// How long a device waits between two polls, at first.
+    pub interval: Millis,
+}
+
+/// A device asks.
+#[derive(Debug)]
+pub struct Start {
+    /// Its client.
+    pub client: ClientId,
+    /// How it proves who it is.
+    pub credentials: Credentials,
+    /// The scopes it wants.
+    pub scopes: Scopes,
+    /// The resources it wants; empty: the owners of the scopes.
+    pub resources: Vec<ResourceId>,
+}
+
+/// What a device is told (RFC 8628 section 3.2).
+#[derive(Debug)]
+pub struct Started {
+    /// What it polls with.
+    pub device_code: SecretText,
+    /// What its user types.
+    pub user_code: UserCode,
+    /// Where.
+    pub verification_uri: String,
+    /// The same with the code in it, for a QR code.
+    pub verification_uri_complete: String,
+    /// For how long.
+    pub expires_in: Millis,
+    /// How long it waits between two polls.
+    pub interval: Millis,
+}
+
+/// What the user is asked about.
+#[derive(Debug)]
+pub struct Described {
+    /// The client that asks.
+    pub client: ClientId,
+    /// The scopes it wants.
+    pub scopes: Scopes,
+    /// The resources it wants; empty: the owners of the scopes.
+    pub resources: Vec<ResourceId>,
+    /// For how long the user may decide.
+    pub expires_in: Millis,
+}
+
+/// The user allows it.
+#[derive(Debug)]
+pub struct Approve {
+    /// The code that he typed.
+    pub user_code: UserCode,
+    /// What is issued when the device polls. No scopes: those that it asked for; no resources: the same.
+    pub issue: Issue,
+}
+
+/// What was allowed.
+#[derive(Debug)]
+pub struct Approved {
+    /// The grant that begins when the device polls.
+    pub grant: GrantId,
+    /// Its session.
+    pub session: Option<SessionId>,
+    /// What the answer knows.
+    pub revision: Revision,
+    /// How far the record got.
+    pub durability: Durability,
+}
+
+/// A device polls (RFC 8628 section 3.4).
+#[derive(Debug)]
+pub struct Poll {
+    /// Its device code.
+    pub code: SecretText,
+    /// Its client.
+    pub client: ClientId,
+    /// How it proves who it is.
+    pub credentials: Credentials,
+}
+
+/// What a poll came to, before it is written.
+struct Answer {
+    outcome: Result<(Box<Grant>, AccessForm)>,
+    targets: Vec<TargetId>,
+}
+
+impl Service {
+    /// Whether devices are served.
+    #[must_use]
+    pub const fn serves_devices(&self) -> bool {
+        self.terms.device.verification_uri.is_some()
+    }
+
+    /// Begins a device authorization.
+    ///
+    /// # Errors
+    /// `InvalidClient`, `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`, the store.
+    pub async fn start_device(&self, asked: Start) -> Result<Started> {
+        let Some(page) = &self.terms.device.verification_uri else {
+            return Err(Error::UnauthorizedClient("no device is served here: `login.verification_uri` is not configured".into()));
+        };
+        let (client, _) = self.device_client(&asked.client, &asked.credentials)?;
+        issue::may_ask(&asked.scopes, &asked.resources, client, self.registry.resources())?;
+        let device_code = SecretText::new(format!("{DEVICE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)));
+        let authorization = Authorization {
+            client: client.id.clone(),
+            scopes: asked.scopes,
+            resources: asked.resources,
+            expires_at: self.clock.now().plus(self.terms.device.lifetime),
+            interval: self.terms.device.interval,
+            polled_at: Timestamp::NEVER,
+            state: State::Pending,
+        };
+        let user_code = self.records.create_device(named(&device_code), &authorization).await?;
+        let joint = if page.contains('?') { '&' } else { '?' };
+        Ok(Started {
+            device_code,
+            user_code,
+            verification_uri: page.clone(),
+            verification_uri_complete: format!("{page}{joint}user_code={}", user_code.shown()),
+            expires_in: self.terms.device.lifetime,
+            interval: self.terms.device.interval,
+        })
+    }
+
+    /// What the page shows to the user before he decides.
+    ///
+    /// # Errors
+    /// `UserCodeUnknown`, `TooManyGuesses`, the store.
+    pub async fn describe_device(&self, code: &UserCode) -> Result<Described> {
+        let (_, known) = self.typed(code).await?;
+        let now = self.clock.now();
+        if !known.is_waiting(now) {
+            return Err(Error::UserCodeUnknown);
+        }
+        let Authorization { client, scopes, resources, expires_at, .. } = known;
+        Ok(Described { client, scopes, resources, expires_in: expires_at.since(now) })
+    }
+
+    /// The user allows a device what he may have narrowed. Safe to repeat.
+    ///
+    /// # Errors
+    /// As Issue; `UserCodeUnknown`, `TooManyGuesses`.
+    pub async fn approve_device(&self, asked: Approve) -> Result<Approved> {
+        let (loaded, known) = self.typed(&asked.user_code).await?;
+        let Prepared { now, grant, head, .. } = self.prepare(&issue_of(asked.issue, &known)?).await?;
+        let decide = |held: Option<Authorization>| {
+            let held = held.ok_or(Error::UserCodeUnknown)?;
+            let changed = held.approve(now, grant.clone())?;
+            let of_record = changed.as_ref().unwrap_or(&held).grant().map(|grant| (grant.id, grant.session.clone()));
+            Ok((changed, of_record.ok_or_else(|| Error::Internal("what was approved has no grant".into()))?))
+        };
+        let ((grant, session), _) = self.records.decide_device(loaded, Durability::Replicated, decide, |_| Vec::new()).await?;
+        Ok(Approved { grant, session, revision: head, durability: self.records.store().durability() })
+    }
+
+    /// The user refuses a device. Safe to repeat.
+    ///
+    /// # Errors
+    /// `UserCodeUnknown`, `TooManyGuesses`, the store.
+    pub async fn deny_device(&self, code: &UserCode) -> Result<()> {
+        let (loaded, _) = self.typed(code).await?;
+        let decide = |held: Option<Authorization>| {
+            let held = held.ok_or(Error::UserCodeUnknown)?;
+            Ok((held.deny(self.clock.now())?, ()))
+        };
+        self.records.decide_device(loaded, Durability::Replicated, decide, |()| Vec::new()).await.map(|_written| ())
+    }
+
+    /// Answers a poll: tokens, once.
+    ///
+    /// # Errors
+    /// `DeviceRefused`; `RefreshRefused` (one answer outward) for a code that is unknown, another client's or spent; `InvalidClient`,
+    /// `UnauthorizedClient`, `InvalidTarget`, the store.
+    pub async fn redeem_device_code(&self, asked: Poll) -> Result<Tokens> {
+        if parse(asked.code.expose()) != Presented::Device {
+            return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
+        }
+        let (client, proof) = self.device_client(&asked.client, &asked.credentials)?;
+        let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.device(named(&asked.code)))?;
+        self.know_burnt_keys().await?;
+        let now = self.clock.now();
+        let is_decided = loaded.known()?.is_some_and(|known| known.grant().is_some());
+        // A redemption that a failover loses would let the code be redeemed again; a pause that it loses is no harm.
+        let needs = if is_decided { Durability::Replicated } else { Durability::Applied };
+        let decide = |held: Option<Authorization>| {
+            let held = held.ok_or(Error::RefreshRefused(RefreshRefusal::Unknown))?;
+            let Polled { changed, outcome } = held.poll(now, &client.id, self.terms.overlap);
+            let answer = match outcome {
+                // Refused here nothing is consumed.
+                Ok(grant) => Answer { targets: self.floor_targets(&grant), outcome: Ok(self.redeemable(grant, proof)?) },
+                Err(refusal) => Answer { targets: Vec::new(), outcome: Err(refusal) },
+            };
+            Ok((changed, answer))
+        };
+        let also = |answer: &Answer| floors::names(&answer.targets);
+        let (Answer { outcome, targets }, read) = self.records.decide_device(loaded, needs, decide, also).await?;
+        let (grant, form) = outcome?;
+        if self.records.killing_floor(&targets, read, grant.born)?.is_some() {
+            return Err(Error::DeviceRefused(DeviceRefusal::Denied));
+        }
+        if grant.lineage.refreshable || form.format == TokenFormat::Opaque {
+            self.keep(&grant, client, &targets).await?;
+        }
+        let out = first(&grant);
+        self.give(Given { grant, out, form, now, head: caught.head }, client, None)
+    }
+}
+
+impl Service {
+    fn device_client(&self, id: &ClientId, credentials: &Credentials) -> Result<(&Client, Proof)> {
+        let (client, proof) = self.authenticate(id, credentials)?;
+        if client.may(GrantType::DeviceCode) {
+            return Ok((client, proof));
+        }
+        Err(Error::UnauthorizedClient(format!("client `{}` may not use `device_code`", client.id)))
+    }
+
+    /// The authorization that a user code stands for. A code that stands for none was a guess.
+    async fn typed(&self, code: &UserCode) -> Result<(LoadedDevice, Authorization)> {
+        let guesses = || self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        guesses().take(self.clock.run())?;
+        let found = self.records.device_of_user_code(code).await;
+        if !matches!(found, Ok(None)) {
+            guesses().give_back();
+        }
+        let loaded = found?.ok_or(Error::UserCodeUnknown)?;
+        let known = loaded.known()?.ok_or(Error::UserCodeUnknown)?;
+        Ok((loaded, known))
+    }
+
+    /// What was allowed is alive, its holder is who he must be, and it can be handed out as things are configured now.
+    fn redeemable(&self, grant: Box<Grant>, proof: Proof) -> Result<(Box<Grant>, AccessForm)> {
+        if grant.binding.is_some_and(|binding| !proof.proves(binding)) {
+            return Err(Error::RefreshRefused(RefreshRefusal::WrongProof));
+        }
+        if self.alive.killing(&self.targets(&grant), grant.born).is_some() {
+            return Err(Error::DeviceRefused(DeviceRefusal::Denied));
+        }
+        let form = self.form(&grant, &first(&grant))?;
+        Ok((grant, form))
+    }
+
+    /// Gives the grant its place in the subject's list and its record, if a poll whose reply was lost has not.
+    async fn keep(&self, grant: &Grant, client: &Client, targets: &[TargetId]) -> Result<()> {
+        let surplus = self.list(grant, client).await?;
+        let until = keep_until(grant, self.alive.ceilings().access_token);
+        let (is_new, read) = self.records.create_grant(grant, until, &floors::names(targets)).await?;
+        if is_new {
+            if self.records.killing_floor(targets, read, grant.born)?.is_some() {
+                return Err(Error::DeviceRefused(DeviceRefusal::Denied));
+            }
+            return self.make_room(grant, &surplus, grant.created_at).await;
+        }
+        match self.records.grant(grant.id).await?.known()? {
+            Some(known) if known.ended().is_some() => Err(Error::DeviceRefused(DeviceRefusal::Denied)),
+            Some(Known::Grant(held)) if held.nonce == grant.nonce && held.lineage.newest == grant.lineage.newest => Ok(()),
+            // Its refresh token came back: the reply had arrived.
+            _ => Err(Error::RefreshRefused(RefreshRefusal::CodeUsed)),
+        }
+    }
+}
+
+/// The name of a device code in the store.
+fn named(code: &SecretText) -> DeviceId {
+    let hash: [u8; 32] = Sha256::digest(code.expose().as_bytes()).into();
+    let mut id = [0; 16];
+    id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    DeviceId(id)
+}
+
+/// What is issued for a device: what the user was asked for, and no more.
+fn issue_of(asked: Issue, known: &Authorization) -> Result<Issue> {
+    if asked.client != known.client {
+        return Err(Error::invalid("grant.client_id", "is another client than the one that asks"));
+    }
+    if asked.method.is_some_and(|method| method != GrantType::DeviceCode) {
+        return Err(Error::invalid("grant.authentication.method", "must be device code, or left out"));
+    }
+    if asked.nonce.is_some() {
+        return Err(Error::invalid("grant.nonce", "must be empty: a device sends none (RFC 8628 section 3.1)"));
+    }
+    let (scopes, resources) = known.narrowed(asked.scopes, asked.resources)?;
+    Ok(Issue { method: Some(GrantType::DeviceCode), scopes, resources, ..asked })
+}
+
+/// The first tokens of a grant: all that was granted.
+fn first(grant: &Grant) -> HandOut {
+    HandOut {
+        verdict: Verdict::Next,
+        generation: grant.lineage.newest,
+        key: grant.lineage.key,
+        scopes: grant.scopes.clone(),
+        resources: grant.resources.clone(),
+        event: None,
+    }
+}
