@@ -94,6 +94,9 @@ impl App {
         let roots = Arc::new(Roots::new(&root_key::ring(settings)?)?);
         let records = Records::new(Arc::clone(&store), Arc::clone(&roots), clock);
         records.register_ring().await?;
+        if !records.has_salt().await? && floors::is_used(store.as_ref()).await? {
+            return Err(Error::RecordUnreadable(floors::LOST_SALT.into()).into());
+        }
         let salt = records.salt().await?;
         let ceilings = records.raise_ceilings(ceilings(settings)).await?;
         let view = floors::Terms {

@@ -50,6 +50,20 @@ const CHANGES: usize = 1_024;
 /// Why a replica that was there before its store was emptied and made anew cannot go on.
 pub const FOREIGN_SALT: &str = "the store was emptied and has another salt by now: restart this replica";
 
+/// Why a store that lost its salt is not used: another would make all its revocations say nothing.
+pub const LOST_SALT: &str = "the salt is gone, and revocations that only it explains are there: let a replica that runs put it back, restore \
+                             `jeton:{salt}`, or empty the store";
+
+/// Whether something was ever revoked in this store.
+///
+/// # Errors
+/// The store; an entry that cannot be read.
+pub async fn is_used(store: &dyn Store) -> Result<bool> {
+    let page = store.follow(Position::default(), PAGE).await.map_err(unavailable)?;
+    let raises = page.entries.iter().map(|logged| Ok(entry::decode(logged)?.is_some())).collect::<Result<Vec<bool>>>()?;
+    Ok(page.settled != Revision::START || raises.contains(&true))
+}
+
 /// How fresh the knowledge of revocations behind an answer must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Freshness {

@@ -143,6 +143,7 @@ impl Records {
         T: Message + Default,
     {
         let (mut held, mut identity) = loaded;
+        let mut refused = None;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(random::up_to(Duration::from_millis(1_u64 << attempt.min(7)))).await;
@@ -177,7 +178,9 @@ impl Records {
                 }
                 Err(undurable @ StoreError::NotDurable(_)) => return Err(unavailable(undurable)),
                 Err(lost) => {
-                    let read = self.store.get(std::slice::from_ref(name)).await.map_err(|_still_lost| unavailable(lost))?;
+                    let read =
+                        self.store.get(std::slice::from_ref(name)).await.map_err(|_still_lost| unavailable(lost.clone()))?;
+                    refused = Some(lost);
                     let now = read.values.into_iter().next().flatten();
                     if now.as_ref().and_then(stamp) == stamp(&sealed) {
                         self.confirm(name, needs).await?;
@@ -188,7 +191,7 @@ impl Records {
                 }
             }
         }
-        Err(Error::Contended)
+        Err(refused.map_or(Error::Contended, unavailable))
     }
 
     async fn confirm(&self, name: &Name, needs: Durability) -> Result<()> {

@@ -351,8 +351,9 @@ pub trait Store: Send + Sync + 'static {
     /// Waits until there may be something after `cursor`, or for a while. A hint: only `follow` tells.
     async fn changed(&self, cursor: Revision) -> Result<(), StoreError>;
 
-    /// Says that all entries up to and including `upto` are settled. False where that exact entry is not in the log.
-    async fn settle(&self, upto: Revision) -> Result<bool, StoreError>;
+    /// Says that all entries up to and including `upto` are settled, `under` that primary (none: whichever it is). False where that exact entry
+    /// is not in the log, or its primary is another: what was settled under the one before may be lost with it.
+    async fn settle(&self, upto: Revision, under: Option<Identity>) -> Result<bool, StoreError>;
 
     /// Forgets entries from the front that are settled and whose place in time is before `older_than`; never the newest. Answers how many.
     async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError>;

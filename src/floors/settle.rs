@@ -38,7 +38,7 @@ impl Alive {
             let Some(last) = page.entries.last().map(|last| last.revision) else { break };
             settled = settled.saturating_add(self.settle_page(&page, |place| place > page.settled).await?);
             // All of the page is where Refresh finds it, on every replica.
-            if last > page.settled && !self.store.settle(last).await.map_err(unavailable)? {
+            if last > page.settled && !self.store.settle(last, Some(page.identity)).await.map_err(unavailable)? {
                 break;
             }
             cursor = last;
@@ -84,16 +84,18 @@ impl Alive {
 
     /// Settles what `is_meant` of a page, and answers how many entries those were.
     async fn settle_page(&self, page: &Followed, is_meant: impl Fn(Revision) -> bool) -> Result<u64> {
-        // Of several that raise one target the highest is enough.
-        let mut unsettled = Floors::default();
+        // Of several that raise one target the highest is enough. Grants by themselves: their ids are as their callers say.
+        let [mut grants, mut others] = [Floors::default(), Floors::default()];
         let mut count = 0_u64;
         for logged in page.entries.iter().filter(|logged| is_meant(logged.revision)) {
             if let Some(raised) = entry::decode(logged)? {
-                unsettled.join(raised);
+                let of_kind = if raised.kind == TargetKind::Grant { &mut grants } else { &mut others };
+                of_kind.join(raised);
                 count = count.saturating_add(1);
             }
         }
-        let each = stream::iter((0..Floors::PARTS).flat_map(|part| unsettled.part(part)).map(Ok));
+        let all = |floors: &Floors| (0..Floors::PARTS).flat_map(|part| floors.part(part)).collect::<Vec<_>>();
+        let each = stream::iter(all(&grants).into_iter().chain(all(&others)).map(Ok));
         each.try_for_each_concurrent(AT_ONCE, async |raised| self.settle_one(&raised).await).await?;
         Ok(count)
     }

@@ -96,6 +96,14 @@ impl Records {
         Ok(())
     }
 
+    /// Whether there is a salt.
+    ///
+    /// # Errors
+    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    pub async fn has_salt(&self) -> Result<bool> {
+        Ok(self.read_one::<SaltRecord>(&name::salt()).await?.0.is_some())
+    }
+
     /// The salt of target ids; made at the first start.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Signing keys: published, listed, rotated.
 
+use crate::records::proto::SigningRecord;
 use crate::service::Service;
 use crate::signing::Signing;
 use jeton_domain::client::Algorithm;
@@ -54,8 +55,21 @@ impl Service {
     /// The store.
     pub async fn refresh_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        let record = self.records.change_signing_keys(|held| self.signing.advance(held.cloned(), now)).await?;
+        let mut record = self.records.change_signing_keys(|held| self.signing.advance(held.cloned(), now)).await?;
+        // A store that fell back has the key as it was; the log was healed, and says what became of it.
+        for kid in self.burnt_in_the_log(&record) {
+            record = self.records.change_signing_keys(|held| self.signing.burn(held.cloned(), &kid, now)).await?;
+            tracing::warn!(kid, "a signing key was burnt again: the store had lost that it was");
+        }
         self.signing.install(&record)
+    }
+
+    /// The keys that are revoked and whose document does not say so.
+    fn burnt_in_the_log(&self, record: &SigningRecord) -> Vec<String> {
+        let salt = self.alive.salt();
+        let is_raised = |kid: &str| self.alive.with_floors(|floors| floors.get(salt.signing_key(kid)).is_some());
+        let unburnt = record.keys.iter().filter(|key| key.burnt_at == 0);
+        unburnt.map(|key| &key.kid).filter(|kid| is_raised(kid)).cloned().collect()
     }
 
     /// Reads the keys again where the view has a burnt key since they were last read: what a burnt key signs is dead at birth,

@@ -206,7 +206,7 @@ impl Store for Embedded {
         newest.wait_for(|newest| *newest != cursor).await.map(drop).map_err(|_closed| ended())
     }
 
-    async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
+    async fn settle(&self, upto: Revision, _under: Option<Identity>) -> Result<bool, StoreError> {
         self.write(|reply| Job::Settle(upto, reply)).await
     }
 

@@ -305,8 +305,8 @@ impl Store for Redis {
         log::changed(self, cursor).await
     }
 
-    async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
-        log::settle(self, upto).await
+    async fn settle(&self, upto: Revision, under: Option<Identity>) -> Result<bool, StoreError> {
+        log::settle(self, upto, under).await
     }
 
     async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError> {

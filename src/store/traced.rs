@@ -104,9 +104,9 @@ impl<S: Store> Store for Traced<S> {
         self.0.changed(cursor).await
     }
 
-    async fn settle(&self, upto: Revision) -> Result<bool, StoreError> {
+    async fn settle(&self, upto: Revision, under: Option<Identity>) -> Result<bool, StoreError> {
         let outcome = |settled: &bool| if *settled { "ok" } else { "gone" };
-        watched("store.settle", self.0.settle(upto), outcome).await
+        watched("store.settle", self.0.settle(upto, under), outcome).await
     }
 
     async fn trim(&self, older_than: Timestamp) -> Result<u64, StoreError> {

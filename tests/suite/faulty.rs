@@ -141,8 +141,8 @@ impl Store for Faulty {
         self.store.accept(position).await
     }
 
-    async fn settle(&self, upto: Revision) -> Answer<bool> {
-        self.store.settle(upto).await
+    async fn settle(&self, upto: Revision, under: Option<Identity>) -> Answer<bool> {
+        self.store.settle(upto, under).await
     }
 
     async fn trim(&self, older_than: Timestamp) -> Answer<u64> {

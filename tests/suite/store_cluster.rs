@@ -241,7 +241,7 @@ async fn the_log_and_lists_move_with_their_slots() {
     assert_eq!(store.list(&list, None, 10).await.unwrap().len(), 2);
 
     let first = store.append_after(b"one", Revision::START, Revision::START).await.unwrap().head;
-    assert!(store.settle(first).await.unwrap());
+    assert!(store.settle(first, None).await.unwrap());
     let slot = all.slot_of(LOG).await;
     let from = all.primary_of(slot).await;
     let to = (from + 1) % 3;
@@ -376,7 +376,7 @@ impl Witnessed {
     async fn round(&self) -> Due {
         let position = self.position().await;
         let head = self.store.append(&[Bytes::from("entry")], position).await.unwrap().0.head;
-        assert!(self.store.settle(head).await.unwrap());
+        assert!(self.store.settle(head, None).await.unwrap());
         self.all.nodes[self.log].ask::<()>(&["HDEL", WITNESSED, "at"]).await;
         let due = self.store.due().await.unwrap().expect("none was made for long");
         assert_eq!(self.store.due().await.unwrap(), None, "another makes it");

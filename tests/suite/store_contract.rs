@@ -177,7 +177,7 @@ pub async fn what_was_acknowledged_survives_a_reopening(open: impl AsyncFn() -> 
         added(&store, &list, one, 10, 10).await;
     }
     let (a, b, c) = (append(&store, "a").await, append(&store, "b").await, append(&store, "c").await);
-    assert!(store.settle(b).await.unwrap());
+    assert!(store.settle(b, None).await.unwrap());
     let identity = store.follow_after(c, 1).await.unwrap().identity;
     drop(store);
 

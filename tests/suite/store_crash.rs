@@ -80,7 +80,7 @@ async fn write(store: &Arc<dyn Store>, number: u64) {
     println!("entry {number} {head}");
     if number.is_multiple_of(1_000) {
         // Keeps the log short, and shows that what is forgotten stays so.
-        assert!(store.settle(head).await.unwrap());
+        assert!(store.settle(head, None).await.unwrap());
         println!("settled {number} {head}");
         store.trim(Timestamp::from_millis(head.micros / 1_000)).await.unwrap();
     }

@@ -145,7 +145,7 @@ async fn what_is_not_in_memory_is_followed_from_the_file() {
     assert_eq!((answer.gap, answer.entries.len()), (false, all.len() - 100));
     assert_eq!(answer.entries[..all.len() - 101], all[101..]);
 
-    assert!(store.settle(all[7_999].revision).await.unwrap());
+    assert!(store.settle(all[7_999].revision, None).await.unwrap());
     let far = Timestamp::from_millis(answer.head.micros / 1_000 + 1_000);
     assert_eq!(store.trim(far).await.unwrap(), 8_000, "in several commits");
     assert_eq!(paged(&store, 100).await[..960], all[8_000..]);

@@ -303,7 +303,7 @@ async fn play(store: &Arc<dyn Store>, names: &Names, operations: Vec<Operation>)
             }
             Operation::Settle(upto) => {
                 let upto = model.place(upto);
-                prop_assert_eq!(store.settle(upto).await.unwrap(), model.settle(upto), "{:?}", operation);
+                prop_assert_eq!(store.settle(upto, None).await.unwrap(), model.settle(upto), "{:?}", operation);
             }
             Operation::Trim(place) => {
                 let far = model.base.plus(Millis::from_secs(3_600));

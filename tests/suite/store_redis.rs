@@ -263,7 +263,7 @@ async fn full_memory_refuses_writes_and_still_follows_and_trims() {
     refused(store.append_after(b"entry", last, last)).await;
     refused(store.list_add(&add(&Name::new("jeton:{ab12}:l"), "grp1", Timestamp::from_millis(1 << 50)))).await;
     assert_eq!(store.follow_after(Revision::START, 10).await.unwrap().head, last);
-    assert!(store.settle(last).await.unwrap());
+    assert!(store.settle(last, None).await.unwrap());
     assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 1, "all but the newest");
 }
 
@@ -309,7 +309,11 @@ async fn the_permissions_listed_suffice_and_a_missing_library_is_said() {
     store.list_remove(&list, &[members[0].bytes.clone()]).await.unwrap();
     let first = store.append_after(b"one", Revision::START, Revision::START).await.unwrap().head;
     let second = store.append_after(b"two", Revision::START, first).await.unwrap().head;
-    assert!(store.settle(second).await.unwrap());
+    assert!(
+        !store.settle(second, Some(jeton_domain::id::Identity([9; 8]))).await.unwrap(),
+        "under another primary it may be lost"
+    );
+    assert!(store.settle(second, None).await.unwrap());
     assert_eq!(store.trim(far).await.unwrap(), 2, "the first of all logs, and one more");
     assert_eq!(store.follow_after(first, 10).await.unwrap().settled, second);
     store.changed(first).await.unwrap();
@@ -371,8 +375,8 @@ async fn the_random_half_of_a_revision_is_compared_exactly() {
     server.ask::<String>(&["XADD", "jeton:{log}", "9-1", "e", "two"]).await;
     server.ask::<()>(&["SET", "jeton:{log}:settled", "5-18446744073709551613"]).await;
     assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 0, "not settled");
-    assert!(!store.settle(Revision { micros: 5, random: u64::MAX - 2 }).await.unwrap());
-    assert!(store.settle(Revision { micros: 5, random: u64::MAX - 1 }).await.unwrap());
+    assert!(!store.settle(Revision { micros: 5, random: u64::MAX - 2 }, None).await.unwrap());
+    assert!(store.settle(Revision { micros: 5, random: u64::MAX - 1 }, None).await.unwrap());
     assert_eq!(store.follow_after(Revision::START, 10).await.unwrap().settled.random, u64::MAX - 1);
     assert_eq!(store.trim(Timestamp::from_millis(u64::MAX)).await.unwrap(), 1);
 }

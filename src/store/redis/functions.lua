@@ -391,9 +391,11 @@ local function follow(keys, args)
   return reply
 end
 
--- KEYS: log, settled. ARGV: revision. Answers 0 where that very entry is not in the log, else 1.
+-- KEYS: log, settled. ARGV: revision, the primary under which it was settled as `short` writes it ('' = whichever), run id. Answers 0 where
+-- that very entry is not in the log, or the primary is another by now, else 1.
 local function settle(keys, args)
-  local upto = args[1]
+  local upto, under = args[1], args[2]
+  if under ~= '' and short(replication(), args[3]) ~= under then return 0 end
   if #redis.call('XRANGE', keys[1], upto, upto) == 0 then return 0 end
   if earlier(settled_upto(keys[2]), upto) then redis.call('SET', keys[2], upto) end
   return 1

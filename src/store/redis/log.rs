@@ -116,10 +116,10 @@ pub(super) async fn changed(redis: &Redis, cursor: Revision) -> Result<(), Store
     }
 }
 
-pub(super) async fn settle(redis: &Redis, upto: Revision) -> Result<bool, StoreError> {
-    let mut cmd = library::call(library::SETTLE, 2, 96);
-    cmd.arg(STREAM).arg(SETTLED).arg(upto.to_string());
-    let (answer, _) = redis.call(STREAM, &cmd, Kind::Write).await?;
+pub(super) async fn settle(redis: &Redis, upto: Revision, under: Option<Identity>) -> Result<bool, StoreError> {
+    let mut cmd = library::call(library::SETTLE, 2, 128);
+    cmd.arg(STREAM).arg(SETTLED).arg(upto.to_string()).arg(under.map(|under| hex(under.0)).unwrap_or_default());
+    let (answer, _) = redis.call(STREAM, &Call::ToProcess(cmd), Kind::Write).await?;
     Ok(reply::count(&answer)? == 1)
 }
 

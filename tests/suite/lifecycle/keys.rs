@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use tonic::Code;
 
 on_every_store! {
+    a_key_that_the_store_forgot_was_burnt_is_burnt_again,
+    a_store_without_its_salt_is_not_used,
     a_standby_key_is_always_published,
     a_rotation_refuses_no_valid_token,
     keys_rotate_by_schedule_and_replicas_agree,
@@ -266,4 +268,31 @@ async fn a_replica_with_a_foreign_root_key_does_not_start_and_leaves_no_trace(wo
     assert!(refused.contains("root key"), "{refused}");
     assert_eq!(world.store().await.get(&[jeton::records::name::ring()]).await.unwrap().values, ring_before);
     server.refresh(mobile(&issued.refresh_token)).await;
+}
+
+/// A store that fell back has the key's document as it was, and the log was healed.
+async fn a_key_that_the_store_forgot_was_burnt_is_burnt_again(world: World) {
+    let server = world.start().await;
+    let document = async || server.app.records.signing_keys().await.unwrap().0.unwrap().value;
+    let before = document().await;
+    let kid = server.jwks().await.keys[0].kid.clone();
+    server.revoke(Target::Kid(kid.clone())).await;
+    server.app.records.change_signing_keys(|_| Ok(Some(before.clone()))).await.unwrap();
+    server.app.service.refresh_keys().await.unwrap();
+    let key = document().await.keys.into_iter().find(|key| key.kid == kid);
+    assert!(key.is_none_or(|key| key.burnt_at != 0 && key.private.is_empty()));
+}
+
+/// With another salt its revocations would say nothing.
+async fn a_store_without_its_salt_is_not_used(world: World) {
+    let server = world.start().await;
+    server.revoke(Target::Sub("alice".into())).await;
+    let (store, name) = (world.store().await, jeton::records::name::salt());
+    let held = store.get(std::slice::from_ref(&name)).await.unwrap().values.remove(0).unwrap();
+    let expected = held[..jeton::store::STAMP_BYTES].try_into().ok();
+    let gone = jeton::store::Swap { name, expected, value: None, expires_at: None, needs: jeton::store::Durability::Applied };
+    store.swap(&gone, &[]).await.unwrap();
+    drop(server);
+    let refused = jeton::app::App::on(store, &world.settings, world.clock.clone()).await.map(drop).unwrap_err();
+    assert!(refused.to_string().contains("the salt is gone"), "{refused}");
 }

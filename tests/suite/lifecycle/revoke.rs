@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use tonic::Code;
 
 on_every_store! {
+    an_id_made_up_for_a_grant_hides_no_revocation,
     each_target_ends_what_it_names_everywhere_at_once_and_nothing_else,
     rfc7009_2_1_an_access_token_ends_alone,
     rfc7009_2_2_unknown_token_is_ok,
@@ -431,4 +432,19 @@ async fn signing_out_with_an_evicted_refresh_token_ends_its_access_tokens(world:
         assert_eq!(server.cause(&evicted.refresh_token).await, Cause::Evicted);
         world.pass(1);
     }
+}
+
+/// The id of a grant is as its caller says: it may be that of a subject, and must not stand in its place.
+async fn an_id_made_up_for_a_grant_hides_no_revocation(world: World) {
+    use jeton_domain::name::Subject;
+    use jeton_domain::revision::Born;
+    let server = world.start().await;
+    let alice = server.app.alive.salt().subject(&Subject::parse("sub", "alice").unwrap());
+    server.revoke(Target::GrantId(jeton_domain::id::GrantId(alice.0).to_string())).await;
+    server
+        .try_revoke(jeton::api::RevokeRequest { target: Some(Target::Sub("alice".into())), ..Default::default() })
+        .await
+        .unwrap();
+    server.app.alive.settle().await.unwrap();
+    assert!(server.app.records.read_killing_floor(&[alice], Born::default()).await.unwrap().is_some());
 }

@@ -146,7 +146,7 @@ pub async fn follow_from_start_is_no_gap(store: Arc<dyn Store>, _names: Names) {
     let revisions = [append(&store, "a").await, append(&store, "b").await, append(&store, "c").await];
     let answer = store.follow_after(Revision::START, 100_000).await.unwrap();
     assert!(!answer.gap && texts(&answer).ends_with(&["a", "b", "c"]));
-    assert!(store.settle(revisions[1]).await.unwrap());
+    assert!(store.settle(revisions[1], None).await.unwrap());
     assert!(store.trim(far(&store).await).await.unwrap() >= 2);
     let answer = store.follow_after(Revision::START, 100_000).await.unwrap();
     assert_eq!((answer.gap, texts(&answer)), (false, vec!["c"]), "not even when its beginning was trimmed");
@@ -155,23 +155,23 @@ pub async fn follow_from_start_is_no_gap(store: Arc<dyn Store>, _names: Names) {
 pub async fn settle_refuses_a_revision_that_is_gone(store: Arc<dyn Store>, _names: Names) {
     let (a, b) = (append(&store, "a").await, append(&store, "b").await);
     let settled = store.follow_after(b, 1).await.unwrap().settled;
-    assert!(!store.settle(Revision { random: b.random ^ 1, ..b }).await.unwrap());
-    assert!(!store.settle(Revision { micros: b.micros + 1, ..b }).await.unwrap());
+    assert!(!store.settle(Revision { random: b.random ^ 1, ..b }, None).await.unwrap());
+    assert!(!store.settle(Revision { micros: b.micros + 1, ..b }, None).await.unwrap());
     assert_eq!(store.follow_after(b, 1).await.unwrap().settled, settled, "what was refused changes nothing");
-    assert!(store.settle(a).await.unwrap());
+    assert!(store.settle(a, None).await.unwrap());
     assert!(store.trim(far(&store).await).await.unwrap() >= 1);
-    assert!(!store.settle(a).await.unwrap(), "trimmed");
-    assert!(store.settle(b).await.unwrap());
+    assert!(!store.settle(a, None).await.unwrap(), "trimmed");
+    assert!(store.settle(b, None).await.unwrap());
 }
 
 pub async fn settled_never_goes_back(store: Arc<dyn Store>, _names: Names) {
     let (a, b, c) = (append(&store, "a").await, append(&store, "b").await, append(&store, "c").await);
-    assert!(store.settle(b).await.unwrap());
+    assert!(store.settle(b, None).await.unwrap());
     assert_eq!(store.follow_after(c, 1).await.unwrap().settled, b);
-    assert!(store.settle(a).await.unwrap(), "it is settled, so that is no refusal");
+    assert!(store.settle(a, None).await.unwrap(), "it is settled, so that is no refusal");
     let answer = store.append_after(b"d", c, Revision::START).await.unwrap();
     assert_eq!((answer.settled, store.follow_after(a, 1).await.unwrap().settled), (b, b));
-    assert!(store.settle(c).await.unwrap());
+    assert!(store.settle(c, None).await.unwrap());
     assert_eq!(store.follow_after(answer.head, 1).await.unwrap().settled, c);
 }
 
@@ -181,7 +181,7 @@ pub async fn trim_stops_at_the_first_unsettled(store: Arc<dyn Store>, _names: Na
     let before = log(&store).await;
     let old = before.iter().filter(|logged| logged.revision < a).count() as u64;
     assert_eq!(store.trim(far(&store).await).await.unwrap(), 0, "nothing is settled");
-    assert!(store.settle(b).await.unwrap());
+    assert!(store.settle(b, None).await.unwrap());
     assert_eq!(store.trim(far(&store).await).await.unwrap(), old + 2);
     let answer = store.follow_after(Revision::START, 100_000).await.unwrap();
     assert_eq!((answer.entries[0].revision, answer.head, answer.settled), (c, c, b));
@@ -198,7 +198,7 @@ pub async fn trim_keeps_what_is_younger(store: Arc<dyn Store>, _names: Names) {
     let a = store.append_after(b"a", before, a_second_after(before)).await.unwrap().head;
     let b = store.append_after(b"b", a, a_second_after(a)).await.unwrap().head;
     let c = append(&store, "c").await;
-    assert!(store.settle(c).await.unwrap());
+    assert!(store.settle(c, None).await.unwrap());
     let at = |revision: Revision| Timestamp::from_millis(revision.micros / 1_000);
     store.trim(at(a)).await.unwrap();
     assert_eq!(log(&store).await[0].revision, a, "what is as old as that stays");
@@ -210,7 +210,7 @@ pub async fn trim_keeps_what_is_younger(store: Arc<dyn Store>, _names: Names) {
 pub async fn trim_keeps_the_newest_entry(store: Arc<dyn Store>, _names: Names) {
     append(&store, "a").await;
     let newest = append(&store, "b").await;
-    assert!(store.settle(newest).await.unwrap());
+    assert!(store.settle(newest, None).await.unwrap());
     assert!(store.trim(far(&store).await).await.unwrap() >= 1);
     let answer = store.follow_after(newest, 10).await.unwrap();
     assert!(!answer.gap && answer.entries.is_empty(), "its place is still there");
