@@ -11,6 +11,7 @@ pub mod arrival;
 pub mod audience;
 pub mod claims;
 pub mod client;
+pub mod dpop;
 pub mod error;
 pub mod floors;
 pub mod grant;
