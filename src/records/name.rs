@@ -25,6 +25,12 @@ pub fn floor(target: TargetId) -> Name {
     placed(target.slot(), 'f', &target.0)
 }
 
+/// What tells that a DPoP proof was shown.
+#[must_use]
+pub fn dpop_proof(id: TargetId) -> Name {
+    placed(id.slot(), 'p', &id.0)
+}
+
 /// The ring document.
 #[must_use]
 pub fn ring() -> Name {
@@ -73,6 +79,7 @@ mod tests {
         assert_eq!(grant(GrantId(id)).as_str(), "jeton:{ab12}:g:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(grants_of(TargetId(id)).as_str(), "jeton:{ab12}:l:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(floor(TargetId(id)).as_str(), "jeton:{ab12}:f:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(dpop_proof(TargetId(id)).as_str(), "jeton:{ab12}:p:qxICAwQFBgcICQoLDA0ODw");
         let documents = [ring(), salt(), signing(), ceilings()];
         assert_eq!(
             documents.each_ref().map(Name::as_str),
