@@ -32,6 +32,8 @@ pub enum Use {
     OpaqueAccessToken,
     /// The MAC in an access token's `jti`.
     Jti,
+    /// The nonces that DPoP proofs must name.
+    DpopNonce,
 }
 
 /// The ring: every root key that this replica was given, and what the store's ring document says of them.
@@ -56,6 +58,7 @@ struct Root {
     authorization_code: hmac::Key,
     opaque_access_token: hmac::Key,
     jti: hmac::Key,
+    dpop_nonce: hmac::Key,
 }
 
 impl Roots {
@@ -170,6 +173,7 @@ impl Root {
             authorization_code: mac_key(&prk, "jeton v1 authorization code")?,
             opaque_access_token: mac_key(&prk, "jeton v1 opaque access token")?,
             jti: mac_key(&prk, "jeton v1 jti")?,
+            dpop_nonce: mac_key(&prk, "jeton v1 DPoP nonce")?,
         })
     }
 
@@ -179,6 +183,7 @@ impl Root {
             Use::AuthorizationCode => &self.authorization_code,
             Use::OpaqueAccessToken => &self.opaque_access_token,
             Use::Jti => &self.jti,
+            Use::DpopNonce => &self.dpop_nonce,
         }
     }
 }
@@ -255,12 +260,12 @@ mod tests {
     #[test]
     fn every_use_has_a_key_of_its_own() {
         let (roots, id) = (ring(), ring().active());
-        let mut macs = [Use::RefreshToken, Use::AuthorizationCode, Use::OpaqueAccessToken, Use::Jti]
+        let mut macs = [Use::RefreshToken, Use::AuthorizationCode, Use::OpaqueAccessToken, Use::Jti, Use::DpopNonce]
             .map(|usage| roots.mac(id, usage, &[b"same"]).unwrap().unwrap())
             .to_vec();
         macs.sort_unstable();
         macs.dedup();
-        assert_eq!(macs.len(), 4);
+        assert_eq!(macs.len(), 5);
         assert_eq!(roots.mac(id, Use::Jti, &[b"sa", b"me"]), roots.mac(id, Use::Jti, &[b"same"]));
     }
 
