@@ -15,7 +15,7 @@ use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
 use crate::roots::Roots;
-use crate::service::{Service, Terms};
+use crate::service::{Service, Terms, dpop};
 use crate::signing::{self, Signing};
 use crate::store::embedded::Embedded;
 use crate::store::redis::{self, Redis};
@@ -115,6 +115,7 @@ impl App {
             issuer,
             overlap: settings.tokens.overlap,
             code_lifetime: settings.tokens.code_lifetime,
+            dpop: dpop::Terms { window: settings.tokens.dpop_window, requires_nonce: settings.tokens.dpop_nonce },
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };

@@ -141,6 +141,8 @@ impl<'a> Reading<'a> {
             tokens: Tokens {
                 overlap: tokens.duration("overlap"),
                 code_lifetime: tokens.duration("code_lifetime"),
+                dpop_window: tokens.duration("dpop_window"),
+                dpop_nonce: tokens.switch("dpop_nonce"),
                 store_timeout: tokens.duration("store_timeout"),
                 max_staleness: tokens.duration("max_staleness"),
                 access_token_ceiling: ceiling.unwrap_or(CEILING_WITHOUT_RESOURCES),

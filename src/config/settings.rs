@@ -74,6 +74,10 @@ pub struct Tokens {
     pub overlap: Millis,
     /// How long an authorization code may be redeemed. 1 s to 10 minutes.
     pub code_lifetime: Millis,
+    /// The `iat` of a DPoP proof may be so far from now, to either side. 1 s to 5 minutes.
+    pub dpop_window: Millis,
+    /// Whether DPoP proofs must name a nonce of ours.
+    pub dpop_nonce: bool,
     /// The longest wait for one answer of the store; at most the deadline of a request.
     pub store_timeout: Millis,
     /// A view of the revocations that is older is not trusted.

@@ -14,6 +14,7 @@ mod token;
 pub use metadata::{JWKS_PATH, Pages};
 
 use crate::service::Service;
+use crate::service::dpop::TOKEN_PATH;
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::{self, Admission, Permission};
 use crate::transport::capacity::{Capacity, within};
@@ -77,7 +78,7 @@ struct Endpoint {
 }
 
 /// RFC 6749 section 3.2.
-const TOKEN: Endpoint = Endpoint { path: "/oauth2/token", name: "http_token", permission: Permission::Refresh };
+const TOKEN: Endpoint = Endpoint { path: TOKEN_PATH, name: "http_token", permission: Permission::Refresh };
 /// RFC 7662 section 2.
 const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_introspect", permission: Permission::Introspect };
 /// RFC 7009 section 2.

@@ -2,7 +2,9 @@
 
 mod codes;
 mod discovery;
+mod dpop;
 mod introspection;
+mod proof;
 mod raw;
 mod revocation;
 mod token_endpoint;
