@@ -108,7 +108,8 @@ impl Service {
     /// Redeems a code.
     ///
     /// # Errors
-    /// `InvalidClient`, `RefreshRefused` (one answer outward), `ReauthenticationRequired`, `InvalidTarget`, the store.
+    /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused` (one answer outward), `ReauthenticationRequired`,
+    /// `InvalidTarget`, the store.
     pub async fn redeem_code(&self, asked: Redeem) -> Result<Tokens> {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Code, generation: 0, .. }) =
             parse(asked.code.expose())

@@ -107,7 +107,7 @@ impl Service {
     /// Issues tokens.
     ///
     /// # Errors
-    /// Fields at fault, what the client may not have, policies not met, a revoked session, the store.
+    /// Fields at fault, what the client may not have, a DPoP proof that is none, policies not met, a revoked session, the store.
     pub async fn issue(&self, asked: Issue) -> Result<Tokens> {
         let Prepared { client, now, plan, grant, session, head, holder } = self.prepare(&asked).await?;
         self.count_proof(&holder).await?;

@@ -90,13 +90,15 @@ impl Service {
     /// Refreshes.
     ///
     /// # Errors
-    /// `InvalidClient`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`, the store.
+    /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`,
+    /// the store.
     pub async fn refresh(&self, asked: Refresh) -> Result<Tokens> {
         let refreshed = self.decide_refresh(asked).await;
         metrics::REFRESHES.add(match &refreshed {
             Ok((verdict, _)) => verdict.word(),
             Err(Error::RefreshRefused(refusal)) => refusal.word(),
             Err(Error::ReauthenticationRequired(_)) => "policy",
+            Err(Error::InvalidDpopProof(_) | Error::UseDpopNonce(_)) => "proof",
             Err(Error::InvalidClient(_)) => "client",
             Err(_) => "error",
         });

@@ -117,7 +117,7 @@ pub(in crate::config) const SETTINGS: [Group; 8] = [
                 secs(1, 5 * MINUTE),
                 Takes("60s"),
                 "The `iat` of a DPoP proof may be so far from now, to either side (RFC 9449 section 11.1). Clocks of clients \
-                 differ; for as long each proof is remembered in the store, so that it counts once.",
+                 differ; until it would be outside, each proof is remembered in the store, so that it counts once.",
             ),
             row(
                 "dpop_nonce",
