@@ -16,7 +16,7 @@ use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
 use crate::roots::Roots;
 use crate::service::device::DeviceTerms;
-use crate::service::{Service, Terms};
+use crate::service::{Service, Terms, dpop};
 use crate::signing::{self, Signing};
 use crate::store::embedded::Embedded;
 use crate::store::redis::{self, Redis};
@@ -124,6 +124,7 @@ impl App {
                 lifetime: settings.tokens.device_code_lifetime,
                 interval: settings.tokens.device_poll_interval,
             },
+            dpop: dpop::Terms { window: settings.tokens.dpop_window, requires_nonce: settings.tokens.dpop_nonce },
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };

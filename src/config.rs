@@ -144,6 +144,8 @@ impl<'a> Reading<'a> {
                 code_lifetime: tokens.duration("code_lifetime"),
                 device_code_lifetime: tokens.duration("device_code_lifetime"),
                 device_poll_interval: tokens.duration("device_poll_interval"),
+                dpop_window: tokens.duration("dpop_window"),
+                dpop_nonce: tokens.switch("dpop_nonce"),
                 store_timeout: tokens.duration("store_timeout"),
                 max_staleness: tokens.duration("max_staleness"),
                 access_token_ceiling: ceiling.unwrap_or(CEILING_WITHOUT_RESOURCES),

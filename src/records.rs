@@ -1,11 +1,12 @@
 //! What do we know? Typed, sealed records: their names, their TTLs, and the load-decide-swap loop.
 //!
-//! Lives here: grants, devices, floors, clients, and the service's own documents. Must not live here: rules about them (`domain`),
+//! Lives here: grants, devices, floors, clients, DPoP proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
 //! how bytes are kept (`store`), how they are sealed (`roots`).
 
 pub mod clients;
 pub mod devices;
 pub mod documents;
+mod dpop_proofs;
 pub mod floors;
 pub mod grants;
 pub mod name;
@@ -192,6 +193,37 @@ impl Records {
             }
         }
         Err(refused.map_or(Error::Contended, unavailable))
+    }
+
+    /// Writes a new record as durably as the store can, and reads `also` after it. False where one is there already: only creates.
+    ///
+    /// # Errors
+    /// `NotDurable`, the store.
+    async fn create<T: Message>(
+        &self,
+        name: Name,
+        value: &T,
+        keep_until: Timestamp,
+        also: &[Name],
+    ) -> Result<(bool, Vec<Option<Bytes>>)> {
+        let sealed = self.roots.seal(name.as_str(), &Zeroizing::new(value.encode_to_vec()))?;
+        let needs = Durability::Replicated;
+        let swap = Swap { name, expected: None, value: Some(sealed.clone()), expires_at: Some(keep_until), needs };
+        match self.store.swap(&swap, also).await {
+            Ok((swapped, read)) => Ok((matches!(swapped, Swapped::Done), read.values)),
+            Err(undurable @ StoreError::NotDurable(_)) => Err(unavailable(undurable)),
+            Err(lost) => {
+                // What is there now tells whether it happened: nothing else has this stamp.
+                let names: Vec<Name> = std::iter::once(&swap.name).chain(also).cloned().collect();
+                let mut now = self.read_raw(&names).await.map_err(|_still_lost| unavailable(lost.clone()))?.into_iter();
+                let is_own = now.next().flatten().is_some_and(|held| held == sealed);
+                if !is_own {
+                    return Err(unavailable(lost));
+                }
+                self.confirm(&swap.name, needs).await?;
+                Ok((true, now.collect()))
+            }
+        }
     }
 
     async fn confirm(&self, name: &Name, needs: Durability) -> Result<()> {

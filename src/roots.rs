@@ -34,6 +34,8 @@ pub enum Use {
     Jti,
     /// The names of user codes in the store.
     UserCode,
+    /// The nonces that DPoP proofs must name.
+    DpopNonce,
 }
 
 /// The ring: every root key that this replica was given, and what the store's ring document says of them.
@@ -59,6 +61,7 @@ struct Root {
     opaque_access_token: hmac::Key,
     jti: hmac::Key,
     user_code: hmac::Key,
+    dpop_nonce: hmac::Key,
 }
 
 impl Roots {
@@ -174,6 +177,7 @@ impl Root {
             opaque_access_token: mac_key(&prk, "jeton v1 opaque access token")?,
             jti: mac_key(&prk, "jeton v1 jti")?,
             user_code: mac_key(&prk, "jeton v1 user code")?,
+            dpop_nonce: mac_key(&prk, "jeton v1 DPoP nonce")?,
         })
     }
 
@@ -184,6 +188,7 @@ impl Root {
             Use::OpaqueAccessToken => &self.opaque_access_token,
             Use::Jti => &self.jti,
             Use::UserCode => &self.user_code,
+            Use::DpopNonce => &self.dpop_nonce,
         }
     }
 }
@@ -260,9 +265,10 @@ mod tests {
     #[test]
     fn every_use_has_a_key_of_its_own() {
         let (roots, id) = (ring(), ring().active());
-        let mut macs = [Use::RefreshToken, Use::AuthorizationCode, Use::OpaqueAccessToken, Use::Jti, Use::UserCode]
-            .map(|usage| roots.mac(id, usage, &[b"same"]).unwrap().unwrap())
-            .to_vec();
+        let mut macs =
+            [Use::RefreshToken, Use::AuthorizationCode, Use::OpaqueAccessToken, Use::Jti, Use::UserCode, Use::DpopNonce]
+                .map(|usage| roots.mac(id, usage, &[b"same"]).unwrap().unwrap())
+                .to_vec();
         macs.sort_unstable();
         macs.dedup();
         assert_eq!(macs.len(), 5);

@@ -6,6 +6,7 @@
 mod arrivals;
 pub mod code;
 pub mod device;
+pub mod dpop;
 mod examine;
 pub mod explain;
 pub mod grants;
@@ -25,8 +26,7 @@ use crate::signing::Signing;
 use crate::tokens::Tokens;
 use jeton_domain::client::Client;
 use jeton_domain::device::Guesses;
-use jeton_domain::error::{Error, Result};
-use jeton_domain::grant::Proof;
+use jeton_domain::error::Result;
 use jeton_domain::id::KeyId;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::scope::OIDC;
@@ -63,6 +63,8 @@ pub struct Terms {
     pub code_lifetime: Millis,
     /// What holds for every device.
     pub device: device::DeviceTerms,
+    /// What is asked of DPoP proofs.
+    pub dpop: dpop::Terms,
     /// How long an answer of Introspect may be reused without asking again.
     pub max_staleness: Millis,
     /// The most grants of a subject with all clients together.
@@ -120,16 +122,9 @@ impl Service {
         if keys.into_iter().all(|key| roots.registered(key)) { Ok(()) } else { self.records.register_ring().await }
     }
 
-    /// The client, having proved who it is, and what else the holder proved.
-    fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<(&Client, Proof)> {
-        if credentials.dpop.is_some() {
-            return Err(Error::invalid(
-                "client_authentication.dpop_proof",
-                "cannot be verified by this version: bind to a certificate, or leave the tokens unbound",
-            ));
-        }
-        let client = self.registry.authenticate(id, credentials.secret.as_ref(), credentials.assertion.is_some())?;
-        Ok((client, Proof { jkt: None, x5t: credentials.certificate }))
+    /// The client, having proved who it is. What else the holder of a token proved: `holder`.
+    fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
+        self.registry.authenticate(id, credentials.secret.as_ref(), credentials.assertion.is_some())
     }
 }
 
@@ -142,14 +137,14 @@ pub struct Credentials {
     pub assertion: Option<SecretText>,
     /// The certificate's SHA-256 thumbprint, as the caller asserts it.
     pub certificate: Option<[u8; 32]>,
-    /// A DPoP proof (RFC 9449). Refused until proofs can be verified here.
+    /// A DPoP proof (RFC 9449), made for the token endpoint.
     pub dpop: Option<SecretText>,
 }
 
 impl Credentials {
-    /// Whether nothing is given that proves who the client is.
+    /// Whether nothing is given that proves who the client is: a DPoP proof does not.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.secret.is_none() && self.assertion.is_none() && self.certificate.is_none() && self.dpop.is_none()
+        self.secret.is_none() && self.assertion.is_none() && self.certificate.is_none()
     }
 }

@@ -116,6 +116,9 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
             let kept = if operation == "refresh" { "; the refresh token was not consumed" } else { "" };
             format!("sign the user in again{}{kept}", missing(details))
         }
+        ("INVALID_DPOP_PROOF" | "USE_DPOP_NONCE", _) => {
+            "a client of such tokens makes a proof for each request; the command line makes none: sign the user in again for tokens that are not bound".into()
+        }
         ("REVOKED_NOT_DURABLE", _) => "it is in force, but not on every replica yet: repeat the command until it succeeds".into(),
         ("SESSION_REVOKED", _) => "that session was revoked for good: leave --session out, or name a new one".into(),
         ("ROOT_KEY_MISSING", _) => "append the key to the ring of every replica: JETON_ROOT_KEY or the root key file".into(),

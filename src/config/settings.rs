@@ -80,6 +80,10 @@ pub struct Tokens {
     pub device_code_lifetime: Millis,
     /// How long a device waits between two polls. 1 s to 60 s.
     pub device_poll_interval: Millis,
+    /// The `iat` of a DPoP proof may be so far from now, to either side. 1 s to 5 minutes.
+    pub dpop_window: Millis,
+    /// Whether DPoP proofs must name a nonce of ours.
+    pub dpop_nonce: bool,
     /// The longest wait for one answer of the store; at most the deadline of a request.
     pub store_timeout: Millis,
     /// A view of the revocations that is older is not trusted.

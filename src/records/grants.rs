@@ -3,7 +3,7 @@
 use crate::records::codes::{cause, cause_code, grant_type, grant_type_code};
 use crate::records::unavailable;
 use crate::records::{Decided, GRACE, Held, Records, Step, name, proto};
-use crate::store::{Add, Durability, Member, Name, StoreError, Swap, Swapped};
+use crate::store::{Add, Durability, Member, Name};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jeton_domain::error::{Cause, Ended, Error, Result};
 use jeton_domain::grant::{Binding, Code, Grant, Lineage, SignIn};
@@ -112,25 +112,7 @@ impl Records {
     /// # Errors
     /// The store.
     pub async fn create_grant(&self, grant: &Grant, keep_until: Timestamp, also: &[Name]) -> Result<(bool, Vec<Option<Bytes>>)> {
-        let name = name::grant(grant.id);
-        let sealed = self.roots.seal(name.as_str(), &prost::Message::encode_to_vec(&encode(grant)))?;
-        let needs = Durability::Replicated;
-        let swap = Swap { name, expected: None, value: Some(sealed.clone()), expires_at: Some(keep_until), needs };
-        match self.store.swap(&swap, also).await {
-            Ok((swapped, read)) => Ok((matches!(swapped, Swapped::Done), read.values)),
-            Err(undurable @ StoreError::NotDurable(_)) => Err(unavailable(undurable)),
-            Err(lost) => {
-                // What is there now tells whether it happened: nothing else has this stamp.
-                let names: Vec<Name> = std::iter::once(&swap.name).chain(also).cloned().collect();
-                let mut now = self.read_raw(&names).await.map_err(|_still_lost| unavailable(lost.clone()))?.into_iter();
-                let is_own = now.next().flatten().is_some_and(|held| held == sealed);
-                if !is_own {
-                    return Err(unavailable(lost));
-                }
-                self.confirm(&swap.name, needs).await?;
-                Ok((true, now.collect()))
-            }
-        }
+        self.create(name::grant(grant.id), &encode(grant), keep_until, also).await
     }
 
     /// Decides over a grant that was loaded, swaps as durably as it `needs`, and reads `also` after it; on a lost race decides again.

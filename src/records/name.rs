@@ -39,6 +39,12 @@ pub fn user_code(hash: [u8; 16]) -> Name {
     placed([a, b], 'u', &hash)
 }
 
+/// What tells that a DPoP proof was shown.
+#[must_use]
+pub fn dpop_proof(id: TargetId) -> Name {
+    placed(id.slot(), 'p', &id.0)
+}
+
 /// The ring document.
 #[must_use]
 pub fn ring() -> Name {
@@ -89,6 +95,7 @@ mod tests {
         assert_eq!(floor(TargetId(id)).as_str(), "jeton:{ab12}:f:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(device(DeviceId(id)).as_str(), "jeton:{ab12}:d:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(user_code(id).as_str(), "jeton:{ab12}:u:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(dpop_proof(TargetId(id)).as_str(), "jeton:{ab12}:p:qxICAwQFBgcICQoLDA0ODw");
         let documents = [ring(), salt(), signing(), ceilings()];
         assert_eq!(
             documents.each_ref().map(Name::as_str),

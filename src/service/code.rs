@@ -75,11 +75,12 @@ impl Service {
     /// As Issue; `Invalid` for a redirect URI that is not registered, or a public client without PKCE.
     pub async fn create_code(&self, asked: NewCode) -> Result<Coded> {
         let NewCode { issue, redirect_uri, challenge, jkt } = asked;
+        issue.credentials.without_proof()?;
         if issue.method.is_some_and(|method| method != GrantType::AuthorizationCode) {
             return Err(Error::invalid("grant.authentication.method", "must be authorization code, or left out"));
         }
         let issue = Issue { method: Some(GrantType::AuthorizationCode), ..issue };
-        let Prepared { client, now, plan, mut grant, session, head } = self.prepare(&issue).await?;
+        let Prepared { client, now, plan, mut grant, session, head, .. } = self.prepare(&issue).await?;
         check_redirect(client, redirect_uri.as_ref())?;
         if challenge.is_none() && !client.is_confidential() {
             let problem = "must be given: a public client proves by it that the code is its own (RFC 9700 section 2.1.1)";
@@ -107,29 +108,31 @@ impl Service {
     /// Redeems a code.
     ///
     /// # Errors
-    /// `InvalidClient`, `RefreshRefused` (one answer outward), `ReauthenticationRequired`, `InvalidTarget`, the store.
+    /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused` (one answer outward), `ReauthenticationRequired`,
+    /// `InvalidTarget`, the store.
     pub async fn redeem_code(&self, asked: Redeem) -> Result<Tokens> {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Code, generation: 0, .. }) =
             parse(asked.code.expose())
         else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
-        let (client, proof) = self.authenticate(&asked.client, &asked.credentials)?;
+        let client = self.authenticate(&asked.client, &asked.credentials)?;
         if !client.may(GrantType::AuthorizationCode) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `authorization_code`", client.id)));
         }
+        let holder = self.holder(&asked.credentials)?;
         let scopes = Scopes::default();
         let shown = Shown {
             presented,
             client,
-            proof,
+            holder: &holder,
             scopes: &scopes,
             resources: &asked.resources,
             request_id: None,
             // A redemption that a failover loses would let the code be redeemed again.
             needs: Durability::Replicated,
         };
-        let terms = |grant: &Grant| check_terms(grant, client, &asked, proof.jkt);
+        let terms = |grant: &Grant| check_terms(grant, client, &asked, holder.proof.jkt);
         let (caught, loaded) = self.load(&shown).await?;
         let surplus = self.list_redeemed(&shown, &loaded, terms).await?;
         let given = self.decide(&shown, (caught, loaded), terms).await?;

@@ -137,7 +137,7 @@ impl Service {
         let Some(page) = &self.terms.device.verification_uri else {
             return Err(Error::UnauthorizedClient("no device is served here: `login.verification_uri` is not configured".into()));
         };
-        let (client, _) = self.device_client(&asked.client, &asked.credentials)?;
+        let client = self.device_client(&asked.client, &asked.credentials)?;
         issue::may_ask(&asked.scopes, &asked.resources, client, self.registry.resources())?;
         let device_code = SecretText::new(format!("{DEVICE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)));
         let authorization = Authorization {
@@ -180,6 +180,7 @@ impl Service {
     /// # Errors
     /// As Issue; `UserCodeUnknown`, `TooManyGuesses`.
     pub async fn approve_device(&self, asked: Approve) -> Result<Approved> {
+        asked.issue.credentials.without_proof()?;
         let (loaded, known) = self.typed(&asked.user_code).await?;
         let Prepared { now, grant, head, .. } = self.prepare(&issue_of(asked.issue, &known)?).await?;
         let decide = |held: Option<Authorization>| {
@@ -214,11 +215,15 @@ impl Service {
         if parse(asked.code.expose()) != Presented::Device {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         }
-        let (client, proof) = self.device_client(&asked.client, &asked.credentials)?;
+        let client = self.device_client(&asked.client, &asked.credentials)?;
+        let holder = self.holder(&asked.credentials)?;
         let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.device(named(&asked.code)))?;
         self.know_burnt_keys().await?;
         let now = self.clock.now();
         let is_decided = loaded.known()?.is_some_and(|known| known.grant().is_some());
+        if is_decided {
+            self.count_proof(&holder).await?;
+        }
         // A redemption that a failover loses would let the code be redeemed again; a pause that it loses is no harm.
         let needs = if is_decided { Durability::Replicated } else { Durability::Applied };
         let decide = |held: Option<Authorization>| {
@@ -226,7 +231,7 @@ impl Service {
             let Polled { changed, outcome } = held.poll(now, &client.id, self.terms.overlap);
             let answer = match outcome {
                 // Refused here nothing is consumed.
-                Ok(grant) => Answer { targets: self.floor_targets(&grant), outcome: Ok(self.redeemable(grant, proof)?) },
+                Ok(grant) => Answer { targets: self.floor_targets(&grant), outcome: Ok(self.redeemable(grant, holder.proof)?) },
                 Err(refusal) => Answer { targets: Vec::new(), outcome: Err(refusal) },
             };
             Ok((changed, answer))
@@ -238,18 +243,19 @@ impl Service {
             return Err(Error::DeviceRefused(DeviceRefusal::Denied));
         }
         if grant.lineage.refreshable || form.format == TokenFormat::Opaque {
-            self.keep(&grant, client, &targets).await?;
+            self.keep_redeemed(&grant, client, &targets).await?;
         }
         let out = first(&grant);
-        self.give(Given { grant, out, form, now, head: caught.head }, client, None)
+        let next_nonce = holder.next_nonce();
+        self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, client, None)
     }
 }
 
 impl Service {
-    fn device_client(&self, id: &ClientId, credentials: &Credentials) -> Result<(&Client, Proof)> {
-        let (client, proof) = self.authenticate(id, credentials)?;
+    fn device_client(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
+        let client = self.authenticate(id, credentials)?;
         if client.may(GrantType::DeviceCode) {
-            return Ok((client, proof));
+            return Ok(client);
         }
         Err(Error::UnauthorizedClient(format!("client `{}` may not use `device_code`", client.id)))
     }
@@ -268,19 +274,20 @@ impl Service {
     }
 
     /// What was allowed is alive, its holder is who he must be, and it can be handed out as things are configured now.
-    fn redeemable(&self, grant: Box<Grant>, proof: Proof) -> Result<(Box<Grant>, AccessForm)> {
+    fn redeemable(&self, mut grant: Box<Grant>, proof: Proof) -> Result<(Box<Grant>, AccessForm)> {
         if grant.binding.is_some_and(|binding| !proof.proves(binding)) {
             return Err(Error::RefreshRefused(RefreshRefusal::WrongProof));
         }
         if self.alive.killing(&self.targets(&grant), grant.born).is_some() {
             return Err(Error::DeviceRefused(DeviceRefusal::Denied));
         }
-        let form = self.form(&grant, &first(&grant))?;
+        grant.binding = proof.binds(grant.binding)?;
+        let (form, _) = self.form(&grant, &first(&grant), &proof)?;
         Ok((grant, form))
     }
 
     /// Gives the grant its place in the subject's list and its record, if a poll whose reply was lost has not.
-    async fn keep(&self, grant: &Grant, client: &Client, targets: &[TargetId]) -> Result<()> {
+    async fn keep_redeemed(&self, grant: &Grant, client: &Client, targets: &[TargetId]) -> Result<()> {
         let surplus = self.list(grant, client).await?;
         let until = keep_until(grant, self.alive.ceilings().access_token);
         let (is_new, read) = self.records.create_grant(grant, until, &floors::names(targets)).await?;
@@ -292,7 +299,11 @@ impl Service {
         }
         match self.records.grant(grant.id).await?.known()? {
             Some(known) if known.ended().is_some() => Err(Error::DeviceRefused(DeviceRefusal::Denied)),
-            Some(Known::Grant(held)) if held.nonce == grant.nonce && held.lineage.newest == grant.lineage.newest => Ok(()),
+            Some(Known::Grant(held))
+                if held.nonce == grant.nonce && held.lineage.newest == grant.lineage.newest && held.binding == grant.binding =>
+            {
+                Ok(())
+            }
             // Its refresh token came back: the reply had arrived.
             _ => Err(Error::RefreshRefused(RefreshRefusal::CodeUsed)),
         }

@@ -156,7 +156,7 @@ impl Service {
         token: SecretText,
         write: Write,
     ) -> Result<Introspection> {
-        let (client, _) = self.authenticate(client, credentials)?;
+        let client = self.authenticate(client, credentials)?;
         if !client.is_confidential() {
             return Err(Error::InvalidClient(ClientRefusal::Method));
         }

@@ -4,6 +4,7 @@ use crate::random;
 use crate::records::GRACE;
 use crate::records::floors;
 use crate::records::grants::{Listed, keep_until, listed};
+use crate::service::dpop::Holder;
 use crate::service::hand_out::Access;
 use crate::service::{Credentials, Durability, Service};
 use crate::telemetry;
@@ -89,6 +90,8 @@ pub struct Tokens {
     pub revision: Revision,
     /// How far the record got; none where nothing was written.
     pub durability: Option<Durability>,
+    /// The nonce that the next DPoP proof must name; none where it need not name one.
+    pub next_dpop_nonce: Option<String>,
 }
 
 /// What is granted, before anything of it is written.
@@ -101,15 +104,18 @@ pub(super) struct Prepared<'a> {
     pub session: Vec<TargetId>,
     /// The log's head that it is born at.
     pub head: Revision,
+    /// What its holder proved; a DPoP proof is not counted yet.
+    pub holder: Holder,
 }
 
 impl Service {
     /// Issues tokens.
     ///
     /// # Errors
-    /// Fields at fault, what the client may not have, policies not met, a revoked session, the store.
+    /// Fields at fault, what the client may not have, a DPoP proof that is none, policies not met, a revoked session, the store.
     pub async fn issue(&self, asked: Issue) -> Result<Tokens> {
-        let Prepared { client, now, plan, grant, session, head } = self.prepare(&asked).await?;
+        let Prepared { client, now, plan, grant, session, head, holder } = self.prepare(&asked).await?;
+        self.count_proof(&holder).await?;
         let durability = if plan.needs_record() {
             let kept = self.keep(&grant, client, &session, now).await;
             if kept.is_err() {
@@ -140,15 +146,18 @@ impl Service {
             session: grant.session,
             revision: head,
             durability,
+            next_dpop_nonce: holder.next_nonce(),
         })
     }
 
     /// Decides what is granted, and where in the order of revocations it is born. Nothing is written yet.
     pub(super) async fn prepare(&self, asked: &Issue) -> Result<Prepared<'_>> {
         let client = self.issuing_client(asked)?;
+        let holder = self.holder(&asked.credentials)?;
         let now = self.clock.now();
         let plan = self.plan(now, asked, client)?;
         let mut grant = self.new_grant(now, asked, client, &plan)?;
+        grant.binding = holder.proof.binds(asked.binding)?;
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
         // A session that was only just made cannot have been revoked.
         let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
@@ -157,14 +166,14 @@ impl Service {
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
         refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
-        Ok(Prepared { client, now, plan, grant, session, head: caught.head })
+        Ok(Prepared { client, now, plan, grant, session, head: caught.head, holder })
     }
 
     /// The client that the tokens are for. The caller vouches for the user; a client that speaks for itself must prove who it is.
     fn issuing_client(&self, asked: &Issue) -> Result<&Client> {
         let speaks_for_itself = asked.subject.is_none() || asked.method == Some(GrantType::ClientCredentials);
         if speaks_for_itself || !asked.credentials.is_empty() {
-            return self.authenticate(&asked.client, &asked.credentials).map(|(client, _)| client);
+            return self.authenticate(&asked.client, &asked.credentials);
         }
         self.registry.client(&asked.client).ok_or_else(|| Error::invalid("client_id", "is not a configured client"))
     }
@@ -215,7 +224,7 @@ impl Service {
             scopes: plan.scopes.clone(),
             resources: plan.resources.clone(),
             sign_in: plan.sign_in.clone(),
-            binding: asked.binding,
+            binding: None,
             born: Born::default(),
             created_at: now,
             idle,

@@ -3,6 +3,7 @@
 use crate::floors::Caught;
 use crate::records::floors;
 use crate::records::grants::{Known, LoadedGrant};
+use crate::service::dpop::Holder;
 use crate::service::hand_out::Access;
 use crate::service::issue::Tokens;
 use crate::service::{Credentials, Durability, Service};
@@ -10,9 +11,10 @@ use crate::telemetry::metrics;
 use jeton_domain::access::Belongs;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
+use jeton_domain::dpop;
 use jeton_domain::error::{Cause, Error, RefreshRefusal, Result};
 use jeton_domain::floors::Raised;
-use jeton_domain::grant::{Grant, Proof};
+use jeton_domain::grant::{Binding, Grant, Proof};
 use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::issue::AccessForm;
 use jeton_domain::name::{ClientId, ResourceId};
@@ -46,7 +48,7 @@ pub struct Refresh {
 pub(super) struct Shown<'a> {
     pub presented: Numbered,
     pub client: &'a Client,
-    pub proof: Proof,
+    pub holder: &'a Holder,
     pub scopes: &'a Scopes,
     pub resources: &'a [ResourceId],
     pub request_id: Option<&'a str>,
@@ -61,6 +63,7 @@ pub(super) struct Given {
     pub form: AccessForm,
     pub now: Timestamp,
     pub head: Revision,
+    pub next_nonce: Option<String>,
 }
 
 /// The decision over a grant.
@@ -78,7 +81,7 @@ struct Answer {
 /// What the decision came to.
 enum Outcome {
     /// Hand out.
-    HandOut(AccessForm, HandOut),
+    HandOut(AccessForm, Option<Binding>, HandOut),
     /// Revoke the grant, then refuse.
     End(Cause),
 }
@@ -87,13 +90,15 @@ impl Service {
     /// Refreshes.
     ///
     /// # Errors
-    /// `InvalidClient`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`, the store.
+    /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`,
+    /// the store.
     pub async fn refresh(&self, asked: Refresh) -> Result<Tokens> {
         let refreshed = self.decide_refresh(asked).await;
         metrics::REFRESHES.add(match &refreshed {
             Ok((verdict, _)) => verdict.word(),
             Err(Error::RefreshRefused(refusal)) => refusal.word(),
             Err(Error::ReauthenticationRequired(_)) => "policy",
+            Err(Error::InvalidDpopProof(_) | Error::UseDpopNonce(_)) => "proof",
             Err(Error::InvalidClient(_)) => "client",
             Err(_) => "error",
         });
@@ -104,14 +109,15 @@ impl Service {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Refresh, .. }) = parse(asked.token.expose()) else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
-        let (client, proof) = self.authenticate(&asked.client, &asked.credentials)?;
+        let client = self.authenticate(&asked.client, &asked.credentials)?;
         if !client.may(GrantType::RefreshToken) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `refresh_token`", client.id)));
         }
+        let holder = self.holder(&asked.credentials)?;
         let shown = Shown {
             presented,
             client,
-            proof,
+            holder: &holder,
             scopes: &asked.scopes,
             resources: &asked.resources,
             request_id: asked.request_id.as_deref(),
@@ -123,12 +129,17 @@ impl Service {
         Ok((given.out.verdict, self.give(given, client, None)?))
     }
 
-    /// Loads the grant that something was presented for, beside a catch-up that starts now.
+    /// Loads the grant that something was presented for, beside a catch-up that starts now. Where it is genuine, the holder's DPoP
+    /// proof is counted.
     pub(super) async fn load(&self, shown: &Shown<'_>) -> Result<(Caught, LoadedGrant)> {
         self.know_root_keys([shown.presented.key]).await?;
-        let loaded = tokio::try_join!(self.alive.caught_up(), self.records.grant(shown.presented.grant))?;
+        let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(shown.presented.grant))?;
         self.know_burnt_keys().await?;
-        Ok(loaded)
+        if shown.holder.proof.jkt.is_some() {
+            self.presented_grant(loaded.known()?, shown.client, &shown.presented)?;
+            self.count_proof(shown.holder).await?;
+        }
+        Ok((caught, loaded))
     }
 
     /// Lets the domain decide what is handed out for a refresh token or a code, and writes what that changes. `terms` are what must hold
@@ -160,7 +171,7 @@ impl Service {
                         ring: &ring,
                         identity,
                         overlap: self.terms.overlap,
-                        proof: &shown.proof,
+                        proof: &shown.holder.proof,
                     };
                     let request = Request {
                         id: shown.request_id.map(str::as_bytes),
@@ -171,9 +182,11 @@ impl Service {
                     match refresh::refresh(now, &grant, of, &request, &env) {
                         Decision::HandOut { changed, out } => {
                             // Refused here nothing is consumed: the configuration may have changed since the grant was made.
-                            let outcome = Outcome::HandOut(self.form(&grant, &out)?, out);
                             let is_changed = changed.is_some();
-                            Ok(Answer { grant: changed.unwrap_or(grant), is_changed, targets, outcome })
+                            let grant = changed.unwrap_or(grant);
+                            let (form, binding) = self.form(&grant, &out, &shown.holder.proof)?;
+                            let outcome = Outcome::HandOut(form, binding, out);
+                            Ok(Answer { grant, is_changed, targets, outcome })
                         }
                         Decision::End { cause, .. } => {
                             Ok(Answer { grant, is_changed: false, targets, outcome: Outcome::End(cause) })
@@ -185,17 +198,19 @@ impl Service {
                 |answer| floors::names(&answer.targets),
             )
             .await?;
-        let Answer { grant, targets, outcome, .. } = decided.answer;
+        let Answer { mut grant, targets, outcome, .. } = decided.answer;
         if let Some(raised) = self.records.killing_floor(&targets, decided.also, grant.born)? {
             return Err(Error::RefreshRefused(RefreshRefusal::Ended(raised.cause())));
         }
         match outcome {
             Outcome::End(cause) => Err(Error::RefreshRefused(self.end(presented.grant, cause).await?)),
-            Outcome::HandOut(form, out) => {
+            Outcome::HandOut(form, binding, out) => {
                 if out.event == Some(Event::FutureToken) {
                     tracing::error!(grant_id = %grant.id, "a refresh token newer than its grant was presented although the store lost nothing: its root key and its record may both have leaked");
                 }
-                Ok(Given { grant, out, form, now, head: caught.head })
+                // The record keeps its own: this is what these tokens say.
+                grant.binding = binding;
+                Ok(Given { grant, out, form, now, head: caught.head, next_nonce: shown.holder.next_nonce() })
             }
         }
     }
@@ -228,14 +243,18 @@ impl Service {
         Ok(refusal)
     }
 
-    /// How the access token will look.
-    pub(super) fn form(&self, grant: &Grant, out: &HandOut) -> Result<AccessForm> {
+    /// How the access token will look, and what it is bound to.
+    pub(super) fn form(&self, grant: &Grant, out: &HandOut, proof: &Proof) -> Result<(AccessForm, Option<Binding>)> {
         let form = AccessForm::of(&out.resources, self.registry.resources())?;
+        let binding = proof.binds(grant.binding)?;
+        if binding != grant.binding && form.format == TokenFormat::Opaque {
+            return Err(Error::InvalidDpopProof(dpop::Refusal::UnboundGrant));
+        }
         let sayable = form.format != TokenFormat::Opaque
             || (Opaque::bits_of_scopes(grant, &out.scopes).is_some()
                 && Opaque::bits_of_resources(grant, &out.resources).is_some());
         if sayable {
-            return Ok(form);
+            return Ok((form, binding));
         }
         let problem = "names what an opaque access token cannot say for a grant of so many scopes: ask for less";
         Err(Error::invalid_target("resource", problem))
@@ -243,7 +262,7 @@ impl Service {
 
     /// Mints what was decided. `nonce` at the redemption of a code only (OIDC Core section 12.2).
     pub(super) fn give(&self, given: Given, client: &Client, nonce: Option<&str>) -> Result<Tokens> {
-        let Given { grant, out, form, now, head } = given;
+        let Given { grant, out, form, now, head, next_nonce } = given;
         let audience = Audience { scopes: out.scopes, resources: out.resources };
         let access = Access { audience: &audience, form, generation: out.generation, key: out.key };
         let access = self.access_token(&grant, &access, now)?;
@@ -262,6 +281,7 @@ impl Service {
             session: grant.session.clone(),
             revision: head,
             durability: None,
+            next_dpop_nonce: next_nonce,
         })
     }
 

@@ -104,8 +104,9 @@ impl Service {
         reason: Reason,
         dry_run: bool,
     ) -> Result<Revoked> {
+        credentials.without_proof()?;
         let client = match client {
-            Some(client) => Some(&self.authenticate(client, credentials)?.0.id),
+            Some(client) => Some(&self.authenticate(client, credentials)?.id),
             None if credentials.is_empty() => None,
             None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
         };

@@ -112,7 +112,7 @@ impl Tokens {
         Ok(token.encode())
     }
 
-    fn mint(&self, key: KeyId, usage: Use, parts: &[&[u8]]) -> Result<[u8; 32]> {
+    pub(super) fn mint(&self, key: KeyId, usage: Use, parts: &[&[u8]]) -> Result<[u8; 32]> {
         let mac = self.roots.mac(key, usage, parts)?;
         mac.ok_or_else(|| Error::Internal(format!("root key `{key}` is burnt, or in no ring: nothing can be made under it")))
     }

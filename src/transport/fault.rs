@@ -76,6 +76,11 @@ impl Fault {
             Error::RefreshRefused(_) => {
                 Self::new(Reason::RefreshTokenRefused, "the refresh token or authorization code is not accepted")
             }
+            Error::InvalidDpopProof(refusal) => Self::new(Reason::InvalidDpopProof, format!("the DPoP proof {refusal}")),
+            Error::UseDpopNonce(nonce) => Self {
+                metadata: vec![("dpop_nonce", nonce.clone())],
+                ..Self::new(Reason::UseDpopNonce, "the DPoP proof must name the nonce that is given here")
+            },
             Error::ReauthenticationRequired(unmet) => Self::reauthentication(unmet),
             Error::SessionRevoked(_) => {
                 Self::new(Reason::SessionRevoked, "the session was revoked: sign the user in anew, under another session id")

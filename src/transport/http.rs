@@ -15,6 +15,7 @@ mod token;
 pub use metadata::{JWKS_PATH, Pages};
 
 use crate::service::Service;
+use crate::service::dpop::TOKEN_PATH;
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::{self, Admission, Permission};
 use crate::transport::capacity::{Capacity, within};
@@ -78,7 +79,7 @@ struct Endpoint {
 }
 
 /// RFC 6749 section 3.2.
-const TOKEN: Endpoint = Endpoint { path: "/oauth2/token", name: "http_token", permission: Permission::Refresh };
+const TOKEN: Endpoint = Endpoint { path: TOKEN_PATH, name: "http_token", permission: Permission::Refresh };
 /// RFC 8628 section 3.1. There only where devices are served.
 const DEVICE: Endpoint =
     Endpoint { path: "/oauth2/device_authorization", name: "http_device_authorization", permission: Permission::Refresh };

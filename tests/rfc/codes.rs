@@ -14,13 +14,13 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const PLACE: &str = "https://app.example.com/cb";
 
-fn with_places(settings: &mut Settings) {
+pub(super) fn with_places(settings: &mut Settings) {
     for client in &mut settings.clients {
         client.redirect_uris = vec![RedirectUri::parse("redirect_uris", PLACE).unwrap()];
     }
 }
 
-fn asked(client: &str, scope: &str) -> CreateAuthorizationCodeRequest {
+pub(super) fn asked(client: &str, scope: &str) -> CreateAuthorizationCodeRequest {
     CreateAuthorizationCodeRequest {
         grant: Some(IssueRequest { nonce: "n-0S6_WzA2Mj".into(), ..alice(client, scope) }),
         redirect_uri: PLACE.into(),
@@ -31,16 +31,19 @@ fn asked(client: &str, scope: &str) -> CreateAuthorizationCodeRequest {
 }
 
 impl Server {
-    async fn with_codes() -> Self {
+    pub(super) async fn with_codes() -> Self {
         Self::start_with(with_places).await
     }
 
-    async fn try_code(&self, asked: CreateAuthorizationCodeRequest) -> Result<CreateAuthorizationCodeResponse, Status> {
+    pub(super) async fn try_code(
+        &self,
+        asked: CreateAuthorizationCodeRequest,
+    ) -> Result<CreateAuthorizationCodeResponse, Status> {
         let mut codes = AuthorizationCodeServiceClient::connect(format!("http://{}", self.replica.address)).await.unwrap();
         codes.create_authorization_code(asked).await.map(tonic::Response::into_inner)
     }
 
-    async fn code(&self, client: &str, scope: &str) -> String {
+    pub(super) async fn code(&self, client: &str, scope: &str) -> String {
         self.try_code(asked(client, scope)).await.unwrap().code
     }
 
@@ -51,7 +54,7 @@ impl Server {
     }
 }
 
-const RIGHT: [(&str, &str); 2] = [("redirect_uri", PLACE), ("code_verifier", VERIFIER)];
+pub(super) const RIGHT: [(&str, &str); 2] = [("redirect_uri", PLACE), ("code_verifier", VERIFIER)];
 
 fn claims(jwt: &serde_json::Value) -> serde_json::Value {
     use base64::Engine as _;

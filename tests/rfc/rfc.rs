@@ -3,7 +3,9 @@
 mod codes;
 mod device;
 mod discovery;
+mod dpop;
 mod introspection;
+mod proof;
 mod raw;
 mod revocation;
 mod statements;

@@ -48,6 +48,9 @@ impl Default for Settings {
 /// | [`refresh`](Self::refresh) | repeated, with the same `request_id` | jeton knows the attempt again, and answers it again |
 /// | [`issue`](Self::issue) | only where it certainly did not happen | each Issue makes a grant; one too many is one that nobody ends |
 ///
+/// A refresh that passes a DPoP proof on is repeated with it, and a proof counts once: where the first attempt was heard, the answer is
+/// `INVALID_DPOP_PROOF`. Refresh again then with a new proof and the same token.
+///
 /// Pauses grow, are jittered and not shorter than jeton asks for, and no retry begins after the deadline. What jeton refuses for good
 /// is returned at once.
 ///

@@ -2,6 +2,7 @@
 //!
 //! Texts are for operators: lower case, no full stop, input in backticks, never a secret, a key name or a driver's words.
 
+use crate::dpop;
 use crate::revision::Revision;
 use crate::time::Timestamp;
 
@@ -44,6 +45,12 @@ pub enum Error {
     /// The refresh token, or code, is not accepted (RFC 6749 section 5.2 `invalid_grant`). One reason outward.
     #[error("the refresh token is not accepted: {0}")]
     RefreshRefused(RefreshRefusal),
+    /// The DPoP proof is not accepted (RFC 9449 section 5 `invalid_dpop_proof`).
+    #[error("the DPoP proof {0}")]
+    InvalidDpopProof(#[from] dpop::Refusal),
+    /// The DPoP proof must name a nonce that is valid: this one (RFC 9449 section 8 `use_dpop_nonce`).
+    #[error("the DPoP proof must name a nonce that is valid")]
+    UseDpopNonce(String),
     /// The sign-in does not meet what the resource demands now (RFC 9470). The token is not consumed.
     #[error("the sign-in does not meet the authentication policy of `{}`", .0.resource)]
     ReauthenticationRequired(Unmet),

@@ -3,7 +3,8 @@
 //! The decisions over it live in `issue`, `refresh` and `arrival`.
 
 use crate::client::GrantType;
-use crate::error::Ended;
+use crate::dpop;
+use crate::error::{Ended, Error, Result};
 use crate::id::{Generation, GrantId, Identity, KeyId, RequestHash};
 use crate::name::{ClientId, ResourceId, SessionId, Subject};
 use crate::pkce::Challenge;
@@ -140,6 +141,18 @@ impl Proof {
         match binding {
             Binding::Jkt(thumbprint) => self.jkt == Some(thumbprint),
             Binding::X5t(thumbprint) => self.x5t == Some(thumbprint),
+        }
+    }
+
+    /// What tokens handed out for this proof are bound to: `binding`, which a DPoP key must not contradict, else that key.
+    ///
+    /// # Errors
+    /// `InvalidDpopProof`: they are bound to another key, or to a certificate.
+    pub fn binds(&self, binding: Option<Binding>) -> Result<Option<Binding>> {
+        let proved = self.jkt.map(Binding::Jkt);
+        match (binding, proved) {
+            (Some(bound), Some(proved)) if bound != proved => Err(Error::InvalidDpopProof(dpop::Refusal::OtherBinding)),
+            (bound, proved) => Ok(bound.or(proved)),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod audience;
 pub mod claims;
 pub mod client;
 pub mod device;
+pub mod dpop;
 pub mod error;
 pub mod floors;
 pub mod grant;

@@ -150,7 +150,13 @@ impl Salt {
         self.named(&[b"signing_key", kid.as_bytes()])
     }
 
-    /// Names never hold a NUL, so parts joined by it cannot be mistaken for others.
+    /// The id of a DPoP proof: of its key and its `jti`. It is no target, and takes no other's name.
+    #[must_use]
+    pub fn dpop_proof(&self, jkt: &[u8; 32], jti: &str) -> TargetId {
+        self.named(&[b"dpop_proof", jkt, jti.as_bytes()])
+    }
+
+    /// Names never hold a NUL and thumbprints have one length, so parts joined by it cannot be mistaken for others.
     fn named(&self, parts: &[&[u8]]) -> TargetId {
         let mut mac = self.keyed.clone();
         let mut first = true;

@@ -669,3 +669,22 @@ fn a_code_without_terms_is_not_genuine() {
     let world = World::new();
     assert_eq!(told(&ask(NOW, &grant(), 0, &world.env())), Refuses(RefreshRefusal::NotGenuine));
 }
+
+#[test]
+fn who_redeems_a_code_with_a_key_binds_the_grant_and_no_refresh_does() {
+    let key = Some(Binding::Jkt([5; 32]));
+    let world = with(World::new(), |world| world.proof.jkt = Some([5; 32]));
+    let bound_by = |now, mut grant: Grant, generation| {
+        go(now, &mut grant, generation, &world.env());
+        grant.binding
+    };
+    assert_eq!(bound_by(NOW, coded(0, 0, 0), 0), key);
+    // The store lost the redemption: whoever goes on with what it gave binds it anew.
+    assert_eq!(bound_by(NOW, coded(0, 0, 0), 1), key);
+    for (grant, generation) in [(grant(), 1), (nine(30), 9), (nine(30), 11), (nine(9), 8)] {
+        assert_eq!(bound_by(NOW, grant, generation), None, "{generation}");
+    }
+    let certificate = with(coded(0, 0, 0), |grant| grant.binding = Some(Binding::X5t([6; 32])));
+    let both = with(World::new(), |world| world.proof = Proof { jkt: Some([5; 32]), x5t: Some([6; 32]) });
+    assert_eq!(written(ask(NOW, &certificate, 0, &both.env())).0.and_then(|grant| grant.binding), certificate.binding);
+}

@@ -105,7 +105,7 @@ pub(in crate::config) const SETTINGS: [Group; 8] = [
     },
     Group {
         section: "tokens",
-        doc: "Rules of time that hold for all tokens. Lifetimes are set by client and by resource.",
+        doc: "Rules that hold for all tokens. Lifetimes are set by client and by resource.",
         rows: &[
             row(
                 "overlap",
@@ -131,6 +131,20 @@ pub(in crate::config) const SETTINGS: [Group; 8] = [
                 secs(1, MINUTE),
                 Takes("5s"),
                 "How long a device waits between two polls (RFC 8628 section 3.2). One that polls sooner must wait 5 s longer.",
+            ),
+            row(
+                "dpop_window",
+                secs(1, 5 * MINUTE),
+                Takes("60s"),
+                "The `iat` of a DPoP proof may be so far from now, to either side (RFC 9449 section 11.1). Clocks of clients \
+                 differ; until it would be outside, each proof is remembered in the store, so that it counts once.",
+            ),
+            row(
+                "dpop_nonce",
+                Kind::Switch,
+                Takes("false"),
+                "Whether DPoP proofs must name a nonce of jeton (RFC 9449 section 8), so that none can be made ahead of its \
+                 use. It costs a client one request more, every five to ten minutes, and not every client can do it.",
             ),
             row(
                 "store_timeout",

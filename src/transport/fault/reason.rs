@@ -105,6 +105,12 @@ reasons! {
         "The refresh token or authorization code is malformed, unknown, expired, revoked, spent, or another client's, or what is shown beside \
          it is wrong. The text never says which.",
         "Sign the user in again. `jeton explain` tells the operator the exact cause.";
+    InvalidDpopProof = "INVALID_DPOP_PROOF", InvalidArgument, 400, "invalid_dpop_proof", 0,
+        "The DPoP proof is malformed, of another request, too old, used before, or of another key than the tokens are bound to.",
+        "Make a new proof for each request and each retry, for `POST` at `token_endpoint` of the metadata, by a clock that is right.";
+    UseDpopNonce = "USE_DPOP_NONCE", FailedPrecondition, 400, "use_dpop_nonce", 0,
+        "The DPoP proof names no nonce where one is required, or one that is not valid (any more).",
+        "Repeat the request with a new proof that names `dpop_nonce` of the metadata (over HTTP the header `DPoP-Nonce`).";
     ReauthenticationRequired = "REAUTHENTICATION_REQUIRED", FailedPrecondition, 400, "insufficient_user_authentication", 0,
         "The sign-in does not meet what the resource demands now (RFC 9470). The refresh token is not consumed.",
         "Sign the user in again with `acr_values`, `amr_values` and `max_age` of the metadata.";

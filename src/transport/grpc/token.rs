@@ -255,6 +255,7 @@ pub fn issued(tokens: Tokens) -> api::IssueResponse {
         sid: tokens.session.map(|sid| sid.to_string()).unwrap_or_default(),
         revision: tokens.revision.to_string(),
         durability: durability(tokens.durability).into(),
+        dpop_nonce: tokens.next_dpop_nonce.unwrap_or_default(),
     }
 }
 
@@ -271,6 +272,7 @@ fn refreshed(tokens: Tokens) -> api::RefreshResponse {
         sid,
         revision,
         durability: _,
+        dpop_nonce,
     } = issued(tokens);
     api::RefreshResponse {
         access_token,
@@ -283,6 +285,7 @@ fn refreshed(tokens: Tokens) -> api::RefreshResponse {
         grant_id,
         sid,
         revision,
+        dpop_nonce,
     }
 }
 

@@ -7,6 +7,9 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENT
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
+/// RFC 9449 section 8.
+pub const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
 /// JSON that carries a token or a secret, or must not be stored for another reason.
 pub fn unstored(body: &Value) -> Response {
     let mut answer = body.to_string().into_response();
@@ -30,6 +33,10 @@ pub fn refusal(fault: &Fault) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if fault.reason == Reason::InvalidClient {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"jeton\", charset=\"UTF-8\""));
+    }
+    let nonce = fault.metadata.iter().find(|(name, _)| *name == "dpop_nonce");
+    if let Some((_, nonce)) = nonce {
+        insert(headers, DPOP_NONCE, nonce);
     }
     if let Some(after) = row.retry {
         insert(headers, RETRY_AFTER, &after.as_secs().max(1).to_string());

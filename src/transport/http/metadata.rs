@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jeton_domain::client::Algorithm;
+use jeton_domain::dpop;
 use jeton_domain::error::Error;
 use jeton_domain::pkce;
 use serde_json::{Value, json};
@@ -77,6 +78,7 @@ impl Door {
             "grant_types_supported": super::token::grant_types(&self.0.service),
             "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },
             "code_challenge_methods_supported": [pkce::METHOD],
+            "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
             "scopes_supported": self.0.service.scopes(),
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,

@@ -2,7 +2,7 @@
 //!
 //! Must not live here: whether the grant is good.
 
-use super::answer::unstored;
+use super::answer::{DPOP_NONCE, insert, unstored};
 use super::client::client;
 use super::form::Asked;
 use super::refused;
@@ -15,11 +15,13 @@ use crate::transport::fault::{Edge, Fault};
 use axum::response::Response;
 use http::HeaderMap;
 use jeton_domain::client::GrantType;
+use jeton_domain::dpop;
 use jeton_domain::error::Error;
 use jeton_domain::grant::Binding;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::redirect::RedirectUri;
 use jeton_domain::scope::Scopes;
+use jeton_domain::secret::SecretText;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -42,7 +44,8 @@ pub fn grant_types(service: &Service) -> Vec<&'static str> {
 pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response, Fault> {
     let grant_type = asked.form.required("grant_type")?;
     // The client first: who is nobody learns nothing of what is wrong besides.
-    let (id, credentials) = client(&mut asked)?;
+    let (id, mut credentials) = client(&mut asked)?;
+    credentials.dpop = dpop_proof(&asked.headers)?;
     let tokens = match grant_type.expose() {
         "authorization_code" => code(&service, &mut asked, id, credentials).await?,
         "refresh_token" => refresh(&service, &mut asked, id, credentials).await?,
@@ -50,7 +53,11 @@ pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response,
         DEVICE_CODE if service.serves_devices() => device(&service, &mut asked, id, credentials).await?,
         _ => return Err(Fault::at(Edge::GrantTypeUnsupported)),
     };
-    Ok(unstored(&said(&tokens)))
+    let mut answer = unstored(&said(&tokens));
+    if let Some(nonce) = &tokens.next_dpop_nonce {
+        insert(answer.headers_mut(), DPOP_NONCE, nonce);
+    }
+    Ok(answer)
 }
 
 /// RFC 6749 section 4.1.3.
@@ -121,6 +128,16 @@ pub fn audience(asked: &mut Asked) -> Result<(Scopes, Vec<ResourceId>), Fault> {
         }
     }
     Ok((scopes, resources))
+}
+
+/// The DPoP proof (RFC 9449 section 4.1): in exactly one header, or none.
+fn dpop_proof(headers: &HeaderMap) -> Result<Option<SecretText>, Fault> {
+    let mut given = headers.get_all("dpop").iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(one), None) if let Ok(proof) = one.to_str() => Ok(Some(SecretText::new(proof.to_owned()))),
+        _ => Err(Fault::of(&Error::InvalidDpopProof(dpop::Refusal::NotOne))),
+    }
 }
 
 /// The name that the client gave this attempt: a string of a structured field (RFC 9651 section 3.3.3), or plain.
