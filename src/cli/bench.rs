@@ -147,9 +147,9 @@ impl<'a> Bench<'a> {
 
     /// Tokens of so many new grants.
     async fn issued(&self, count: usize, format: Format) -> Result<Vec<Issued>, Failure> {
-        let issue = Arc::new(Issue::keeping(count, format).map_err(no_randomness)?);
-        self.prepare(format!("issuing {count} grants"), &issue).await?;
-        Ok(issue.kept())
+        let make = |count| Issue::keeping(count, format).map_err(no_randomness);
+        let issue = self.make(format!("issuing {count} grants"), count, make).await?;
+        Ok(issue.iter().flat_map(|issue| issue.kept()).collect())
     }
 
     /// Many access tokens, of which the server was asked for each once; those of before while they live for long enough.
@@ -188,19 +188,25 @@ impl<'a> Bench<'a> {
             let next = "nothing that is there is taken away: write the smaller number first";
             return Err(Failure::usage("--other-grants and --revocations must not fall", next));
         };
-        if grants > 0 {
-            let issue = Arc::new(Issue::some(to_usize(grants)).map_err(no_randomness)?);
-            self.prepare(format!("issuing {grants} other grants"), &issue).await?;
-        }
-        if revocations > 0 {
-            let revoke = Arc::new(RevokeGrants::new(to_usize(revocations)));
-            self.prepare(format!("revoking {revocations} grants"), &revoke).await?;
-        }
+        let make = |count| Issue::some(count).map_err(no_randomness);
+        self.make(format!("issuing {grants} other grants"), to_usize(grants), make).await?;
+        self.make(format!("revoking {revocations} grants"), to_usize(revocations), |count| Ok(RevokeGrants::new(count))).await?;
         if let Some(server) = self.server.filter(|_| grants > 0 || revocations > 0) {
             self.progress.begin("waiting until the server is idle".into(), PREPARING);
             server.idle().await?;
         }
         Ok(())
+    }
+
+    /// Makes so many things that must be there before something can be measured.
+    async fn make<W: Work>(
+        &self,
+        what: String,
+        count: usize,
+        make: impl Fn(usize) -> Result<W, Failure>,
+    ) -> Result<Vec<Arc<W>>, Failure> {
+        self.progress.begin(what, PREPARING);
+        self.links.run_all(count, make, PREPARING, &self.progress).await
     }
 
     /// Does what must be done before something can be measured.

@@ -53,6 +53,9 @@ pub struct BenchArguments {
     /// Requests a second to each replica beside `enforcement`, a quarter for each of the four operations
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub load: u32,
+    /// Milliseconds between an answer and the next question to a replica in `enforcement`; without a pause the questions keep a core busy
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub pause: u32,
     /// A table for people, or JSON for scripts
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM")]
     pub output: Output,

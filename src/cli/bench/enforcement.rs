@@ -1,9 +1,9 @@
 //! How soon the other replicas enforce what one of them acknowledged as revoked: from the answer of Revoke to the first answer of
 //! Introspect, as fresh as it is by default, that does not call the token active.
 //!
-//! One revocation follows the other, each on the next replica. The others are asked by one caller each without a pause, since before
-//! Revoke is sent; so nothing is missed, and no moment is told more exactly than one such question takes. Beside it all four
-//! operations are called on all replicas, at a pace.
+//! One revocation follows the other, each on the next replica. The others are asked by one caller each, again and again since before
+//! Revoke is sent; so nothing is missed, and no moment is told more exactly than one such question takes, and the pause before it.
+//! Beside it all four operations are called on all replicas, at a pace.
 
 use super::enforced::Enforced;
 use super::load::{Links, Ran, Work, Wrong, channel};
@@ -40,7 +40,8 @@ impl Bench<'_> {
         let issued = self.issued(to_usize(self.arguments.grants), Format::Jwt).await?;
         self.progress.begin("enforcement".into(), span);
         let measured = async {
-            let measured = Measured::revoke_each(&clients, &issued, Instant::now() + span).await;
+            let pause = Duration::from_millis(self.arguments.pause.into());
+            let measured = Measured::revoke_each(&clients, &issued, Instant::now() + span, pause).await;
             load.is_over.store(true, Ordering::Relaxed);
             measured
         };
@@ -80,14 +81,14 @@ struct Seen {
 }
 
 impl Measured {
-    async fn revoke_each(clients: &[Client], issued: &[Issued], until: Instant) -> Result<Self, Failure> {
+    async fn revoke_each(clients: &[Client], issued: &[Issued], until: Instant, pause: Duration) -> Result<Self, Failure> {
         let (revoked, enforced, questions) = (Ran::nothing()?, Ran::nothing()?, Ran::nothing()?);
         let mut measured = Self { revoked, enforced, questions, early: 0 };
         for (turn, issued) in issued.iter().enumerate() {
             if Instant::now() >= until {
                 break;
             }
-            match one(clients, turn % clients.len().max(1), issued).await {
+            match one(clients, turn % clients.len().max(1), issued, pause).await {
                 Ok(one) => measured.add(&one),
                 Err(wrong) => measured.enforced.count(Err(wrong), Duration::ZERO),
             }
@@ -106,14 +107,14 @@ impl Measured {
 }
 
 /// Revokes one grant on the replica of this number, and asks the others until none calls its access token active.
-async fn one(clients: &[Client], revoking: usize, issued: &Issued) -> Result<One, Wrong> {
+async fn one(clients: &[Client], revoking: usize, issued: &Issued, pause: Duration) -> Result<One, Wrong> {
     let others = || clients.iter().enumerate().filter(|(at, _)| *at != revoking).map(|(_, client)| client.clone());
     let active = try_join_all(others().map(|client| is_active(client, &issued.access))).await?;
     if active.contains(&false) {
         return Err(Wrong::Answer("introspect called a living token not active"));
     }
     let Some(client) = clients.get(revoking) else { return Err(Wrong::Answer("no replica was given")) };
-    let seen = try_join_all(others().map(|client| inactive(client, &issued.access)));
+    let seen = try_join_all(others().map(|client| inactive(client, &issued.access, pause)));
     let ((asked, acknowledged), others) = try_join(revoke(client.clone(), &issued.refresh), seen).await?;
     Ok(One { asked, acknowledged, others })
 }
@@ -130,10 +131,10 @@ async fn revoke(mut client: Client, token: &str) -> Result<(Instant, Instant), W
 }
 
 /// Asks again and again until it is not active.
-async fn inactive(client: Client, token: &str) -> Result<Seen, Wrong> {
-    let began = Instant::now();
-    let (mut sent, mut questions) = (began, Vec::new());
+async fn inactive(client: Client, token: &str, pause: Duration) -> Result<Seen, Wrong> {
+    let (began, mut questions) = (Instant::now(), Vec::new());
     loop {
+        let sent = Instant::now();
         let active = is_active(client.clone(), token).await?;
         let answered = Instant::now();
         questions.push(answered - sent);
@@ -143,7 +144,9 @@ async fn inactive(client: Client, token: &str) -> Result<Seen, Wrong> {
         if answered - began > PATIENCE {
             return Err(Wrong::Answer("a revoked token stayed active on another replica"));
         }
-        sent = answered;
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 

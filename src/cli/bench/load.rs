@@ -51,6 +51,9 @@ impl From<Status> for Wrong {
     }
 }
 
+/// Stands for a status where the answer was not what was asked for.
+const WRONG_ANSWER: &str = "WRONG_ANSWER";
+
 /// Errors by status, with how often and what the first one said.
 pub(super) type Errors = BTreeMap<String, (u64, String)>;
 
@@ -89,12 +92,23 @@ impl Ran {
         };
         let (word, said) = match &wrong {
             Wrong::Refused(status) => (code_word(status.code()), status.message()),
-            Wrong::Answer(said) => ("WRONG_ANSWER", *said),
+            Wrong::Answer(said) => (WRONG_ANSWER, *said),
         };
         let error = self.errors.entry(word.to_owned()).or_insert_with(|| (0, said.to_owned()));
         error.0 += 1;
         if let (Wrong::Refused(status), None) = (wrong, &self.refused) {
             self.refused = Some(status);
+        }
+    }
+
+    /// The first error, if there was one.
+    fn well(self, server: &str) -> Result<(), Failure> {
+        match (self.refused, self.errors.into_values().next()) {
+            (Some(status), _) => Err(Failure::of_status("bench", server, &status)),
+            (None, Some((_, said))) => {
+                Err(Failure::local(format!("bench: a wrong answer: {said}"), "the server's log may say more"))
+            }
+            (None, None) => Ok(()),
         }
     }
 
@@ -180,14 +194,31 @@ impl Links {
 
     /// The same where any error ends everything: for what must be there before it can be measured.
     pub(super) async fn run_well<W: Work>(&self, work: &Arc<W>, span: Duration, progress: &Progress) -> Result<(), Failure> {
-        let ran = self.run(work, span, progress).await?;
-        match (ran.refused, ran.errors.into_values().next()) {
-            (Some(status), _) => Err(Failure::of_status("bench", &self.server, &status)),
-            (None, Some((_, said))) => {
-                Err(Failure::local(format!("bench: a wrong answer: {said}"), "the server's log may say more"))
+        self.run(work, span, progress).await?.well(&self.server)
+    }
+
+    /// Makes work for `count` right answers and does it; what was refused is made up for, as long as most is not. Answers the work that was
+    /// done.
+    pub(super) async fn run_all<W: Work>(
+        &self,
+        mut count: usize,
+        make: impl Fn(usize) -> Result<W, Failure>,
+        span: Duration,
+        progress: &Progress,
+    ) -> Result<Vec<Arc<W>>, Failure> {
+        let mut done = Vec::new();
+        while count > 0 {
+            let work = Arc::new(make(count)?);
+            let ran = self.run(&work, span, progress).await?;
+            done.push(work);
+            let right = usize::try_from(ran.requests).unwrap_or(usize::MAX);
+            if ran.errors.contains_key(WRONG_ANSWER) || right < count.div_ceil(2) {
+                ran.well(&self.server)?;
+                return Err(Failure::timed_out("bench", &self.server, span.as_secs()));
             }
-            (None, None) => Ok(()),
+            count = count.saturating_sub(right);
         }
+        Ok(done)
     }
 }
 
