@@ -22,7 +22,7 @@ use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::signing::Signing;
 use crate::tokens::Tokens;
-use jeton_domain::client::Client;
+use jeton_domain::client::{Algorithm, Client};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Proof;
 use jeton_domain::id::KeyId;
@@ -104,6 +104,11 @@ impl Service {
     #[must_use]
     pub fn scopes(&self) -> Vec<&str> {
         OIDC.into_iter().chain(self.registry.resources().iter().flat_map(|resource| resource.scopes.iter())).collect()
+    }
+
+    /// The algorithms that are signed with.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.signing.settings().algorithms()
     }
 
     /// Before tokens are called not genuine because of their root keys: another replica may have put keys into the ring

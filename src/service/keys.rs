@@ -1,5 +1,6 @@
 //! Signing keys: published, listed, rotated.
 
+use crate::records::proto::SigningRecord;
 use crate::service::Service;
 use crate::signing::Signing;
 use jeton_domain::client::Algorithm;
@@ -8,7 +9,7 @@ use jeton_domain::floors::Floors;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Millis;
 use jsonwebtoken::jwk::JwkSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use crate::signing::{KeyState, KeyStatus};
 
@@ -42,8 +43,7 @@ impl Service {
         let newest = |signing: &Signing| signing.status(now).into_iter().find(|key| key.algorithm == algorithm);
         let unknown = || Error::KeyUnknown(format!("no signing key of algorithm `{}`", algorithm.word()));
         let standby = newest(&self.signing).ok_or_else(unknown)?;
-        let record = self.records.change_signing_keys(|held| self.signing.rotate(held.cloned(), algorithm, now)).await?;
-        self.signing.install(&record)?;
+        self.change_keys(|held| self.signing.rotate(held, algorithm, now)).await?;
         let taking_over = self.signing.status(now).into_iter().find(|key| key.kid == standby.kid).ok_or_else(unknown)?;
         Ok((taking_over, newest(&self.signing).filter(|key| key.kid != standby.kid)))
     }
@@ -54,8 +54,20 @@ impl Service {
     /// The store.
     pub async fn refresh_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        let record = self.records.change_signing_keys(|held| self.signing.advance(held.cloned(), now)).await?;
-        self.signing.install(&record)
+        self.change_keys(|held| self.signing.advance(held, now)).await
+    }
+
+    /// Changes the keys and takes over what they are then. Keys that are slow to make are made beside the requests.
+    async fn change_keys(&self, change: impl Fn(Option<SigningRecord>) -> Result<Option<SigningRecord>>) -> Result<()> {
+        loop {
+            let changed = self.records.change_signing_keys(|held| change(held.cloned())).await;
+            if changed.is_ok() || !self.signing.is_short() {
+                return self.signing.install(&changed?);
+            }
+            let signing = Arc::clone(&self.signing);
+            let made = tokio::task::spawn_blocking(move || signing.restock()).await;
+            made.map_err(|ended| Error::Internal(format!("making a key ended: {ended}")))??;
+        }
     }
 
     /// Reads the keys again where the view has a burnt key since they were last read: what a burnt key signs is dead at birth,
@@ -74,8 +86,7 @@ impl Service {
     /// Burns a key: its document says so for ever, its successor signs at once.
     pub(super) async fn burn_key(&self, kid: &str) -> Result<()> {
         let now = self.clock.now();
-        let record = self.records.change_signing_keys(|held| self.signing.burn(held.cloned(), kid, now)).await?;
-        self.signing.install(&record)?;
+        self.change_keys(|held| self.signing.burn(held, kid, now)).await?;
         // It may have been burnt before, by a request that was cut off.
         self.records.confirm_signing_keys().await
     }

@@ -63,3 +63,16 @@ async fn documents_that_have_not_changed_are_not_sent_again() {
         assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
     }
 }
+
+#[tokio::test]
+async fn s089_rs256_is_advertised_where_something_is_signed_with_it() {
+    let advertised = async |server: &Server| {
+        let document = get(server, PATHS[1]).await.json();
+        let keys = get(server, "/.well-known/jwks.json").await.json();
+        let published = keys["keys"].as_array().unwrap().iter().filter(|key| key["alg"] == "RS256").count();
+        (document["id_token_signing_alg_values_supported"].as_array().unwrap().len(), published)
+    };
+    assert_eq!(advertised(&Server::start().await).await, (2, 0));
+    let server = Server::start_with(super::web_signs_with_rs256).await;
+    assert_eq!(advertised(&server).await, (3, 2));
+}

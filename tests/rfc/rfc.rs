@@ -71,3 +71,9 @@ fn job_serves_orders(settings: &mut Settings) {
     let job = settings.clients.iter_mut().find(|client| client.id.as_str() == "billing-job").unwrap();
     job.serves = vec![ResourceId::parse("serves", ORDERS).unwrap()];
 }
+
+/// The settings of a deployment whose web application knows nothing but RS256.
+fn web_signs_with_rs256(settings: &mut Settings) {
+    let web = settings.clients.iter_mut().find(|client| client.id.as_str() == "web-app").unwrap();
+    web.id_token_algorithm = jeton_domain::client::Algorithm::Rs256;
+}

@@ -62,7 +62,7 @@ impl Door {
     fn advertised(&self) -> Value {
         let issuer = self.0.service.issuer();
         let at = |path: &str| format!("{issuer}{path}");
-        let algorithms = Algorithm::ALL.map(Algorithm::word);
+        let algorithms: Vec<&str> = self.0.service.algorithms().map(Algorithm::word).collect();
         let methods = ["client_secret_basic", "client_secret_post", "none"];
         let authenticated = ["client_secret_basic", "client_secret_post"];
         let mut document = json!({
