@@ -81,13 +81,11 @@ impl Door {
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,
         });
-        for (name, page) in [
-            ("authorization_endpoint", &self.0.settings.pages.authorization),
-            ("end_session_endpoint", &self.0.settings.pages.end_session),
-        ] {
-            if let Some(page) = page {
-                document[name] = page.as_str().into();
-            }
+        let pages = &self.0.settings.pages;
+        let pages = [("authorization_endpoint", &pages.authorization), ("end_session_endpoint", &pages.end_session)];
+        let pages = pages.into_iter().filter_map(|(name, page)| Some((name.to_owned(), page.as_deref()?.into())));
+        if let Value::Object(document) = &mut document {
+            document.extend(pages);
         }
         document
     }

@@ -133,11 +133,10 @@ fn said(tokens: &Tokens) -> Value {
         "expires_in": tokens.expires_in.secs(),
         "scope": tokens.scopes.to_string(),
     });
-    if let Some(refresh) = &tokens.refresh {
-        body["refresh_token"] = refresh.expose().into();
-    }
-    if let Some(id) = &tokens.id {
-        body["id_token"] = id.expose().into();
+    let more = [("refresh_token", &tokens.refresh), ("id_token", &tokens.id)];
+    let more = more.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token.as_ref()?.expose().into())));
+    if let Value::Object(body) = &mut body {
+        body.extend(more);
     }
     body
 }
