@@ -9,9 +9,14 @@ use serde_json::{Map, Value, json};
 
 /// JSON that carries a token or a secret, or must not be stored for another reason.
 pub fn unstored(body: &Value) -> Response {
-    let mut answer = body.to_string().into_response();
+    unstored_text("application/json", body.to_string())
+}
+
+/// The same of another media type.
+pub fn unstored_text(media_type: &'static str, body: String) -> Response {
+    let mut answer = body.into_response();
     never_stored(answer.headers_mut());
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer
 }
 

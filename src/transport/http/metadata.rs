@@ -72,6 +72,7 @@ impl Door {
             "token_endpoint_auth_methods_supported": methods,
             "introspection_endpoint": at(INTROSPECT.path),
             "introspection_endpoint_auth_methods_supported": authenticated,
+            "introspection_signing_alg_values_supported": algorithms,
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
             "grant_types_supported": super::token::GRANT_TYPES,

@@ -240,6 +240,10 @@ const HEADER: &[Row] = &[
     ("no `typ`", WrongTyp, |f| f.with_member("typ", Value::Null)),
     ("`typ` of a logout token", WrongTyp, |f| f.with_member("typ", json!("logout+jwt"))),
     ("`typ` of a DPoP proof", WrongTyp, |f| f.with_member("typ", json!("dpop+jwt"))),
+    ("`typ` of an answer of introspection", WrongTyp, |f| f.with_member("typ", json!("token-introspection+jwt"))),
+    ("the header of an answer of introspection", WrongTyp, |f| {
+        f.with_header(format!(r#"{{"alg":"{}","typ":"token-introspection+jwt","kid":"{}"}}"#, f.algorithm.word(), f.own.kid()))
+    }),
     ("`typ` a number", WrongTyp, |f| f.with_member("typ", json!(1))),
     ("`typ` with a space", WrongTyp, |f| f.with_member("typ", json!("at+jwt "))),
     ("`typ` of another tree", WrongTyp, |f| f.with_member("typ", json!("text/at+jwt"))),
