@@ -14,6 +14,7 @@ pub mod issue;
 pub mod keys;
 pub mod refresh;
 pub mod revoke;
+pub mod userinfo;
 pub mod watch;
 
 use crate::clock::Clock;

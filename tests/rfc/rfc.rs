@@ -7,6 +7,7 @@ mod raw;
 mod revocation;
 mod token_endpoint;
 
+mod userinfo;
 use crate::world::{JOB_SECRET, ORDERS, Replica, SCOPES, WEB_SECRET, World, alice};
 use jeton::api::IssueResponse;
 use jeton::config::Settings;

@@ -20,6 +20,8 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::UnauthorizedClient("no".into()), Reason::UnauthorizedClient, Code::PermissionDenied),
         (Error::RefreshRefused(RefreshRefusal::Reuse), Reason::RefreshTokenRefused, Code::FailedPrecondition),
         (Error::ReauthenticationRequired(Unmet::default()), Reason::ReauthenticationRequired, Code::FailedPrecondition),
+        (Error::AccessTokenRefused, Reason::AccessTokenRefused, Code::Unauthenticated),
+        (Error::InsufficientScope("openid"), Reason::InsufficientScope, Code::PermissionDenied),
         (Error::SessionRevoked("s".into()), Reason::SessionRevoked, Code::FailedPrecondition),
         (Error::GrantUnknown, Reason::GrantUnknown, Code::NotFound),
         (Error::KeyUnknown("no such key".into()), Reason::KeyUnknown, Code::NotFound),

@@ -4,8 +4,19 @@ use crate::telemetry::metrics;
 use crate::transport::fault::{Fault, Reason};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
+
+/// How to show an access token (RFC 6750 section 3).
+const BEARER: &str = "Bearer realm=\"jeton\"";
+
+/// That an access token is to be shown: none was, so there is no word for what is wrong with it (RFC 6750 section 3.1).
+pub fn challenge() -> Response {
+    let mut answer = StatusCode::UNAUTHORIZED.into_response();
+    never_stored(answer.headers_mut());
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
+    answer
+}
 
 /// JSON that carries a token or a secret, or must not be stored for another reason.
 pub fn unstored(body: &Value) -> Response {
@@ -33,8 +44,15 @@ pub fn refusal(fault: &Fault) -> Response {
     let headers = answer.headers_mut();
     never_stored(headers);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if fault.reason == Reason::InvalidClient {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"jeton\", charset=\"UTF-8\""));
+    match fault.reason {
+        Reason::InvalidClient => insert(headers, WWW_AUTHENTICATE, "Basic realm=\"jeton\", charset=\"UTF-8\""),
+        // RFC 6750 section 3.
+        Reason::AccessTokenRefused | Reason::InsufficientScope => {
+            let scope = fault.metadata.iter().find(|(name, _)| *name == "scope");
+            let scope = scope.map(|(_, scope)| format!(", scope=\"{}\"", described(scope))).unwrap_or_default();
+            insert(headers, WWW_AUTHENTICATE, &format!("{BEARER}, error=\"{}\"{scope}", row.oauth));
+        }
+        _ => {}
     }
     if let Some(after) = row.retry {
         insert(headers, RETRY_AFTER, &after.as_secs().max(1).to_string());
@@ -68,7 +86,6 @@ pub fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
     use http_body_util::BodyExt as _;
     use jeton_domain::error::{ClientRefusal, Error};
 

@@ -3,7 +3,7 @@
 //! INVARIANT: everything that is advertised works, and nothing else is advertised.
 
 use super::answer::{insert, refusal};
-use super::{Door, INTROSPECT, REVOKE, TOKEN};
+use super::{Door, INTROSPECT, REVOKE, TOKEN, USERINFO};
 use crate::telemetry::metrics;
 use axum::body::Body;
 use axum::extract::State;
@@ -75,6 +75,7 @@ impl Door {
             "introspection_signing_alg_values_supported": algorithms,
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
+            "userinfo_endpoint": at(USERINFO.path),
             "grant_types_supported": super::token::GRANT_TYPES,
             "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },
             "code_challenge_methods_supported": [pkce::METHOD],
