@@ -1,13 +1,14 @@
 //! The statements of the RFCs that a token service must keep, over HTTP: one test a statement, named by its number in `statements.rs`.
 
 mod codes;
+mod confusion;
 mod discovery;
 mod introspection;
 mod raw;
 mod revocation;
 mod token_endpoint;
-
 mod userinfo;
+
 use crate::world::{JOB_SECRET, ORDERS, Replica, SCOPES, WEB_SECRET, World, alice};
 use jeton::api::IssueResponse;
 use jeton::config::Settings;
