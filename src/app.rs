@@ -24,6 +24,7 @@ use crate::store::traced::Traced;
 
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
+use jeton_domain::client::Algorithm;
 use jeton_domain::error::Error;
 use jeton_domain::issue::AccessForm;
 use jeton_domain::name::ResourceId;
@@ -111,6 +112,7 @@ impl App {
             publish_ahead: settings.signing.publish_ahead,
             jwks_max_age: settings.signing.jwks_max_age,
             keep_after_retirement: ceilings.access_token.plus(floors::LEEWAY),
+            makes_rs256: signs_with(settings, Algorithm::Rs256),
         }));
         let issuer = ResourceId::parse("issuer", &settings.issuer)?;
         let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone(), settings.limits.token_cache_bytes);
@@ -156,6 +158,12 @@ fn ceilings(settings: &Settings) -> Ceilings {
     let id_tokens = settings.clients.iter().map(|client| client.id_token_lifetime);
     let grants = settings.clients.iter().map(|client| client.absolute_lifetime);
     Ceilings { access_token: id_tokens.fold(access_tokens, Millis::max), grant: grants.fold(access_tokens, Millis::max) }
+}
+
+/// Whether some resource or client is configured for an algorithm.
+fn signs_with(settings: &Settings, algorithm: Algorithm) -> bool {
+    settings.resources.iter().any(|resource| resource.algorithm == algorithm)
+        || settings.clients.iter().any(|client| client.id_token_algorithm == algorithm)
 }
 
 fn redis(settings: &Settings) -> redis::Settings {

@@ -16,6 +16,7 @@ pub mod issue;
 pub mod keys;
 pub mod refresh;
 pub mod revoke;
+pub mod userinfo;
 pub mod watch;
 
 use crate::clock::Clock;
@@ -24,7 +25,7 @@ use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::signing::Signing;
 use crate::tokens::Tokens;
-use jeton_domain::client::Client;
+use jeton_domain::client::{Algorithm, Client};
 use jeton_domain::device::Guesses;
 use jeton_domain::error::Result;
 use jeton_domain::id::KeyId;
@@ -113,6 +114,11 @@ impl Service {
     #[must_use]
     pub fn scopes(&self) -> Vec<&str> {
         OIDC.into_iter().chain(self.registry.resources().iter().flat_map(|resource| resource.scopes.iter())).collect()
+    }
+
+    /// The algorithms that are signed with.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.signing.settings().algorithms()
     }
 
     /// Before tokens are called not genuine because of their root keys: another replica may have put keys into the ring

@@ -325,6 +325,9 @@ pub enum KeyAlgorithm {
     /// RFC 7518 section 3.4
     #[value(name = "ES256")]
     Es256,
+    /// RFC 7518 section 3.3
+    #[value(name = "RS256")]
+    Rs256,
 }
 
 /// `jeton watch`

@@ -220,6 +220,7 @@ async fn rotate_key(arguments: &KeysRotateArguments) -> Result<Answer, Failure> 
     let alg = match arguments.alg {
         KeyAlgorithm::EdDsa => "EdDSA",
         KeyAlgorithm::Es256 => "ES256",
+        KeyAlgorithm::Rs256 => "RS256",
     };
     let message = api::RotateKeyRequest { alg: alg.into() };
     let mut client = KeyServiceClient::new(channel(&arguments.remote)?);

@@ -6,6 +6,7 @@
 use crate::service::examine::{Examined, Looked};
 use crate::service::explain::TokenKind;
 use crate::service::{Credentials, Freshness, Service};
+use crate::signing::Typ;
 use crate::telemetry::metrics;
 use crate::tokens::{Digest, Proved};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -17,6 +18,7 @@ use jeton_domain::name::ClientId;
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -162,6 +164,25 @@ impl Service {
         }
         let asker = Asker::Client { target: self.alive.salt().client(&client.id), serves: &client.serves };
         self.introspect(Introspect { token, asker, freshness: Freshness::Default }, write).await
+    }
+
+    /// An answer as a JWT for the client that asked, signed with the algorithm of its ID tokens (RFC 9701 section 5). It says neither
+    /// `sub` nor `exp` itself, so that nobody can take it for a token.
+    ///
+    /// # Errors
+    /// `InvalidClient` where there is no such client; `Internal`.
+    pub fn introspection_jwt(&self, asker: &ClientId, answer: &Map<String, Value>) -> Result<SecretText> {
+        #[derive(Serialize)]
+        struct Claims<'a> {
+            iss: &'a str,
+            aud: &'a str,
+            iat: u64,
+            token_introspection: &'a Map<String, Value>,
+        }
+        let now = self.clock.now();
+        let client = self.registry.client(asker).ok_or(Error::InvalidClient(ClientRefusal::Unknown))?;
+        let claims = Claims { iss: self.issuer(), aud: asker.as_str(), iat: now.secs(), token_introspection: answer };
+        self.tokens.sign(Typ::TokenIntrospection, client.id_token_algorithm, &claims, now)
     }
 
     /// Which of a token's scopes a client sees: all of its own token, else those of the resources that it serves.

@@ -9,7 +9,7 @@ use jeton_domain::floors::Floors;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Millis;
 use jsonwebtoken::jwk::JwkSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use crate::signing::{KeyState, KeyStatus};
 
@@ -43,8 +43,7 @@ impl Service {
         let newest = |signing: &Signing| signing.status(now).into_iter().find(|key| key.algorithm == algorithm);
         let unknown = || Error::KeyUnknown(format!("no signing key of algorithm `{}`", algorithm.word()));
         let standby = newest(&self.signing).ok_or_else(unknown)?;
-        let record = self.records.change_signing_keys(|held| self.signing.rotate(held.cloned(), algorithm, now)).await?;
-        self.signing.install(&record)?;
+        self.change_keys(|held| self.signing.rotate(held, algorithm, now)).await?;
         let taking_over = self.signing.status(now).into_iter().find(|key| key.kid == standby.kid).ok_or_else(unknown)?;
         Ok((taking_over, newest(&self.signing).filter(|key| key.kid != standby.kid)))
     }
@@ -55,13 +54,27 @@ impl Service {
     /// The store.
     pub async fn refresh_keys(&self) -> Result<()> {
         let now = self.clock.now();
-        let mut record = self.records.change_signing_keys(|held| self.signing.advance(held.cloned(), now)).await?;
+        self.change_keys(|held| self.signing.advance(held, now)).await?;
         // A store that fell back has the key as it was; the log was healed, and says what became of it.
-        for kid in self.burnt_in_the_log(&record) {
-            record = self.records.change_signing_keys(|held| self.signing.burn(held.cloned(), &kid, now)).await?;
+        let held = self.records.signing_keys().await?.0;
+        for kid in held.iter().flat_map(|held| self.burnt_in_the_log(&held.value)) {
+            self.change_keys(|held| self.signing.burn(held, &kid, now)).await?;
             tracing::warn!(kid, "a signing key was burnt again: the store had lost that it was");
         }
-        self.signing.install(&record)
+        Ok(())
+    }
+
+    /// Changes the keys and takes over what they are then. Keys that are slow to make are made beside the requests.
+    async fn change_keys(&self, change: impl Fn(Option<SigningRecord>) -> Result<Option<SigningRecord>>) -> Result<()> {
+        loop {
+            let changed = self.records.change_signing_keys(|held| change(held.cloned())).await;
+            if changed.is_ok() || !self.signing.is_short() {
+                return self.signing.install(&changed?);
+            }
+            let signing = Arc::clone(&self.signing);
+            let made = tokio::task::spawn_blocking(move || signing.restock()).await;
+            made.map_err(|ended| Error::Internal(format!("making a key ended: {ended}")))??;
+        }
     }
 
     /// The keys that are revoked and whose document does not say so.
@@ -88,8 +101,7 @@ impl Service {
     /// Burns a key: its document says so for ever, its successor signs at once.
     pub(super) async fn burn_key(&self, kid: &str) -> Result<()> {
         let now = self.clock.now();
-        let record = self.records.change_signing_keys(|held| self.signing.burn(held.cloned(), kid, now)).await?;
-        self.signing.install(&record)?;
+        self.change_keys(|held| self.signing.burn(held, kid, now)).await?;
         // It may have been burnt before, by a request that was cut off.
         self.records.confirm_signing_keys().await
     }

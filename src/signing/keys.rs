@@ -2,13 +2,15 @@
 //!
 //! Private bytes live in aws-lc's own key objects, which wipe themselves, and in the record, which is wiped when dropped.
 
+use super::jwk;
 use crate::records::proto;
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    ParsedPublicKey, Signature,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,17 +18,13 @@ use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::jws::Key;
 pub use jeton_domain::jws::Typ;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, EllipticCurveKeyType, Jwk, KeyAlgorithm,
-    OctetKeyPairParameters, OctetKeyPairType, PublicKeyUse,
-};
+use jsonwebtoken::jwk::Jwk;
 use serde::Serialize;
 use std::fmt;
 use zeroize::Zeroize as _;
 
-/// Bytes of a signature, of either algorithm.
-pub const SIGNATURE_BYTES: usize = 64;
-const KID_BYTES: usize = 8;
+/// The exponent of every RSA key that is made (RFC 7518 section 6.3.1.2), so that a record need not say it.
+pub const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
 
 /// A private key, parsed, with the headers of what it signs.
 pub struct SigningKey {
@@ -38,6 +36,7 @@ pub struct SigningKey {
 enum Pair {
     EdDsa(Ed25519KeyPair),
     Es256(EcdsaKeyPair),
+    Rs256(RsaKeyPair),
 }
 
 /// A public key, parsed, with the headers of what it verifies.
@@ -54,28 +53,19 @@ pub struct VerifyingKey {
 struct Headers {
     at_jwt: Box<str>,
     jwt: Box<str>,
+    token_introspection: Box<str>,
 }
 
-/// Makes a key. Its times are the caller's to set.
+/// Makes a key. Its times are the caller's to set. One for RS256 takes a tenth of a second and more: not on an async thread.
 ///
 /// # Errors
 /// `Error::Internal` where the system has no randomness.
 pub fn generate(algorithm: Algorithm) -> Result<proto::SigningKey> {
-    let failed = |Unspecified| Error::Internal("a signing key could not be made".into());
-    let (pkcs8, public) = match algorithm {
-        Algorithm::EdDsa => {
-            let pair = Ed25519KeyPair::generate().map_err(failed)?;
-            (pair.to_pkcs8v1().map_err(failed)?, pair.public_key().as_ref().to_vec())
-        }
-        Algorithm::Es256 => {
-            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
-            (pair.to_pkcs8v1().map_err(failed)?, pair.public_key().as_ref().to_vec())
-        }
-    };
+    let (private, public) = made(algorithm).map_err(|Unspecified| Error::Internal("a signing key could not be made".into()))?;
     Ok(proto::SigningKey {
-        kid: kid(algorithm, &public)?,
+        kid: jwk::kid(algorithm, &public)?,
         algorithm: code(algorithm),
-        private: pkcs8.as_ref().to_vec(),
+        private,
         public,
         created_at: 0,
         activates_at: 0,
@@ -85,12 +75,37 @@ pub fn generate(algorithm: Algorithm) -> Result<proto::SigningKey> {
     })
 }
 
+/// Both halves as a record has them.
+fn made(algorithm: Algorithm) -> Result<(Vec<u8>, Vec<u8>), Unspecified> {
+    Ok(match algorithm {
+        Algorithm::EdDsa => {
+            let pair = Ed25519KeyPair::generate()?;
+            (pair.to_pkcs8v1()?.as_ref().to_vec(), pair.public_key().as_ref().to_vec())
+        }
+        Algorithm::Es256 => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+            (pair.to_pkcs8v1()?.as_ref().to_vec(), pair.public_key().as_ref().to_vec())
+        }
+        Algorithm::Rs256 => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048)?;
+            let pkcs8: Pkcs8V1Der<'static> = pair.as_der()?;
+            (pkcs8.as_ref().to_vec(), modulus(&pair))
+        }
+    })
+}
+
+/// Big-endian, without leading zeros.
+fn modulus(pair: &RsaKeyPair) -> Vec<u8> {
+    pair.public_key().modulus().big_endian_without_leading_zero().to_vec()
+}
+
 /// The code of an algorithm in a record.
 #[must_use]
 pub const fn code(algorithm: Algorithm) -> u32 {
     match algorithm {
         Algorithm::EdDsa => 1,
         Algorithm::Es256 => 2,
+        Algorithm::Rs256 => 3,
     }
 }
 
@@ -109,6 +124,7 @@ impl SigningKey {
         let pair = match algorithm {
             Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(&record.private).map(Pair::EdDsa),
             Algorithm::Es256 => EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &record.private).map(Pair::Es256),
+            Algorithm::Rs256 => RsaKeyPair::from_pkcs8(&record.private).map(Pair::Rs256),
         }
         .map_err(unreadable)?;
         if pair.public() != record.public {
@@ -129,6 +145,7 @@ impl SigningKey {
         match self.pair {
             Pair::EdDsa(_) => Algorithm::EdDsa,
             Pair::Es256(_) => Algorithm::Es256,
+            Pair::Rs256(_) => Algorithm::Rs256,
         }
     }
 
@@ -138,24 +155,31 @@ impl SigningKey {
         self.headers.get(typ)
     }
 
-    /// The signature of `message`: 64 bytes (RFC 8037 section 3.1, RFC 7518 section 3.4).
+    /// The signature of `message`: 64 bytes (RFC 8037 section 3.1, RFC 7518 section 3.4), of RS256 256 (section 3.3).
     ///
     /// # Errors
-    /// `Error::Internal` where the system has no randomness (ES256).
-    pub fn sign(&self, message: &[u8]) -> Result<Signature> {
+    /// `Error::Internal` where the system has no randomness (ES256, RS256).
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         match &self.pair {
-            Pair::EdDsa(pair) => pair.try_sign(message),
-            Pair::Es256(pair) => pair.sign(&SystemRandom::new(), message),
+            Pair::EdDsa(pair) => pair.try_sign(message).map(|signature| signature.as_ref().to_vec()),
+            Pair::Es256(pair) => pair.sign(&SystemRandom::new(), message).map(|signature| signature.as_ref().to_vec()),
+            Pair::Rs256(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map(|()| signature)
+            }
         }
         .map_err(|Unspecified| Error::Internal("a token could not be signed".into()))
     }
 }
 
 impl Pair {
-    fn public(&self) -> &[u8] {
+    /// As a record has it. An RSA key of another exponent than ours is none that was made here.
+    fn public(&self) -> Vec<u8> {
         match self {
-            Self::EdDsa(pair) => pair.public_key().as_ref(),
-            Self::Es256(pair) => pair.public_key().as_ref(),
+            Self::EdDsa(pair) => pair.public_key().as_ref().to_vec(),
+            Self::Es256(pair) => pair.public_key().as_ref().to_vec(),
+            Self::Rs256(pair) if pair.public_key().exponent().big_endian_without_leading_zero() == RSA_EXPONENT => modulus(pair),
+            Self::Rs256(_) => Vec::new(),
         }
     }
 }
@@ -169,6 +193,8 @@ impl VerifyingKey {
         let public = match algorithm {
             Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, &record.public),
             Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &record.public),
+            Algorithm::Rs256 => RsaPublicKeyComponents { n: record.public.as_slice(), e: RSA_EXPONENT.as_slice() }
+                .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256),
         }
         .map_err(unreadable)?;
         Ok(Self {
@@ -176,7 +202,7 @@ impl VerifyingKey {
             algorithm,
             public,
             headers: Headers::of(algorithm, &record.kid)?,
-            jwk: jwk(algorithm, &record.kid, &record.public)?,
+            jwk: jwk::jwk(algorithm, &record.kid, &record.public)?,
         })
     }
 
@@ -203,7 +229,7 @@ impl Key for VerifyingKey {
     }
 
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        signature.len() == SIGNATURE_BYTES && self.public.verify_sig(message, signature).is_ok()
+        self.public.verify_sig(message, signature).is_ok()
     }
 }
 
@@ -220,66 +246,14 @@ impl Headers {
                 .map(|json| URL_SAFE_NO_PAD.encode(json).into_boxed_str())
                 .map_err(|e| Error::Internal(format!("a header could not be written: {e}")))
         };
-        Ok(Self { at_jwt: encode(Typ::AtJwt)?, jwt: encode(Typ::Jwt)? })
+        Ok(Self { at_jwt: encode(Typ::AtJwt)?, jwt: encode(Typ::Jwt)?, token_introspection: encode(Typ::TokenIntrospection)? })
     }
 
     const fn get(&self, typ: Typ) -> &str {
         match typ {
             Typ::AtJwt => &self.at_jwt,
             Typ::Jwt => &self.jwt,
-        }
-    }
-}
-
-/// The first 8 bytes of the thumbprint (RFC 7638; RFC 8037 section 2), so that the same key has the same name everywhere.
-fn kid(algorithm: Algorithm, public: &[u8]) -> Result<String> {
-    let canonical = match coordinates(algorithm, public)? {
-        (x, None) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#),
-        (x, Some(y)) => format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#),
-    };
-    let thumbprint = digest(&SHA256, canonical.as_bytes());
-    Ok(URL_SAFE_NO_PAD.encode(thumbprint.as_ref().get(..KID_BYTES).unwrap_or_default()))
-}
-
-fn jwk(algorithm: Algorithm, kid: &str, public: &[u8]) -> Result<Jwk> {
-    let (key_algorithm, parameters) = match coordinates(algorithm, public)? {
-        (x, None) => (
-            KeyAlgorithm::EdDSA,
-            AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
-                key_type: OctetKeyPairType::OctetKeyPair,
-                curve: EllipticCurve::Ed25519,
-                x,
-            }),
-        ),
-        (x, Some(y)) => (
-            KeyAlgorithm::ES256,
-            AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
-                key_type: EllipticCurveKeyType::EC,
-                curve: EllipticCurve::P256,
-                x,
-                y,
-            }),
-        ),
-    };
-    let common = CommonParameters {
-        public_key_use: Some(PublicKeyUse::Signature),
-        key_algorithm: Some(key_algorithm),
-        key_id: Some(kid.into()),
-        ..CommonParameters::default()
-    };
-    Ok(Jwk { common, algorithm: parameters })
-}
-
-/// `x`, and on P-256 `y`, in base64url: from the raw key, or from the uncompressed point (SEC 1 section 2.3.3).
-fn coordinates(algorithm: Algorithm, public: &[u8]) -> Result<(String, Option<String>)> {
-    let wrong = || Error::RecordUnreadable("a public signing key is of another form".into());
-    match algorithm {
-        Algorithm::EdDsa => Ok((URL_SAFE_NO_PAD.encode(<[u8; 32]>::try_from(public).map_err(|_wrong_length| wrong())?), None)),
-        Algorithm::Es256 => {
-            let point = public.strip_prefix(&[4]).ok_or_else(wrong)?;
-            let (x, y) = point.split_first_chunk::<32>().ok_or_else(wrong)?;
-            let y = <[u8; 32]>::try_from(y).map_err(|_wrong_length| wrong())?;
-            Ok((URL_SAFE_NO_PAD.encode(x), Some(URL_SAFE_NO_PAD.encode(y))))
+            Typ::TokenIntrospection => &self.token_introspection,
         }
     }
 }
@@ -315,18 +289,6 @@ impl fmt::Debug for VerifyingKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jsonwebtoken::jwk::ThumbprintHash;
-
-    #[test]
-    fn the_kid_begins_the_thumbprint_of_the_jwk() {
-        for algorithm in Algorithm::ALL {
-            let record = generate(algorithm).unwrap();
-            let key = VerifyingKey::parse(algorithm, &record).unwrap();
-            let thumbprint = key.jwk().thumbprint(ThumbprintHash::SHA256).unwrap();
-            let bytes = URL_SAFE_NO_PAD.decode(thumbprint).unwrap();
-            assert_eq!(URL_SAFE_NO_PAD.encode(&bytes[..KID_BYTES]), record.kid);
-        }
-    }
 
     #[test]
     fn what_one_half_signs_the_other_verifies_and_another_key_does_not() {
@@ -348,6 +310,21 @@ mod tests {
         assert!(VerifyingKey::parse(Algorithm::Es256, &one).is_err());
         one.public.clone_from(&two.public);
         assert!(matches!(SigningKey::parse(Algorithm::EdDsa, &one), Err(Error::RecordUnreadable(_))));
+        let [mut one, two] = [generate(Algorithm::Rs256).unwrap(), generate(Algorithm::Rs256).unwrap()];
+        assert!(SigningKey::parse(Algorithm::Es256, &one).is_err());
+        one.public.clone_from(&two.public);
+        assert!(matches!(SigningKey::parse(Algorithm::Rs256, &one), Err(Error::RecordUnreadable(_))));
+    }
+
+    #[test]
+    fn an_rsa_key_has_2048_bits_and_the_common_exponent() {
+        let record = generate(Algorithm::Rs256).unwrap();
+        assert_eq!((record.public.len(), record.public[0] >> 7), (256, 1));
+        let pair = RsaKeyPair::from_pkcs8(&record.private).unwrap();
+        assert_eq!(pair.public_key().exponent().big_endian_without_leading_zero(), RSA_EXPONENT);
+        let mut short = record.clone();
+        short.public.truncate(128);
+        assert!(VerifyingKey::parse(Algorithm::Rs256, &short).is_err(), "1024 bits");
     }
 
     #[test]

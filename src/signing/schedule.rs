@@ -1,7 +1,7 @@
 //! When each signing key is published, signs, retires and goes. Pure: times in, times out; the keys themselves are in `keys`.
 //!
 //! The state of a key follows from its times alone, so replicas agree without writing anything at the moment of a change.
-//! For each algorithm one key signs, and its successor is already published with the moment it takes over.
+//! For each algorithm that is in use one key signs, and its successor is already published with the moment it takes over.
 //!
 //! INVARIANT, all three guarded by `rotation_never_makes_a_valid_token_fail`: at any time exactly one key of an algorithm signs;
 //! whoever may still cache a key set has every key that signs; a key stays published while something it signed can live.
@@ -23,6 +23,9 @@ pub struct Settings {
     pub jwks_max_age: Millis,
     /// How long a key is still published after it signed last: the longest token lifetime and the leeway of verifiers.
     pub keep_after_retirement: Millis,
+    /// Whether keys for RS256 are made: only where something is configured for it, for they are slow to make and to sign with. Those
+    /// that another replica made, whose configuration differs, are published and burnt here like every other.
+    pub makes_rs256: bool,
 }
 
 /// The longest that replicas take to notice a change of the keys, their clocks' differences included.
@@ -75,6 +78,12 @@ impl Settings {
 
     fn ahead(&self) -> Millis {
         self.publish_ahead.max(self.known_after())
+    }
+
+    /// The algorithms that keys are made for, and what is signed here is signed with.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        let makes_rs256 = self.makes_rs256;
+        Algorithm::ALL.into_iter().filter(move |algorithm| makes_rs256 || *algorithm != Algorithm::Rs256)
     }
 
     const fn gone_after(&self) -> Millis {
@@ -131,7 +140,7 @@ impl Schedule {
                 changed = true;
             }
         }
-        for algorithm in Algorithm::ALL {
+        for algorithm in settings.algorithms() {
             changed |= self.fill(algorithm, now, settings, make)?;
         }
         Ok(changed)
@@ -149,7 +158,7 @@ impl Schedule {
             if due < standby.activates_at {
                 self.take_over(algorithm, due, settings);
                 changed = true;
-                self.fill(algorithm, now, settings, make)?;
+                self.advance(now, settings, make)?;
             }
         }
         Ok(changed)
@@ -301,6 +310,7 @@ mod tests {
             publish_ahead: Millis::from_secs(200),
             jwks_max_age: Millis::from_secs(100),
             keep_after_retirement: Millis::from_secs(300),
+            makes_rs256: true,
         }
     }
 
@@ -375,11 +385,11 @@ mod tests {
         assert!(!world.advance(at(999)));
         assert!(world.advance(at(1_000)));
         assert!(!world.advance(at(1_000)));
-        assert_eq!(world.schedule.iter().count(), 6);
+        assert_eq!(world.schedule.iter().count(), 9);
         assert!(!world.advance(at(1_329)));
         assert!(world.advance(at(1_330)));
         assert_eq!(world.schedule.state("k1", at(1_330)), None);
-        assert_eq!(world.schedule.iter().count(), 4);
+        assert_eq!(world.schedule.iter().count(), 6);
     }
 
     #[test]
@@ -453,6 +463,33 @@ mod tests {
     }
 
     #[test]
+    fn who_makes_none_for_rs256_leaves_those_of_another_replica_as_they_are() {
+        let with = settings();
+        let without = Settings { makes_rs256: false, ..with };
+        let rsa = |world: &World| {
+            world.schedule.iter().filter(|entry| entry.algorithm == Algorithm::Rs256).cloned().collect::<Vec<_>>()
+        };
+        let mut world = World::new(without);
+        assert!(rsa(&world).is_empty());
+        assert!(!world.rotate(Algorithm::Rs256, at(1)));
+        world.settings = with;
+        assert!(world.advance(at(10)));
+        let made = rsa(&world);
+        assert_eq!(world.schedule.signer(Algorithm::Rs256, at(10)), made.first(), "the first one signs at once");
+        world.settings = without;
+        world.advance(at(1_000));
+        assert_eq!(rsa(&world), made);
+        // The standby takes over by its schedule, and can be let take over, and be burnt; who makes them makes the next.
+        assert_eq!(world.schedule.signer(Algorithm::Rs256, at(1_010)), made.get(1));
+        world.burn(&made[1].kid, at(1_020)).unwrap();
+        assert_eq!(world.schedule.signer(Algorithm::Rs256, at(1_020)), None);
+        world.settings = with;
+        assert!(world.advance(at(1_030)));
+        assert_eq!(world.in_state(KeyState::Active, Algorithm::Rs256, at(1_030)).len(), 1);
+        assert_eq!(world.in_state(KeyState::Standby, Algorithm::Rs256, at(1_030)).len(), 1);
+    }
+
+    #[test]
     fn an_unknown_key_cannot_be_burnt() {
         assert!(matches!(World::new(settings()).burn("k99", at(1)), Err(Error::KeyUnknown(_))));
     }
@@ -489,6 +526,7 @@ mod tests {
             publish_ahead: Millis::from_secs(ahead),
             jwks_max_age: Millis::from_secs(max_age),
             keep_after_retirement: Millis::from_secs(keep),
+            makes_rs256: true,
         })
     }
 

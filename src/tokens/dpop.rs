@@ -80,7 +80,13 @@ mod tests {
     fn tokens(keys: &[u8]) -> Tokens {
         let roots = Roots::new(&keys.iter().map(|key| Secret::new([*key; 32])).collect::<Vec<_>>()).unwrap();
         let hour = Millis::from_secs(3_600);
-        let settings = Settings { rotation_period: hour, publish_ahead: hour, jwks_max_age: hour, keep_after_retirement: hour };
+        let settings = Settings {
+            rotation_period: hour,
+            publish_ahead: hour,
+            jwks_max_age: hour,
+            keep_after_retirement: hour,
+            makes_rs256: false,
+        };
         Tokens::new(Arc::new(roots), Arc::new(Signing::new(settings)), "https://issuer".into(), 0)
     }
 

@@ -121,12 +121,12 @@ impl Tokens {
 /// The `at_hash` of an ID token (OIDC Core section 3.1.3.6): the left half of the hash that the signature algorithm uses.
 ///
 /// For EdDSA the specification names no hash. Ed25519 hashes with SHA-512 (RFC 8032 section 5.1), and so do the relying-party
-/// libraries that check an `at_hash` under EdDSA, so its left half it is: 32 bytes. For ES256 the left half of SHA-256: 16 bytes.
+/// libraries that check an `at_hash` under EdDSA, so its left half it is: 32 bytes. For ES256 and RS256 the left half of SHA-256: 16 bytes.
 #[must_use]
 pub fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
     let hash = match algorithm {
         Algorithm::EdDsa => digest(&SHA512, access_token.as_bytes()),
-        Algorithm::Es256 => digest(&SHA256, access_token.as_bytes()),
+        Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access_token.as_bytes()),
     };
     let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
     URL_SAFE_NO_PAD.encode(left)

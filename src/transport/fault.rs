@@ -82,6 +82,11 @@ impl Fault {
                 ..Self::new(Reason::UseDpopNonce, "the DPoP proof must name the nonce that is given here")
             },
             Error::ReauthenticationRequired(unmet) => Self::reauthentication(unmet),
+            Error::AccessTokenRefused => Self::new(Reason::AccessTokenRefused, "the access token is not accepted"),
+            Error::InsufficientScope(scope) => Self {
+                metadata: vec![("scope", (*scope).to_owned())],
+                ..Self::new(Reason::InsufficientScope, "the access token lacks a scope")
+            },
             Error::SessionRevoked(_) => {
                 Self::new(Reason::SessionRevoked, "the session was revoked: sign the user in anew, under another session id")
             }

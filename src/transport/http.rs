@@ -1,7 +1,7 @@
 //! HTTP: what OAuth clients and resource servers ask without gRPC (RFC 6749, 7009, 7662, 8414, 8628). The same operations, other words.
 //!
 //! Lives here: the paths, and what holds for every request. Below: `form` (what is sent), `client` (which client asks), the endpoints
-//! `token`, `device`, `introspect`, `revoke`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
+//! `token`, `device`, `introspect`, `revoke`, `userinfo`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
 
 mod answer;
 mod client;
@@ -11,6 +11,7 @@ mod introspect;
 mod metadata;
 mod revoke;
 mod token;
+mod userinfo;
 
 pub use metadata::{JWKS_PATH, Pages};
 
@@ -88,6 +89,9 @@ const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_
 /// RFC 7009 section 2.
 const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke", permission: Permission::Revoke };
 
+/// OpenID Connect Core section 5.3.
+const USERINFO: Endpoint = Endpoint { path: "/oauth2/userinfo", name: "http_userinfo", permission: Permission::Introspect };
+
 /// The paths.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
     let capacity = Capacity::new(settings.max_in_flight);
@@ -105,6 +109,7 @@ pub fn router(service: Arc<Service>, settings: Settings) -> Router {
         .route(TOKEN.path, door.form(TOKEN, token::answer))
         .route(INTROSPECT.path, door.form(INTROSPECT, introspect::answer))
         .route(REVOKE.path, door.form(REVOKE, revoke::answer))
+        .route(USERINFO.path, door.token(USERINFO, userinfo::answer))
         .fallback(|| async { answer::refusal(&Fault::at(Edge::NotFound)) })
         .method_not_allowed_fallback(|| async {
             let mut answer = answer::refusal(&Fault::of(&Error::MethodUnknown));
@@ -128,6 +133,22 @@ impl Door {
             })
             .await
         })
+    }
+
+    /// An endpoint that takes an access token.
+    fn token<F>(&self, endpoint: Endpoint, answer: fn(Arc<Service>, Request<Body>) -> F) -> MethodRouter<Self>
+    where
+        F: Future<Output = Result<Response, Fault>> + Send + 'static,
+    {
+        let door = self.clone();
+        let handler = move |request: Request<Body>| async move {
+            door.at_most(endpoint, &request.headers().clone(), async {
+                door.admit(endpoint)?;
+                answer(Arc::clone(&door.0.service), request).await
+            })
+            .await
+        };
+        get(handler.clone()).post(handler)
     }
 
     fn admit(&self, endpoint: Endpoint) -> Result<(), Fault> {

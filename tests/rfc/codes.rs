@@ -14,7 +14,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const PLACE: &str = "https://app.example.com/cb";
 
-pub(super) fn with_places(settings: &mut Settings) {
+pub fn with_places(settings: &mut Settings) {
     for client in &mut settings.clients {
         client.redirect_uris = vec![RedirectUri::parse("redirect_uris", PLACE).unwrap()];
     }
@@ -43,18 +43,18 @@ impl Server {
         codes.create_authorization_code(asked).await.map(tonic::Response::into_inner)
     }
 
-    pub(super) async fn code(&self, client: &str, scope: &str) -> String {
+    pub async fn code(&self, client: &str, scope: &str) -> String {
         self.try_code(asked(client, scope)).await.unwrap().code
     }
 
     /// Redeemed by the web application, with these fields besides.
-    async fn redeem(&self, code: &str, fields: &[(&str, &str)]) -> Answer {
+    pub async fn redeem(&self, code: &str, fields: &[(&str, &str)]) -> Answer {
         let all = [&[("grant_type", "authorization_code"), ("code", code)], fields].concat();
         self.web("/oauth2/token", &all).await
     }
 }
 
-pub(super) const RIGHT: [(&str, &str); 2] = [("redirect_uri", PLACE), ("code_verifier", VERIFIER)];
+pub const RIGHT: [(&str, &str); 2] = [("redirect_uri", PLACE), ("code_verifier", VERIFIER)];
 
 fn claims(jwt: &serde_json::Value) -> serde_json::Value {
     use base64::Engine as _;

@@ -5,6 +5,20 @@ use super::{Server, job_serves_orders};
 use crate::world::{ORDERS, PAYMENTS, WEB_SECRET, alice};
 use serde_json::json;
 
+/// A JWT, its signature verified with the keys that are published.
+async fn read(server: &Server, jwt: &str) -> (jsonwebtoken::Header, serde_json::Value) {
+    use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+    let keys = super::raw::Asking::get(server.replica.http, "/.well-known/jwks.json").send().await;
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&keys.body).unwrap();
+    let header = decode_header(jwt).unwrap();
+    let mut validation = Validation::new(header.alg);
+    validation.required_spec_claims.clear();
+    validation.set_audience(&["web-app"]);
+    let key = DecodingKey::from_jwk(keys.find(header.kid.as_ref().unwrap()).unwrap()).unwrap();
+    let claims = decode(jwt, &key, &validation).unwrap().claims;
+    (header, claims)
+}
+
 const INTROSPECT: &str = "/oauth2/introspect";
 
 #[tokio::test]
@@ -87,6 +101,52 @@ async fn s052_an_answer_may_be_kept_for_as_long_as_it_holds_and_not_longer() {
     assert_eq!(age().await, Some(2));
     server.world.pass(298);
     assert_eq!(age().await, Some(1));
+}
+
+/// Asked by the web application for the answer as a JWT.
+async fn as_jwt(server: &Server, token: &str) -> String {
+    let asked = server.post(INTROSPECT, &[("token", token)]).header("Authorization", &basic("web-app", WEB_SECRET));
+    let answer = asked.header("Accept", "application/json;q=0.1, application/token-introspection+jwt").send().await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/token-introspection+jwt")));
+    String::from_utf8(answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn s053_an_answer_as_a_jwt_is_for_who_asked_and_says_the_same() {
+    let server = Server::start().await;
+    let token = server.signed_in().await.access_token;
+    let plain = server.introspect(&token).await.json();
+    let (header, claims) = read(&server, &as_jwt(&server, &token).await).await;
+    assert_eq!(header.typ.as_deref(), Some("token-introspection+jwt"));
+    let members: Vec<&str> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["aud", "iat", "iss", "token_introspection"], "neither `sub` nor `exp`");
+    assert_eq!((&claims["iss"], &claims["aud"]), (&json!(crate::world::ISSUER), &json!("web-app")));
+    assert_eq!(claims["iat"], json!(server.world.now()));
+    assert_eq!(claims["token_introspection"], plain);
+    let (_, inactive) = read(&server, &as_jwt(&server, "garbage").await).await;
+    assert_eq!(inactive["token_introspection"], json!({"active": false}));
+    for accept in ["application/json", "*/*", "application/token-introspection+jwt;q=0", "application/jwt"] {
+        let asked = server.post(INTROSPECT, &[("token", &token)]).header("Authorization", &basic("web-app", WEB_SECRET));
+        assert_eq!(asked.header("Accept", accept).send().await.json(), plain, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn s053_it_is_signed_with_the_algorithm_of_the_clients_id_tokens() {
+    let server = Server::start_with(super::web_signs_with_rs256).await;
+    let token = server.signed_in().await.access_token;
+    assert_eq!(read(&server, &as_jwt(&server, &token).await).await.0.alg, jsonwebtoken::Algorithm::RS256);
+}
+
+#[tokio::test]
+async fn s054_an_answer_as_a_jwt_is_no_token() {
+    let server = Server::start().await;
+    let token = server.signed_in().await.access_token;
+    let jwt = as_jwt(&server, &token).await;
+    assert_eq!(server.introspect(&jwt).await.json(), json!({"active": false}));
+    assert_eq!(server.refresh(&jwt).await.refusal(), (400, "invalid_grant".into()));
+    assert_eq!(server.web("/oauth2/revoke", &[("token", &jwt)]).await.status, 200);
+    assert!(server.is_active(&token).await);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The statements of the RFCs that a token service must keep, over HTTP: one test a statement, named by its number in `statements.rs`.
 
 mod codes;
+mod confusion;
 mod device;
 mod discovery;
 mod dpop;
@@ -10,6 +11,7 @@ mod raw;
 mod revocation;
 mod statements;
 mod token_endpoint;
+mod userinfo;
 
 use crate::world::{JOB_SECRET, ORDERS, Replica, SCOPES, WEB_SECRET, World, alice};
 use jeton::api::IssueResponse;
@@ -74,4 +76,10 @@ impl Server {
 fn job_serves_orders(settings: &mut Settings) {
     let job = settings.clients.iter_mut().find(|client| client.id.as_str() == "billing-job").unwrap();
     job.serves = vec![ResourceId::parse("serves", ORDERS).unwrap()];
+}
+
+/// The settings of a deployment whose web application knows nothing but RS256.
+fn web_signs_with_rs256(settings: &mut Settings) {
+    let web = settings.clients.iter_mut().find(|client| client.id.as_str() == "web-app").unwrap();
+    web.id_token_algorithm = jeton_domain::client::Algorithm::Rs256;
 }

@@ -119,14 +119,13 @@ fn sealed_records() {
     assert_eq!(plain.as_slice(), golden.text("sealed_plain").as_bytes());
 }
 
-#[test]
-fn eddsa_jwts_and_their_hashes() {
-    let golden = Golden::read();
+/// The replica that has just this signing key.
+fn signing_with(golden: &Golden, key: &str, algorithm: u32) -> Tokens {
     let key = SigningKey {
-        kid: golden.text("signing_key_kid").into(),
-        algorithm: 1,
-        private: golden.bytes("signing_key_pkcs8"),
-        public: golden.bytes("signing_key_public"),
+        kid: golden.text(&format!("{key}_kid")).into(),
+        algorithm,
+        private: golden.bytes(&format!("{key}_pkcs8")),
+        public: golden.bytes(&format!("{key}_public")),
         created_at: 1,
         activates_at: 1,
         retires_at: 0,
@@ -135,9 +134,11 @@ fn eddsa_jwts_and_their_hashes() {
     };
     let signing = Signing::new(crate::tokens::settings());
     signing.install(&SigningRecord { keys: vec![key] }).unwrap();
-    let tokens = Tokens::new(Arc::new(golden.roots()), Arc::new(signing), "https://jeton.internal".into(), 0);
+    Tokens::new(Arc::new(golden.roots()), Arc::new(signing), "https://jeton.internal".into(), 0)
+}
 
-    let claims = Claims {
+fn claims(golden: &Golden) -> Claims<'_> {
+    Claims {
         iss: "https://jeton.internal",
         sub: "alice",
         aud: "https://orders.internal",
@@ -145,13 +146,30 @@ fn eddsa_jwts_and_their_hashes() {
         exp: 1_700_000_300,
         iat: 1_700_000_000,
         jti: golden.text("jti"),
-    };
-    let jwt = tokens.sign(Typ::AtJwt, Algorithm::EdDsa, &claims, NOW).unwrap();
+    }
+}
+
+#[test]
+fn eddsa_jwts_and_their_hashes() {
+    let golden = Golden::read();
+    let tokens = signing_with(&golden, "signing_key", 1);
+    let jwt = tokens.sign(Typ::AtJwt, Algorithm::EdDsa, &claims(&golden), NOW).unwrap();
     assert_eq!(jwt.expose(), golden.text("jwt"));
     assert!(matches!(tokens.verify(golden.text("jwt"), NOW), Ok(Verified::Access { .. })));
     assert_eq!(at_hash(Algorithm::EdDsa, jwt.expose()), golden.text("at_hash_eddsa"));
-    assert_eq!(at_hash(Algorithm::Es256, jwt.expose()), golden.text("at_hash_es256"));
+    for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+        assert_eq!(at_hash(algorithm, jwt.expose()), golden.text("at_hash_es256"));
+    }
     // RFC 8037 appendix A.3 gives the thumbprint of this key.
     let thumbprint = URL_SAFE_NO_PAD.decode("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k").unwrap();
     assert_eq!(golden.text("signing_key_kid"), URL_SAFE_NO_PAD.encode(&thumbprint[..8]));
+}
+
+#[test]
+fn rs256_jwts() {
+    let golden = Golden::read();
+    let tokens = signing_with(&golden, "rsa_signing_key", 3);
+    let jwt = tokens.sign(Typ::AtJwt, Algorithm::Rs256, &claims(&golden), NOW).unwrap();
+    assert_eq!(jwt.expose(), golden.text("rsa_jwt"));
+    assert!(matches!(tokens.verify(golden.text("rsa_jwt"), NOW), Ok(Verified::Access { .. })));
 }

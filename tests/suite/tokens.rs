@@ -3,6 +3,7 @@
 mod forged;
 mod reference;
 
+use jeton::records::proto::SigningRecord;
 use jeton::roots::Roots;
 use jeton::signing::{Settings, Signing, Typ};
 use jeton::tokens::{NotGenuine, Tokens, Verified};
@@ -17,7 +18,7 @@ use jeton_domain::secret::Secret;
 use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
 use serde_json::Map;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 pub const ISSUER: &str = "https://jeton.internal";
@@ -28,12 +29,27 @@ pub fn settings() -> Settings {
         publish_ahead: Millis::from_secs(3_600),
         jwks_max_age: Millis::from_secs(600),
         keep_after_retirement: Millis::from_secs(7_200),
+        makes_rs256: true,
     }
+}
+
+/// The first keys of each algorithm: the same for every test, as those for RS256 are slow to make.
+pub fn first_keys() -> &'static SigningRecord {
+    static FIRST: LazyLock<SigningRecord> = LazyLock::new(|| {
+        let signing = Signing::new(settings());
+        loop {
+            match signing.advance(None, NOW) {
+                Err(_) if signing.is_short() => signing.restock().unwrap(),
+                made => return made.unwrap().unwrap(),
+            }
+        }
+    });
+    &FIRST
 }
 
 pub fn signing() -> Signing {
     let signing = Signing::new(settings());
-    signing.install(&signing.advance(None, NOW).unwrap().unwrap()).unwrap();
+    signing.install(first_keys()).unwrap();
     signing
 }
 

@@ -97,6 +97,8 @@ pub enum Algorithm {
     EdDsa,
     /// ECDSA over P-256 with SHA-256.
     Es256,
+    /// RSA PKCS#1 v1.5 with SHA-256, for those that know nothing else.
+    Rs256,
 }
 
 impl Client {
@@ -139,7 +141,7 @@ impl GrantType {
 
 impl Algorithm {
     /// Every one, the default first.
-    pub const ALL: [Self; 2] = [Self::EdDsa, Self::Es256];
+    pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::Rs256];
 
     /// The `alg` of the JWS header.
     #[must_use]
@@ -147,6 +149,7 @@ impl Algorithm {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
         }
     }
 

@@ -54,6 +54,12 @@ pub enum Error {
     /// The sign-in does not meet what the resource demands now (RFC 9470). The token is not consumed.
     #[error("the sign-in does not meet the authentication policy of `{}`", .0.resource)]
     ReauthenticationRequired(Unmet),
+    /// The access token shown for its own sake is not accepted (RFC 6750 section 3.1 `invalid_token`). One reason outward.
+    #[error("the access token is not accepted")]
+    AccessTokenRefused,
+    /// The access token lacks a scope (RFC 6750 section 3.1 `insufficient_scope`).
+    #[error("the access token lacks the scope `{0}`")]
+    InsufficientScope(&'static str),
     /// Issue names a session that was revoked.
     #[error("session `{0}` was revoked: sign the user in anew, under another session id")]
     SessionRevoked(String),

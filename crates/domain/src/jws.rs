@@ -30,6 +30,8 @@ pub enum Typ {
     AtJwt,
     /// An ID token.
     Jwt,
+    /// An answer of introspection (RFC 9701 section 5): for its reader, and never a token here.
+    TokenIntrospection,
 }
 
 /// What a JWT turned out to be.
@@ -64,7 +66,7 @@ pub enum NotGenuine {
     /// A `crit` member: we sign none, so each is unknown (RFC 7515 section 4.1.11).
     #[error("critical extension unknown")]
     UnknownCrit,
-    /// Neither `at+jwt` nor `JWT` (RFC 8725 section 3.11).
+    /// Neither `at+jwt` nor `JWT` (RFC 8725 section 3.11): an answer of introspection too.
     #[error("of another type")]
     WrongTyp,
     /// No `kid`, or none that is published.
@@ -115,8 +117,8 @@ pub trait Keys {
 }
 
 impl Typ {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::AtJwt, Self::Jwt];
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::AtJwt, Self::Jwt, Self::TokenIntrospection];
 
     /// The `typ` as written.
     #[must_use]
@@ -124,6 +126,7 @@ impl Typ {
         match self {
             Self::AtJwt => "at+jwt",
             Self::Jwt => "JWT",
+            Self::TokenIntrospection => "token-introspection+jwt",
         }
     }
 
@@ -162,12 +165,19 @@ fn check(jws: &str, issuer: &str, keys: &impl Keys) -> Result<Verified, NotGenui
         return Err(NotGenuine::WrongSignature);
     }
     let claims = object(&decode(payload)?)?;
-    check_claims(typ, issuer, &claims)?;
     let kid = key.kid().to_owned();
-    Ok(match typ {
-        Typ::AtJwt => Verified::Access { kid, algorithm: key.algorithm(), claims },
-        Typ::Jwt => Verified::Id { kid, claims },
-    })
+    match typ {
+        Typ::AtJwt => {
+            check_claims(&REQUIRED_OF_ACCESS, issuer, &claims)?;
+            Ok(Verified::Access { kid, algorithm: key.algorithm(), claims })
+        }
+        Typ::Jwt => {
+            check_claims(&[], issuer, &claims)?;
+            Ok(Verified::Id { kid, claims })
+        }
+        // RFC 9701 section 8.1.
+        Typ::TokenIntrospection => Err(NotGenuine::WrongTyp),
+    }
 }
 
 /// Reads a header that is not one of those we write; some verify all the same. `jwk`, `jku`, `x5u`, `x5c` are never looked at.
@@ -189,12 +199,11 @@ fn read_header<K: Keys>(header: &str, keys: &K) -> Result<(Arc<K::Key>, Typ), No
     Ok((key, typ))
 }
 
-fn check_claims(typ: Typ, issuer: &str, claims: &Map<String, Value>) -> Result<(), NotGenuine> {
+fn check_claims(further: &[&str], issuer: &str, claims: &Map<String, Value>) -> Result<(), NotGenuine> {
     if claims.get("iss").and_then(Value::as_str) != Some(issuer) {
         return Err(NotGenuine::ForeignIssuer);
     }
-    let of_access: &[&str] = if typ == Typ::AtJwt { &REQUIRED_OF_ACCESS } else { &[] };
-    let there = REQUIRED.iter().chain(of_access).all(|claim| claims.contains_key(*claim));
+    let there = REQUIRED.iter().chain(further).all(|claim| claims.contains_key(*claim));
     let typed = |names: &[&str], right: fn(&Value) -> bool| names.iter().all(|name| claims.get(*name).is_none_or(right));
     let right = there
         && typed(&INTEGERS, |value| value.as_u64().is_some_and(|integer| integer <= MAX_INTEGER))

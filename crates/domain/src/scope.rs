@@ -14,6 +14,33 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 /// The scopes that belong to no resource (OIDC Core sections 3.1.2.1, 5.4 and 11).
 pub const OIDC: [&str; 6] = [OPENID, OFFLINE_ACCESS, "profile", "email", "address", "phone"];
 
+/// The claims that a scope asks for (OIDC Core section 5.4); none for any other.
+#[must_use]
+pub fn claims(scope: &str) -> &'static [&'static str] {
+    match scope {
+        "profile" => &[
+            "name",
+            "family_name",
+            "given_name",
+            "middle_name",
+            "nickname",
+            "preferred_username",
+            "profile",
+            "picture",
+            "website",
+            "gender",
+            "birthdate",
+            "zoneinfo",
+            "locale",
+            "updated_at",
+        ],
+        "email" => &["email", "email_verified"],
+        "address" => &["address"],
+        "phone" => &["phone_number", "phone_number_verified"],
+        _ => &[],
+    }
+}
+
 impl Scopes {
     /// The most scope tokens one request may name.
     pub const MAX: usize = 128;

@@ -114,6 +114,12 @@ reasons! {
     ReauthenticationRequired = "REAUTHENTICATION_REQUIRED", FailedPrecondition, 400, "insufficient_user_authentication", 0,
         "The sign-in does not meet what the resource demands now (RFC 9470). The refresh token is not consumed.",
         "Sign the user in again with `acr_values`, `amr_values` and `max_age` of the metadata.";
+    AccessTokenRefused = "ACCESS_TOKEN_REFUSED", Unauthenticated, 401, "invalid_token", 0,
+        "The access token shown at user info is malformed, expired, revoked, bound to a key, or no access token. The text never says which.",
+        "Refresh, or sign the user in again. `jeton explain` tells the operator the exact cause.";
+    InsufficientScope = "INSUFFICIENT_SCOPE", PermissionDenied, 403, "insufficient_scope", 0,
+        "The access token lacks the `scope` of the metadata.",
+        "Ask for a token with that scope.";
     SessionRevoked = "SESSION_REVOKED", FailedPrecondition, 400, "access_denied", 0,
         "Issue names a session that was revoked.",
         "Sign the user in anew, under another session id.";

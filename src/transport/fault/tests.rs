@@ -23,6 +23,8 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::InvalidDpopProof(dpop::Refusal::Replayed), Reason::InvalidDpopProof, Code::InvalidArgument),
         (Error::UseDpopNonce("n".into()), Reason::UseDpopNonce, Code::FailedPrecondition),
         (Error::ReauthenticationRequired(Unmet::default()), Reason::ReauthenticationRequired, Code::FailedPrecondition),
+        (Error::AccessTokenRefused, Reason::AccessTokenRefused, Code::Unauthenticated),
+        (Error::InsufficientScope("openid"), Reason::InsufficientScope, Code::PermissionDenied),
         (Error::SessionRevoked("s".into()), Reason::SessionRevoked, Code::FailedPrecondition),
         (Error::DeviceRefused(DeviceRefusal::Pending), Reason::AuthorizationPending, Code::FailedPrecondition),
         (Error::DeviceRefused(DeviceRefusal::SlowDown), Reason::SlowDown, Code::FailedPrecondition),

@@ -32,7 +32,7 @@ impl KeyService for Api {
             let word = request.into_inner().alg;
             let mut fields = Fields::default();
             let algorithm =
-                fields.get(Algorithm::parse(&word).ok_or_else(|| Error::invalid("alg", "must be `EdDSA` or `ES256`")));
+                fields.get(Algorithm::parse(&word).ok_or_else(|| Error::invalid("alg", "must be `EdDSA`, `ES256` or `RS256`")));
             fields.done().and_then(|()| parsed(algorithm))
         });
         let algorithm = read.map_err(status::of)?;
@@ -43,25 +43,26 @@ impl KeyService for Api {
 
 /// None for a kind of key that we never make.
 fn public(jwk: &Jwk) -> Option<api::JsonWebKey> {
-    let (kty, curve, x, y) = match &jwk.algorithm {
-        AlgorithmParameters::OctetKeyPair(key) => ("OKP", &key.curve, &key.x, ""),
-        AlgorithmParameters::EllipticCurve(key) => ("EC", &key.curve, &key.x, key.y.as_str()),
-        _ => return None,
+    let curve = |curve: &EllipticCurve| match curve {
+        EllipticCurve::Ed25519 => Some("Ed25519".to_owned()),
+        EllipticCurve::P256 => Some("P-256".to_owned()),
+        _ => None,
     };
-    let crv = match curve {
-        EllipticCurve::Ed25519 => "Ed25519",
-        EllipticCurve::P256 => "P-256",
-        _ => return None,
-    };
-    let signs = matches!(jwk.common.public_key_use, Some(PublicKeyUse::Signature));
-    Some(api::JsonWebKey {
-        kty: kty.into(),
-        r#use: if signs { "sig".into() } else { String::new() },
+    let key = api::JsonWebKey {
+        r#use: jwk.common.public_key_use.as_ref().filter(|usage| **usage == PublicKeyUse::Signature).map_or("", |_| "sig").into(),
         alg: jwk.common.key_algorithm.map(|algorithm| algorithm.to_string()).unwrap_or_default(),
         kid: jwk.common.key_id.clone().unwrap_or_default(),
-        crv: crv.into(),
-        x: x.clone(),
-        y: y.into(),
+        ..api::JsonWebKey::default()
+    };
+    Some(match &jwk.algorithm {
+        AlgorithmParameters::OctetKeyPair(of) => {
+            api::JsonWebKey { kty: "OKP".into(), crv: curve(&of.curve)?, x: of.x.clone(), ..key }
+        }
+        AlgorithmParameters::EllipticCurve(of) => {
+            api::JsonWebKey { kty: "EC".into(), crv: curve(&of.curve)?, x: of.x.clone(), y: of.y.clone(), ..key }
+        }
+        AlgorithmParameters::RSA(of) => api::JsonWebKey { kty: "RSA".into(), n: of.n.clone(), e: of.e.clone(), ..key },
+        _ => return None,
     })
 }
 

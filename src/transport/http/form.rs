@@ -101,7 +101,8 @@ impl Form {
     }
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+/// Whether the body is said to be a form.
+pub fn is_form(headers: &HeaderMap) -> bool {
     let mut given = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(one), None) = (given.next(), given.next()) else { return false };
     let media_type = one.to_str().ok().and_then(|text| text.split(';').next());

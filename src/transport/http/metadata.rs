@@ -3,7 +3,7 @@
 //! INVARIANT: everything that is advertised works, and nothing else is advertised.
 
 use super::answer::{insert, refusal};
-use super::{DEVICE, Door, INTROSPECT, REVOKE, TOKEN};
+use super::{DEVICE, Door, INTROSPECT, REVOKE, TOKEN, USERINFO};
 use crate::telemetry::metrics;
 use axum::body::Body;
 use axum::extract::State;
@@ -63,7 +63,7 @@ impl Door {
     fn advertised(&self) -> Value {
         let issuer = self.0.service.issuer();
         let at = |path: &str| format!("{issuer}{path}");
-        let algorithms = Algorithm::ALL.map(Algorithm::word);
+        let algorithms: Vec<&str> = self.0.service.algorithms().map(Algorithm::word).collect();
         let methods = ["client_secret_basic", "client_secret_post", "none"];
         let authenticated = ["client_secret_basic", "client_secret_post"];
         let mut document = json!({
@@ -73,8 +73,10 @@ impl Door {
             "token_endpoint_auth_methods_supported": methods,
             "introspection_endpoint": at(INTROSPECT.path),
             "introspection_endpoint_auth_methods_supported": authenticated,
+            "introspection_signing_alg_values_supported": algorithms,
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
+            "userinfo_endpoint": at(USERINFO.path),
             "grant_types_supported": super::token::grant_types(&self.0.service),
             "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },
             "code_challenge_methods_supported": [pkce::METHOD],

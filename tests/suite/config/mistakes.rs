@@ -156,7 +156,7 @@ fn resources() {
         ),
         (
             "[resources.'urn:a:b']\nalgorithm = 'none'",
-            "jeton.toml:2: [resources.\"urn:a:b\"] algorithm: `none` is none of EdDSA, ES256",
+            "jeton.toml:2: [resources.\"urn:a:b\"] algorithm: `none` is none of EdDSA, ES256, RS256",
         ),
         (
             "[resources.'urn:a:b']\naccess_token_lifetime = '9s'",
@@ -254,8 +254,8 @@ fn clients() {
             "jeton.toml:8: [clients.app] grants_per_subject: is 1001, outside 1 to 1000",
         ),
         (
-            "kind = 'public'\ngrant_types = 'password'\nid_token_algorithm = 'RS256'".into(),
-            "jeton.toml:8: [clients.app] id_token_algorithm: `RS256` is none of EdDSA, ES256; did you mean `ES256`?",
+            "kind = 'public'\ngrant_types = 'password'\nid_token_algorithm = 'RS512'".into(),
+            "jeton.toml:8: [clients.app] id_token_algorithm: `RS512` is none of EdDSA, ES256, RS256; did you mean `RS256`?",
         ),
     ];
     for (keys, expected) in &rows {

@@ -29,9 +29,11 @@ pub async fn verified(server: &Replica, jwt: &str) -> (Header, Value) {
     let header = decode_header(jwt).unwrap();
     let published = server.jwks().await.keys;
     let key = published.iter().find(|key| Some(&key.kid) == header.kid.as_ref()).expect("its key is published");
-    let mut jwk = json!({"kty": key.kty, "use": key.r#use, "alg": key.alg, "kid": key.kid, "crv": key.crv, "x": key.x});
-    if !key.y.is_empty() {
-        jwk["y"] = key.y.clone().into();
+    let mut jwk = json!({"kty": key.kty, "use": key.r#use, "alg": key.alg, "kid": key.kid});
+    for (name, member) in [("crv", &key.crv), ("x", &key.x), ("y", &key.y), ("n", &key.n), ("e", &key.e)] {
+        if !member.is_empty() {
+            jwk[name] = member.clone().into();
+        }
     }
     let jwk: Jwk = serde_json::from_value(jwk).unwrap();
     let mut validation = Validation::new(header.alg);

@@ -20,6 +20,7 @@ on_every_store! {
     a_burnt_key_ends_what_it_signed_and_nothing_else,
     keys_burnt_one_after_another_leave_every_replica_signing,
     an_unknown_key_cannot_be_burnt_or_rotated,
+    keys_for_rs256_are_made_where_they_are_needed_and_known_everywhere,
     root_keys_are_appended_everywhere_and_then_made_first,
     a_replica_with_a_foreign_root_key_does_not_start_and_leaves_no_trace,
 }
@@ -209,10 +210,12 @@ async fn an_unknown_key_cannot_be_burnt_or_rotated(world: World) {
     let server = world.start().await;
     let asked = RevokeRequest { target: Some(Target::Kid("no-such-key".into())), ..Default::default() };
     assert_eq!(refusal(server.try_revoke(asked).await), (Code::NotFound, "KEY_UNKNOWN".into()));
-    for alg in ["", "RS256", "none", "eddsa"] {
+    for alg in ["", "HS256", "none", "eddsa"] {
         let answer = server.keys.clone().rotate_key(RotateKeyRequest { alg: alg.into() }).await;
         assert_eq!(refusal(answer), (Code::InvalidArgument, "INVALID_FIELD".into()), "{alg}");
     }
+    let of_none = server.keys.clone().rotate_key(RotateKeyRequest { alg: "RS256".into() }).await;
+    assert_eq!(refusal(of_none), (Code::NotFound, "KEY_UNKNOWN".into()), "nothing is configured for it");
     assert_eq!(server.count(Target::Kid(keys(&server).await[0].kid.clone())).await, None);
     let es256 = world.with_resource(ORDERS, |resource| resource.algorithm = Algorithm::Es256);
     let other = world.start_with(&es256).await;
@@ -220,6 +223,40 @@ async fn an_unknown_key_cannot_be_burnt_or_rotated(world: World) {
     let eddsa = states(&server, "EdDSA").await.into_iter().find(|(_, state)| *state == KeyState::Active).unwrap().0;
     server.revoke(Target::Kid(eddsa)).await;
     assert!(other.active(&issued.access_token).await && server.active(&issued.access_token).await);
+}
+
+async fn keys_for_rs256_are_made_where_they_are_needed_and_known_everywhere(world: World) {
+    let rs256 = "RS256";
+    let needs_none = world.start().await;
+    assert!(states(&needs_none, rs256).await.is_empty());
+    let mut settings = world.with_resource(ORDERS, |resource| resource.algorithm = Algorithm::Rs256);
+    settings.clients.iter_mut().for_each(|client| client.id_token_algorithm = Algorithm::Rs256);
+    let needs = world.start_with(&settings).await;
+    let issued = needs.issue(alice("mobile-app", SCOPES)).await;
+    for jwt in [&issued.access_token, &issued.id_token] {
+        assert_eq!(verified(&needs, jwt).await.0.alg, jsonwebtoken::Algorithm::RS256);
+    }
+    assert!(needs_none.active(&issued.access_token).await, "signed with a key that this replica has not seen yet");
+    for replica in [&needs, &needs_none] {
+        let states = states(replica, rs256).await;
+        assert_eq!((count(&states, KeyState::Active), count(&states, KeyState::Standby)), (1, 1));
+        let published = replica.jwks().await.keys;
+        let published: Vec<_> = published.iter().filter(|key| key.alg == rs256).collect();
+        assert_eq!(published.len(), 2);
+        assert!(published.iter().all(|key| key.kty == "RSA" && key.n.len() == 342 && key.e == "AQAB" && key.x.is_empty()));
+    }
+    // Whoever needs none lets them rotate and burns them like every other; the next is made by who does.
+    world.pass(known_after(&world));
+    let before = needs.issue(alice("mobile-app", SCOPES)).await;
+    needs_none.keys.clone().rotate_key(RotateKeyRequest { alg: rs256.into() }).await.unwrap();
+    refresh_keys([&needs_none, &needs]).await;
+    let next = needs.issue(alice("mobile-app", SCOPES)).await;
+    let signer = kid(&needs, &next.access_token).await;
+    assert_ne!(signer, kid(&needs, &before.access_token).await);
+    needs_none.revoke(Target::Kid(signer)).await;
+    assert!(!needs.active(&next.access_token).await && needs.active(&before.access_token).await);
+    let after = needs.issue(alice("mobile-app", SCOPES)).await;
+    assert!(needs_none.active(&after.access_token).await);
 }
 
 async fn root_keys_are_appended_everywhere_and_then_made_first(world: World) {

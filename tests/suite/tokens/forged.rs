@@ -1,6 +1,6 @@
-//! RFC 8725: forged and mistaken JWTs, each derived from a valid one, each refused for its own reason, under both algorithms.
+//! RFC 8725: forged and mistaken JWTs, each derived from a valid one, each refused for its own reason, under every algorithm.
 
-use super::{ISSUER, NOW, roots, settings, signing};
+use super::{ISSUER, NOW, first_keys, roots, settings, signing};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -40,7 +40,8 @@ impl Forge {
     }
 
     fn other_algorithm(&self) -> Algorithm {
-        Algorithm::ALL.into_iter().find(|other| *other != self.algorithm).unwrap()
+        let own = Algorithm::ALL.into_iter().position(|algorithm| algorithm == self.algorithm).unwrap();
+        Algorithm::ALL[(own + 1) % Algorithm::ALL.len()]
     }
 
     fn kid_of(&self, algorithm: Algorithm, state: KeyState) -> String {
@@ -157,7 +158,7 @@ fn der(signature: &[u8]) -> Vec<u8> {
         integer.extend_from_slice(bytes);
         integer
     };
-    let (r, s) = signature.split_at(32);
+    let (r, s) = signature[..64].split_at(32);
     let body = [integer(r), integer(s)].concat();
     [vec![0x30, u8::try_from(body.len()).unwrap()], body].concat()
 }
@@ -197,6 +198,8 @@ const FORM: &[Row] = &[
     ("signature cut", WrongSignature, |f| f.with_signature(&f.signature()[..63])),
     ("signature extended", WrongSignature, |f| f.with_signature([f.signature(), vec![0]].concat())),
     ("signature of zeros", WrongSignature, |f| f.with_signature([0; 64])),
+    ("signature of zeros, as long as one", WrongSignature, |f| f.with_signature(vec![0; f.signature().len()])),
+    ("signature is the number one", WrongSignature, |f| f.with_signature([vec![0; f.signature().len() - 1], vec![1]].concat())),
     ("signature halves swapped", WrongSignature, |f| {
         let (r, s) = (f.signature()[..32].to_vec(), f.signature()[32..].to_vec());
         f.with_signature([s, r].concat())
@@ -237,6 +240,10 @@ const HEADER: &[Row] = &[
     ("no `typ`", WrongTyp, |f| f.with_member("typ", Value::Null)),
     ("`typ` of a logout token", WrongTyp, |f| f.with_member("typ", json!("logout+jwt"))),
     ("`typ` of a DPoP proof", WrongTyp, |f| f.with_member("typ", json!("dpop+jwt"))),
+    ("`typ` of an answer of introspection", WrongTyp, |f| f.with_member("typ", json!("token-introspection+jwt"))),
+    ("the header of an answer of introspection", WrongTyp, |f| {
+        f.with_header(format!(r#"{{"alg":"{}","typ":"token-introspection+jwt","kid":"{}"}}"#, f.algorithm.word(), f.own.kid()))
+    }),
     ("`typ` a number", WrongTyp, |f| f.with_member("typ", json!(1))),
     ("`typ` with a space", WrongTyp, |f| f.with_member("typ", json!("at+jwt "))),
     ("`typ` of another tree", WrongTyp, |f| f.with_member("typ", json!("text/at+jwt"))),
@@ -253,14 +260,15 @@ const ALGORITHM: &[Row] = &[
     ("HS256 with the public key as secret", WrongAlgorithm, |f| {
         let (set, _) = f.signing.jwks(NOW);
         let jwk = serde_json::to_value(set.find(f.own.kid())).unwrap();
-        f.hs256(&URL_SAFE_NO_PAD.decode(jwk["x"].as_str().unwrap()).unwrap())
+        f.hs256(&URL_SAFE_NO_PAD.decode(jwk["x"].as_str().or(jwk["n"].as_str()).unwrap()).unwrap())
     }),
     ("HS256 with the published key as secret", WrongAlgorithm, |f| {
         let (set, _) = f.signing.jwks(NOW);
         f.hs256(&serde_json::to_vec(set.find(f.own.kid()).unwrap()).unwrap())
     }),
     ("HS256 with an empty secret", WrongAlgorithm, |f| f.hs256(b"")),
-    ("RS256", WrongAlgorithm, |f| f.with_member("alg", json!("RS256"))),
+    ("RS512", WrongAlgorithm, |f| f.with_member("alg", json!("RS512"))),
+    ("PS256", WrongAlgorithm, |f| f.with_member("alg", json!("PS256"))),
     ("the other algorithm", WrongAlgorithm, |f| f.with_member("alg", json!(f.other_algorithm().word()))),
     ("the algorithm in lower case", WrongAlgorithm, |f| f.with_member("alg", json!(f.algorithm.word().to_lowercase()))),
     ("a name we do not write", WrongAlgorithm, |f| f.with_member("alg", json!("Ed25519"))),
@@ -413,9 +421,8 @@ fn a_standby_key_verifies_already_for_another_replicas_clock_may_be_ahead() {
 
 #[test]
 fn a_burnt_key_verifies_nothing_and_says_so() {
-    let signing = Arc::new(Signing::new(settings()));
-    let record = signing.advance(None, NOW).unwrap();
-    signing.install(record.as_ref().unwrap()).unwrap();
+    let signing = Arc::new(signing());
+    let record = Some(first_keys().clone());
     let tokens = Tokens::new(Arc::new(roots(&[1])), Arc::clone(&signing), ISSUER.into(), 0);
     let jwt = tokens.sign(Typ::AtJwt, Algorithm::EdDsa, &Forge::claims(), NOW).unwrap();
     assert!(matches!(tokens.verify(jwt.expose(), NOW), Ok(Verified::Access { .. })));

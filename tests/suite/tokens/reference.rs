@@ -1,13 +1,16 @@
 //! Our signer and reader against an independent one: the jsonwebtoken crate, in both directions.
 
-use super::{ISSUER, NOW, roots, settings, signing, tokens_of};
-use jeton::signing::{Signing, Typ};
+use super::{ISSUER, NOW, first_keys, roots, signing, tokens_of};
+use jeton::signing::Typ;
 use jeton::tokens::{Tokens, Verified};
 use jeton_domain::client::Algorithm;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+
+/// What stands before the PKCS#1 key, which the reference takes, in the PKCS#8 of an RSA key of 2048 bits.
+const PKCS8_HEAD: usize = 26;
 
 fn claims() -> Value {
     json!({
@@ -20,6 +23,7 @@ fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     match algorithm {
         Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
     }
 }
 
@@ -30,7 +34,7 @@ fn the_reference_verifies_what_we_sign_with_the_key_set_we_publish() {
     // As a gateway gets it: over the wire.
     let published = serde_json::to_string(&signing.jwks(NOW).0).unwrap();
     let published = serde_json::from_str::<JwkSet>(&published).unwrap();
-    assert_eq!(published.keys.len(), 4);
+    assert_eq!(published.keys.len(), 6);
 
     for algorithm in Algorithm::ALL {
         let jwt = tokens.sign(Typ::AtJwt, algorithm, &claims(), NOW).unwrap();
@@ -48,10 +52,8 @@ fn the_reference_verifies_what_we_sign_with_the_key_set_we_publish() {
 
 #[test]
 fn we_verify_what_the_reference_signs_whatever_the_order_of_its_header() {
-    let signing = Signing::new(settings());
-    let record = signing.advance(None, NOW).unwrap().unwrap();
-    signing.install(&record).unwrap();
-    let tokens = tokens_of(roots(&[1]), signing);
+    let record = first_keys();
+    let tokens = tokens_of(roots(&[1]), signing());
     for algorithm in Algorithm::ALL {
         let code = jeton::signing::keys::code(algorithm);
         let key = record.keys.iter().find(|key| key.algorithm == code).unwrap();
@@ -61,6 +63,7 @@ fn we_verify_what_the_reference_signs_whatever_the_order_of_its_header() {
         let private = match algorithm {
             Algorithm::EdDsa => EncodingKey::from_ed_der(&key.private),
             Algorithm::Es256 => EncodingKey::from_ec_der(&key.private),
+            Algorithm::Rs256 => EncodingKey::from_rsa_der(&key.private[PKCS8_HEAD..]),
         };
         let jwt = encode(&header, &claims(), &private).unwrap();
         let Verified::Access { kid, algorithm: read, claims: said } = tokens.verify(&jwt, NOW).unwrap() else {

@@ -5,18 +5,23 @@ use crate::api::{GetJwksResponse, JsonWebKey};
 use crate::client::Client;
 use crate::error::Error;
 use crate::retry::Pauses;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::client::Algorithm;
 use jeton_domain::jws::Key;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Bytes of a signature, of either algorithm (RFC 8037 section 3.1, RFC 7518 section 3.4).
-const SIGNATURE_BYTES: usize = 64;
+/// The lengths of a modulus that are taken: 2,048 bits at least (RFC 7518 section 3.3), and no more than is verified in good time.
+const RSA_BYTES: RangeInclusive<usize> = 256..=512;
+/// The exponent of jeton's RSA keys, 65,537, in base64url.
+const RSA_EXPONENT: &str = "AQAB";
 /// The most keys that are kept: jeton publishes two of each algorithm, and those that retired lately.
 const MAX_KEYS: usize = 64;
 /// From one fetch to the next, whoever asks: who sends tokens of unknown keys costs jeton no more than this.
@@ -120,7 +125,7 @@ impl KeySet {
 }
 
 impl PublicKey {
-    /// Reads a key (RFC 7517, RFC 8037 section 2). None for a kind that only a newer version knows.
+    /// Reads a key (RFC 7517, RFC 7518 section 6, RFC 8037 section 2). None for a kind that only a newer version knows.
     fn parse(key: &JsonWebKey) -> Option<Self> {
         let coordinate = |text: &str| <[u8; 32]>::try_from(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
         let (algorithm, public) = match (key.kty.as_str(), key.crv.as_str(), key.alg.as_str()) {
@@ -129,6 +134,11 @@ impl PublicKey {
                 // The uncompressed point (SEC 1 section 2.3.3).
                 let point = [&[4], coordinate(&key.x)?.as_slice(), coordinate(&key.y)?.as_slice()].concat();
                 (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?)
+            }
+            ("RSA", "", "RS256") => {
+                let n = URL_SAFE_NO_PAD.decode(&key.n).ok().filter(|n| RSA_BYTES.contains(&n.len()) && key.e == RSA_EXPONENT)?;
+                let parts = RsaPublicKeyComponents { n, e: vec![1, 0, 1] };
+                (Algorithm::Rs256, parts.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?)
             }
             _ => return None,
         };
@@ -146,7 +156,7 @@ impl Key for PublicKey {
     }
 
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        signature.len() == SIGNATURE_BYTES && self.public.verify_sig(message, signature).is_ok()
+        self.public.verify_sig(message, signature).is_ok()
     }
 }
 
@@ -164,6 +174,7 @@ mod tests {
             crv: crv.into(),
             x: x.into(),
             y: y.into(),
+            ..JsonWebKey::default()
         };
         [
             key("OKP", "EdDSA", "Ed25519", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", ""),
@@ -188,6 +199,35 @@ mod tests {
         assert!(verifies("EdDSA", message));
         assert!(!verifies("EdDSA", b"another message"));
         assert!(!verifies("ES256", message));
+    }
+
+    #[test]
+    fn an_rsa_key_is_read_where_it_is_long_enough_and_of_our_exponent() {
+        let golden: serde_json::Value = serde_json::from_str(include_str!("../../../../tests/golden/tokens.json")).unwrap();
+        let text = |name: &str| golden[name].as_str().unwrap();
+        let modulus = text("rsa_signing_key_public");
+        let modulus: Vec<u8> =
+            (0..modulus.len()).step_by(2).map(|at| u8::from_str_radix(modulus.get(at..at + 2).unwrap(), 16).unwrap()).collect();
+        let of = |n: &[u8], e: &str| JsonWebKey {
+            kty: "RSA".into(),
+            alg: "RS256".into(),
+            kid: "r".into(),
+            n: URL_SAFE_NO_PAD.encode(n),
+            e: e.into(),
+            ..JsonWebKey::default()
+        };
+        let key = PublicKey::parse(&of(&modulus, "AQAB")).unwrap();
+        let (signed, signature) = text("rsa_jwt").rsplit_once('.').unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        assert!(key.verifies(signed.as_bytes(), &signature));
+        assert!(!key.verifies(b"another message", &signature));
+        assert!(!key.verifies(signed.as_bytes(), &signature[1..]));
+        for wrong in
+            [of(&modulus[..128], "AQAB"), of(&modulus, "AQ"), of(&modulus, ""), of(&[255; 1024], "AQAB"), of(&[], "AQAB")]
+        {
+            assert!(PublicKey::parse(&wrong).is_none(), "{wrong:?}");
+        }
+        assert!(PublicKey::parse(&JsonWebKey { alg: "ES256".into(), ..of(&modulus, "AQAB") }).is_none());
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! Every kind of token at every place that takes one: only what is meant for a place is accepted there (RFC 8725 section 3.12).
+
+use super::Server;
+use super::codes::{RIGHT, with_places};
+use super::raw::{Asking, basic};
+use crate::world::WEB_SECRET;
+
+const WHOLE: &str = "openid offline_access orders:read";
+
+/// What we make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    AccessJwt,
+    Opaque,
+    Refresh,
+    Code,
+    Id,
+    IntrospectionJwt,
+}
+
+/// Where a token is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Introspect,
+    UserInfo,
+    Refresh,
+    Exchange,
+    Revoke,
+}
+
+use Kind::{AccessJwt, Code, Id, IntrospectionJwt, Opaque, Refresh};
+
+const KINDS: [Kind; 6] = [AccessJwt, Opaque, Refresh, Code, Id, IntrospectionJwt];
+
+/// The diagonal: what each place is for.
+const PLACES: [(Place, &[Kind]); 5] = [
+    // A refresh token is its own client's to ask about (RFC 7662 section 2.1).
+    (Place::Introspect, &[AccessJwt, Opaque, Refresh]),
+    (Place::UserInfo, &[AccessJwt, Opaque]),
+    (Place::Refresh, &[Refresh]),
+    (Place::Exchange, &[Code]),
+    (Place::Revoke, &[AccessJwt, Opaque, Refresh, Code]),
+];
+
+/// A token of that kind, and an access token of the same sign-in that lives as long as nobody revokes anything.
+async fn made(server: &Server, kind: Kind) -> (String, String) {
+    let scope = if kind == Opaque { "openid offline_access payments:read" } else { WHOLE };
+    let code = server.code("web-app", scope).await;
+    if kind == Code {
+        let witness = server.replica.issue(crate::world::alice("web-app", WHOLE)).await.access_token;
+        return (code, witness);
+    }
+    let tokens = server.redeem(&code, &RIGHT).await.tokens();
+    let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
+    let token = match kind {
+        AccessJwt | Opaque => text("access_token"),
+        Refresh => text("refresh_token"),
+        Id => text("id_token"),
+        IntrospectionJwt => {
+            let asked = server.post("/oauth2/introspect", &[("token", &text("access_token"))]);
+            let asked = asked.header("Authorization", &basic("web-app", WEB_SECRET));
+            let answer = asked.header("Accept", "application/token-introspection+jwt").send().await;
+            String::from_utf8(answer.body).unwrap()
+        }
+        Code => unreachable!("answered above"),
+    };
+    (token, text("access_token"))
+}
+
+/// Whether the place did with the token what it does.
+async fn accepted(server: &Server, place: Place, kind: Kind, token: &str, witness: &str) -> bool {
+    match place {
+        Place::Introspect => server.is_active(token).await,
+        Place::UserInfo => {
+            let header = format!("Bearer {token}");
+            let answer = Asking::get(server.replica.http, "/oauth2/userinfo").header("Authorization", &header).send().await;
+            assert!(answer.status == 200 || answer.refusal() == (401, "invalid_token".into()), "{kind:?}: {answer:?}");
+            answer.status == 200
+        }
+        Place::Refresh | Place::Exchange => {
+            let answer = if place == Place::Refresh { server.refresh(token).await } else { server.redeem(token, &RIGHT).await };
+            assert!(answer.status == 200 || answer.refusal() == (400, "invalid_grant".into()), "{kind:?}: {answer:?}");
+            answer.status == 200
+        }
+        Place::Revoke => {
+            assert_eq!(server.web("/oauth2/revoke", &[("token", token)]).await.status, 200, "{kind:?}");
+            if kind == Code { server.redeem(token, &RIGHT).await.status != 200 } else { !server.is_active(witness).await }
+        }
+    }
+}
+
+#[tokio::test]
+async fn s017_each_token_is_accepted_where_it_belongs_and_nowhere_else() {
+    let server = Server::start_with(with_places).await;
+    for (place, takes) in PLACES {
+        for kind in KINDS {
+            let (token, witness) = made(&server, kind).await;
+            assert!(server.is_active(&witness).await);
+            let is_accepted = accepted(&server, place, kind, &token, &witness).await;
+            assert_eq!(is_accepted, takes.contains(&kind), "{kind:?} at {place:?}");
+            // Where it was refused it, and all that came with it, is as it was.
+            if !is_accepted {
+                assert!(server.is_active(&witness).await, "{kind:?} at {place:?}");
+                assert!(kind != Code || server.redeem(&token, &RIGHT).await.status == 200, "{place:?} spent the code");
+            }
+        }
+    }
+}
