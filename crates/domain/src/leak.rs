@@ -12,8 +12,10 @@ use serde_json::{Map, Value};
 pub const LOOKAHEAD: usize = token::MAX_BYTES;
 /// The longest header of a JWT that is read: ours are a tenth of it.
 const HEADER_MAX: usize = 1_024;
-/// The signature of a JWT of ours: 64 bytes by either algorithm.
+/// The signature of a JWT of ours: 64 bytes.
 const SIGNATURE_CHARACTERS: usize = 86;
+/// The same by RS256: 256 bytes.
+const RS256_CHARACTERS: usize = 342;
 /// The fewest characters of a device code: 128 bits. It has no checksum.
 const DEVICE_CHARACTERS: usize = 22;
 
@@ -74,19 +76,24 @@ fn jwt(text: &[u8]) -> Option<&str> {
     let header = base64url(text.get(..HEADER_MAX).unwrap_or(text));
     let rest = text.get(header..)?.strip_prefix(b".")?;
     let payload = base64url(rest.get(..token::MAX_BYTES).unwrap_or(rest));
-    let signature = rest.get(payload..)?.strip_prefix(b".")?.get(..SIGNATURE_CHARACTERS)?;
-    if payload == 0 || base64url(signature) != SIGNATURE_CHARACTERS || !is_of_access_token(text.get(..header)?) {
+    let characters = signature_characters(text.get(..header)?)?;
+    let signature = rest.get(payload..)?.strip_prefix(b".")?.get(..characters)?;
+    if payload == 0 || base64url(signature) != characters {
         return None;
     }
-    let jwt = str::from_utf8(text.get(..header + 1 + payload + 1 + SIGNATURE_CHARACTERS)?).ok()?;
+    let jwt = str::from_utf8(text.get(..header + 1 + payload + 1 + characters)?).ok()?;
     (jwt.len() <= token::MAX_BYTES).then_some(jwt)
 }
 
-fn is_of_access_token(header: &[u8]) -> bool {
+/// How long the signature of an access token with this header is; none for the header of anything else.
+fn signature_characters(header: &[u8]) -> Option<usize> {
     let json = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
     let header: Map<String, Value> = serde_json::from_slice(&json).unwrap_or_default();
     let says = |name| header.get(name).and_then(Value::as_str);
-    says("typ") == Some("at+jwt") && says("alg").and_then(Algorithm::parse).is_some()
+    match says("alg").and_then(Algorithm::parse).filter(|_| says("typ") == Some("at+jwt"))? {
+        Algorithm::EdDsa | Algorithm::Es256 => Some(SIGNATURE_CHARACTERS),
+        Algorithm::Rs256 => Some(RS256_CHARACTERS),
+    }
 }
 
 /// How many characters of base64url a text begins with.
@@ -161,7 +168,7 @@ mod tests {
             "eyJ".into(),
             "eyJ.eyJ.".into(),
             signed(r#"{"alg":"EdDSA","typ":"JWT"}"#),
-            signed(r#"{"alg":"RS256","typ":"at+jwt"}"#),
+            signed(r#"{"alg":"RS512","typ":"at+jwt"}"#),
             signed(r#"{"alg":"none","typ":"at+jwt"}"#),
             signed(r#"{"alg":"EdDSA","typ":["at+jwt"]}"#),
             signed(r#"{"alg":"EdDSA","typ":"at+jwt""#),
@@ -169,6 +176,14 @@ mod tests {
         ] {
             assert_eq!(begins(text.as_bytes()), None, "{text}");
         }
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"at+jwt"}"#);
+        let rs256 = format!("{header}.e30.{}", "A".repeat(RS256_CHARACTERS));
+        assert_eq!(
+            begins(format!("{rs256} and more").as_bytes()),
+            Some((Found::JwtAccess, rs256.as_str())),
+            "whole, as long as its signature is"
+        );
+        assert_eq!(begins(rs256.strip_suffix('A').unwrap().as_bytes()), None);
         let long = signed(r#"{"alg":"EdDSA","typ":"at+jwt"}"#).replacen("e30", &"A".repeat(token::MAX_BYTES), 1);
         assert_eq!(begins(long.as_bytes()), None);
     }
