@@ -96,7 +96,7 @@ mod tests {
         let digest = Sha256::digest(FUNCTIONS.as_bytes());
         let front: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            front, "570ba9a204306de6",
+            front, "49e695f37e1d909b",
             "a released library changed: give it and its functions the next number, then pin this"
         );
     }
