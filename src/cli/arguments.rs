@@ -165,6 +165,12 @@ pub struct IntrospectArguments {
     /// The resource that asks: a token that is not for it is inactive
     #[arg(long, value_name = "URI")]
     pub resource: Option<String>,
+    /// Knows everything that was acknowledged before this question
+    #[arg(long, conflicts_with = "at_least_as_fresh")]
+    pub fully_fresh: bool,
+    /// Knows at least this revision, as `jeton revoke` prints it
+    #[arg(long, value_name = "REVISION")]
+    pub at_least_as_fresh: Option<String>,
     /// Server and output.
     #[command(flatten)]
     pub remote: Remote,

@@ -8,6 +8,7 @@ use super::arguments::{
 };
 use super::failure::{Exit, Failure};
 use super::{bench, escape, heal, leaked, messages, table, watch};
+use crate::api::freshness::Requirement;
 use crate::api::grant_service_client::GrantServiceClient;
 use crate::api::key_service_client::KeyServiceClient;
 use crate::api::revoke_request::Target;
@@ -120,7 +121,12 @@ async fn refresh(arguments: &RefreshArguments, secret: Option<SecretText>) -> Re
 
 async fn introspect(arguments: &IntrospectArguments) -> Result<Answer, Failure> {
     let resource = arguments.resource.clone().unwrap_or_default();
-    let message = api::IntrospectRequest { token: token(&arguments.token)?, resource, freshness: None };
+    let requirement = match &arguments.at_least_as_fresh {
+        Some(revision) => Some(Requirement::AtLeastAsFresh(revision.clone())),
+        None => arguments.fully_fresh.then_some(Requirement::FullyFresh(true)),
+    };
+    let freshness = requirement.map(|requirement| api::Freshness { requirement: Some(requirement) });
+    let message = api::IntrospectRequest { token: token(&arguments.token)?, resource, freshness };
     let mut client = TokenServiceClient::new(channel(&arguments.remote)?);
     answered("introspect", &arguments.remote, client.introspect(request(message))).await.map(messages::introspected)
 }

@@ -168,6 +168,10 @@ impl Service {
 
     fn done(&self, target: &Target) -> Option<Revoked> {
         let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())))?;
+        // An id that is made up for a grant may be that of something else.
+        if known.kind != target.kind() {
+            return None;
+        }
         let durability = self.records.store().durability();
         // That it is known here says nothing of replicas: it may have been raised by a call that was told so. It is raised again.
         if durability == Durability::Replicated {

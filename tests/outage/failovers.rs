@@ -165,6 +165,8 @@ async fn clocks_of_redis_that_are_off_by_ninety_seconds_change_nothing() {
         return;
     }
     let mut stage = Stage::start("N9 clocks of the nodes", REPLICATED, [0, 90, -90], 3).await;
+    // A replica that starts in between takes the clock that it finds, and judges windows by another than those that went on.
+    stage.has_stubborn = false;
     for fault in [Fault::Kill, Fault::ByHand, Fault::ByHand] {
         stage.inject(fault, false).await;
     }

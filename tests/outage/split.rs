@@ -48,6 +48,17 @@ async fn end(run: &Run, replica: usize, held: &[Held]) {
     }
 }
 
+/// Waits until both replicas have all that the primary has: what is lost with it is not what this is about.
+async fn all_have_it(primary: &Node) {
+    let mut connection = primary.connection().await;
+    redis::cmd("SET").arg("last").arg(1).exec_async(&mut connection).await.unwrap();
+    until("replicas that have all", async || {
+        let have: redis::RedisResult<u32> = redis::cmd("WAIT").arg(2).arg(500).query_async(&mut connection).await;
+        have.is_ok_and(|have| have == 2)
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_both_sides_of_a_split_acknowledged_is_kept_when_they_join() {
     let _turn = super::turn().await;
@@ -65,8 +76,8 @@ async fn what_both_sides_of_a_split_acknowledged_is_kept_when_they_join() {
         let held = sign_in(&run, round, &format!("before-{round}"), 40).await;
         before = run.caller.now();
         let old = redis.primary().await.expect("the sentinels agree");
-        redis.nodes[old].ask::<()>(&["SET", "last", "1"]).await;
         redis.settled().await;
+        all_have_it(&redis.nodes[old]).await;
         run.mark(format!("splits at node {old}"));
         for proxy in &proxies {
             proxy.weather(Some(CUT));

@@ -1,6 +1,7 @@
 //! OAuth client libraries of other languages, as they are published, against the real binary. `.ci/interop` makes them ready.
 //!
-//! The login service is played here: it signs alice in without asking, and does over gRPC what a real one does after its pages.
+//! The login service is played here: it signs alice in without asking, and does over gRPC what a real one does after its pages. DPoP
+//! proofs must name a nonce, so that libraries show that they know how to get one.
 
 use crate::tour::{Home, Server};
 use crate::world::{JOB_SECRET, WEB_SECRET, alice};
@@ -11,7 +12,10 @@ use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use jeton::api::authorization_code_service_client::AuthorizationCodeServiceClient;
-use jeton::api::{CreateAuthorizationCodeRequest, IssueRequest};
+use jeton::api::device_service_client::DeviceServiceClient;
+use jeton::api::{
+    ApproveDeviceAuthorizationRequest, CreateAuthorizationCodeRequest, DescribeDeviceAuthorizationRequest, IssueRequest,
+};
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -42,12 +46,16 @@ impl Platform {
             .replace("http://127.0.0.1:8080", &issuer)
             .replace("[clients.web-app]\n", &format!("[clients.web-app]\nid_token_algorithm = \"{id_token_algorithm}\"\n"));
         let page = login.local_addr().unwrap();
-        std::fs::write(&config, format!("{settings}\n[login]\nauthorization_endpoint = \"http://{page}/authorize\"\n")).unwrap();
+        let pages = format!(
+            "[login]\nauthorization_endpoint = \"http://{page}/authorize\"\nverification_uri = \"http://{page}/device\"\n\
+             [tokens]\ndevice_poll_interval = \"1s\"\ndpop_nonce = true\n"
+        );
+        std::fs::write(&config, format!("{settings}\n{pages}")).unwrap();
         let server = Server::start_as(&config, "127.0.0.1:0", &http.to_string(), &home, "memory:", &[]);
         let grpc = server.address.clone();
         let mut login_service = JoinSet::new();
         login_service.spawn(async move {
-            let pages = Router::new().route("/authorize", get(authorize)).with_state(grpc);
+            let pages = Router::new().route("/authorize", get(authorize)).route("/device", get(approve)).with_state(grpc);
             axum::serve(login, pages).await.unwrap();
         });
         Self { issuer, _server: server, _home: home, _login: login_service }
@@ -77,6 +85,17 @@ async fn authorize(State(grpc): State<String>, Query(asked): Query<HashMap<Strin
     let code = codes.create_authorization_code(code).await.unwrap().into_inner().code;
     let back = format!("{}?code={code}&state={}", of("redirect_uri"), of("state"));
     (StatusCode::FOUND, [(LOCATION, back)])
+}
+
+/// The page on which alice allows a device what it asks for (RFC 8628 section 3.3).
+async fn approve(State(grpc): State<String>, Query(asked): Query<HashMap<String, String>>) -> impl IntoResponse {
+    let user_code = asked.get("user_code").cloned().unwrap_or_default();
+    let mut devices = DeviceServiceClient::connect(grpc).await.unwrap();
+    let describe = DescribeDeviceAuthorizationRequest { user_code: user_code.clone() };
+    let described = devices.describe_device_authorization(describe).await.unwrap().into_inner();
+    let grant = Some(alice(&described.client_id, ""));
+    devices.approve_device_authorization(ApproveDeviceAuthorizationRequest { user_code, grant }).await.unwrap();
+    "allowed"
 }
 
 fn ready(path: &str) -> PathBuf {

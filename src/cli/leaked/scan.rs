@@ -5,6 +5,14 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use zeroize::Zeroizing;
 
+/// How compressed texts begin, in which no token can be seen; what they are, and what unpacks them.
+const COMPRESSED: [(&[u8], &str, &str); 4] = [
+    (b"\x1f\x8b", "gzip", "zcat"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "zstdcat"),
+    (b"\xfd7zXZ\0", "xz", "xzcat"),
+    (b"PK\x03\x04", "zip", "unzip -p"),
+];
+
 /// How much is read at once.
 const PIECE: u64 = 256 * 1024;
 
@@ -15,9 +23,15 @@ const PIECE: u64 = 256 * 1024;
 pub(super) fn scan(mut text: impl Read, mut take: impl FnMut(Found, &str) -> ControlFlow<()>) -> io::Result<()> {
     let mut held = Zeroizing::new(Vec::new());
     let mut piece = Zeroizing::new(Vec::new());
+    let mut is_first = true;
     loop {
         piece.clear();
         let read = text.by_ref().take(PIECE).read_to_end(&mut piece);
+        if let Some((_, format, reader)) = COMPRESSED.iter().find(|(magic, ..)| is_first && piece.starts_with(magic)) {
+            let problem = format!("it is compressed ({format}); unpack it: {reader} FILE | jeton revoke --leaked -");
+            return Err(io::Error::other(problem));
+        }
+        is_first = false;
         let ended = !matches!(&read, Ok(bytes) if u64::try_from(*bytes) == Ok(PIECE));
         // Without the zeros of UTF-16, in which some systems write their logs.
         held.extend(piece.iter().filter(|byte| **byte != 0));
@@ -53,6 +67,13 @@ mod tests {
     use super::*;
     use jeton_domain::id::{GrantId, KeyId};
     use jeton_domain::token::{Numbered, NumberedKind};
+
+    #[test]
+    fn what_is_compressed_is_said_to_be() {
+        let found = |text: &[u8]| scan(text, |_, _| ControlFlow::Continue(())).map_err(|error| error.to_string());
+        assert!(found(b"\x1f\x8b\x08jrt_").unwrap_err().contains("zcat"));
+        assert!(found(b"plain \x1f\x8b").is_ok());
+    }
 
     fn token(generation: u32) -> String {
         let token =

@@ -23,7 +23,7 @@ console.log('client credentials, introspection, revocation');
 const mobile = await discover('mobile-app', undefined, client.None());
 client.enableNonRepudiationChecks(mobile);
 const redirect_uri = 'http://127.0.0.1:49152/callback';
-const signIn = async (config) => {
+const signIn = async (config, options) => {
   const pkceCodeVerifier = client.randomPKCECodeVerifier();
   const [expectedState, expectedNonce] = [client.randomState(), client.randomNonce()];
   const asked = client.buildAuthorizationUrl(config, {
@@ -38,7 +38,7 @@ const signIn = async (config) => {
   assert.equal(sent.status, 302);
   const back = new URL(sent.headers.get('location'));
   const checks = { pkceCodeVerifier, expectedState, expectedNonce, idTokenExpected: true };
-  return { back, checks, tokens: await client.authorizationCodeGrant(config, back, checks) };
+  return { back, checks, tokens: await client.authorizationCodeGrant(config, back, checks, undefined, options) };
 };
 const { back, checks, tokens } = await signIn(mobile);
 assert.equal(tokens.claims().sub, 'alice');
@@ -58,5 +58,22 @@ const held = (await signIn(web)).tokens;
 assert.equal((await client.tokenIntrospection(web, held.access_token)).sub, 'alice');
 assert.equal((await client.refreshTokenGrant(web, held.refresh_token)).claims().sub, 'alice');
 const wrong = await discover('web-app', undefined, client.ClientSecretPost('wrong'));
-await assert.rejects(client.refreshTokenGrant(wrong, held.refresh_token), { error: 'invalid_client' });
+await assert.rejects(client.refreshTokenGrant(wrong, held.refresh_token), { status: 401 });
 console.log('a confidential client');
+
+// A device without a keyboard: alice allows it on her telephone.
+const device = await client.initiateDeviceAuthorization(mobile, { scope: 'openid offline_access orders:read' });
+assert.equal((await fetch(device.verification_uri_complete)).status, 200);
+const ofDevice = await client.pollDeviceAuthorizationGrant(mobile, device);
+assert.equal(ofDevice.claims().sub, 'alice');
+assert.ok((await client.refreshTokenGrant(mobile, ofDevice.refresh_token)).access_token);
+console.log('a device');
+
+// Tokens bound to a key, with the nonces of the server (RFC 9449): a refresh without the key is refused.
+const DPoP = client.getDPoPHandle(mobile, await client.randomDPoPKeyPair('ES256'));
+const boundCode = await signIn(mobile, { DPoP });
+assert.equal(boundCode.tokens.token_type, 'dpop');
+const bound = await client.refreshTokenGrant(mobile, boundCode.tokens.refresh_token, undefined, { DPoP });
+assert.equal(bound.token_type, 'dpop');
+await assert.rejects(client.refreshTokenGrant(mobile, bound.refresh_token), { error: 'invalid_grant' });
+console.log('DPoP with nonces');
