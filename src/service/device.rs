@@ -231,7 +231,10 @@ impl Service {
             let Polled { changed, outcome } = held.poll(now, &client.id, self.terms.overlap);
             let answer = match outcome {
                 // Refused here nothing is consumed.
-                Ok(grant) => Answer { targets: self.floor_targets(&grant), outcome: Ok(self.redeemable(grant, holder.proof)?) },
+                Ok(grant) => {
+                    let targets = self.floor_targets(&grant);
+                    Answer { outcome: Ok(self.redeemable(grant, &targets, holder.proof)?), targets }
+                }
                 Err(refusal) => Answer { targets: Vec::new(), outcome: Err(refusal) },
             };
             Ok((changed, answer))
@@ -274,11 +277,11 @@ impl Service {
     }
 
     /// What was allowed is alive, its holder is who he must be, and it can be handed out as things are configured now.
-    fn redeemable(&self, mut grant: Box<Grant>, proof: Proof) -> Result<(Box<Grant>, AccessForm)> {
+    fn redeemable(&self, mut grant: Box<Grant>, targets: &[TargetId], proof: Proof) -> Result<(Box<Grant>, AccessForm)> {
         if grant.binding.is_some_and(|binding| !proof.proves(binding)) {
             return Err(Error::RefreshRefused(RefreshRefusal::WrongProof));
         }
-        if self.alive.killing(&self.targets(&grant), grant.born).is_some() {
+        if self.killing(&grant, targets).is_some() {
             return Err(Error::DeviceRefused(DeviceRefusal::Denied));
         }
         grant.binding = proof.binds(grant.binding)?;

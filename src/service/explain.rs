@@ -3,7 +3,6 @@
 use crate::service::Service;
 use crate::service::examine::Examined;
 use crate::service::grants::GrantState;
-use jeton_domain::access::Asker;
 use jeton_domain::error::{Cause, Expiry, Result, Unmet};
 use jeton_domain::id::Generation;
 use jeton_domain::name::ResourceId;
@@ -85,8 +84,7 @@ impl Service {
     /// The store. A token that is not active is no error.
     pub async fn explain(&self, token: SecretText, resource: Option<ResourceId>) -> Result<Explanation> {
         let (caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
-        let Examined { kind, generation, grant, state, verdict } =
-            self.judge(looked, resource.as_ref().map_or(Asker::Anyone, |resource| Asker::Resource(resource.as_str()))).await?;
+        let Examined { kind, generation, grant, state, verdict } = self.judge(looked, resource.as_ref().into()).await?;
         let grant = match (state, grant) {
             (None, Some(grant)) => Some(self.state(grant).await?),
             (state, _) => state,

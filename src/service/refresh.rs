@@ -27,6 +27,9 @@ use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
 
+/// The longest name of an attempt, in bytes.
+pub const MAX_REQUEST_ID_BYTES: usize = 128;
+
 /// What is presented.
 #[derive(Debug)]
 pub struct Refresh {
@@ -40,7 +43,7 @@ pub struct Refresh {
     pub scopes: Scopes,
     /// Narrower resources; empty: the grant's.
     pub resources: Vec<ResourceId>,
-    /// The name of this attempt. At most 128 bytes.
+    /// The name of this attempt. At most [`MAX_REQUEST_ID_BYTES`].
     pub request_id: Option<Box<str>>,
 }
 

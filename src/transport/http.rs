@@ -32,7 +32,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 /// How requests are served.
 #[derive(Clone, Debug)]
@@ -127,11 +127,8 @@ impl Door {
     {
         let door = self.clone();
         post(move |request: Request<Body>| async move {
-            door.at_most(endpoint, &request.headers().clone(), async {
-                door.admit(endpoint)?;
-                answer(Arc::clone(&door.0.service), Asked::read(request).await?).await
-            })
-            .await
+            let span = door.span(endpoint, &request);
+            door.at_most(endpoint, span, async { answer(door.admit(endpoint)?, Asked::read(request).await?).await }).await
         })
     }
 
@@ -142,28 +139,25 @@ impl Door {
     {
         let door = self.clone();
         let handler = move |request: Request<Body>| async move {
-            door.at_most(endpoint, &request.headers().clone(), async {
-                door.admit(endpoint)?;
-                answer(Arc::clone(&door.0.service), request).await
-            })
-            .await
+            let span = door.span(endpoint, &request);
+            door.at_most(endpoint, span, async { answer(door.admit(endpoint)?, request).await }).await
         };
         get(handler.clone()).post(handler)
     }
 
-    fn admit(&self, endpoint: Endpoint) -> Result<(), Fault> {
-        Ok(caller::may(self.0.settings.admission.caller(), endpoint.permission)?)
+    /// The service, for a caller who may ask this of it.
+    fn admit(&self, endpoint: Endpoint) -> Result<Arc<Service>, Fault> {
+        caller::may(self.0.settings.admission.caller(), endpoint.permission)?;
+        Ok(Arc::clone(&self.0.service))
+    }
+
+    fn span(&self, endpoint: Endpoint, request: &Request<Body>) -> Span {
+        trace::request(self.0.settings.sampler, endpoint.name, request.headers())
     }
 
     /// Within capacity and deadline; traced and counted.
-    async fn at_most(
-        &self,
-        endpoint: Endpoint,
-        headers: &http::HeaderMap,
-        work: impl Future<Output = Result<Response, Fault>>,
-    ) -> Response {
+    async fn at_most(&self, endpoint: Endpoint, span: Span, work: impl Future<Output = Result<Response, Fault>>) -> Response {
         let arrived = Instant::now();
-        let span = trace::request(self.0.settings.sampler, endpoint.name, headers);
         let answered = async {
             let _place = self.0.capacity.take().ok_or(Error::Overloaded)?;
             within(self.0.settings.request_deadline, work).await.unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))

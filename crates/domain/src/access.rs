@@ -38,6 +38,13 @@ pub enum Asker<'a> {
     },
 }
 
+impl<'a> From<Option<&'a ResourceId>> for Asker<'a> {
+    /// The resource that a caller names; without one he is nobody in particular.
+    fn from(resource: Option<&'a ResourceId>) -> Self {
+        resource.map_or(Self::Anyone, |resource| Self::Resource(resource.as_str()))
+    }
+}
+
 impl Asker<'_> {
     /// Whether an access token is its business.
     #[must_use]

@@ -125,6 +125,17 @@ pub enum Binding {
     X5t([u8; 32]),
 }
 
+impl Binding {
+    /// The type of a token with or without a binding: `Bearer` (RFC 6750), or `DPoP` (RFC 9449 section 5) where that is to a DPoP key.
+    #[must_use]
+    pub const fn token_type(binding: Option<Self>) -> &'static str {
+        match binding {
+            Some(Self::Jkt(_)) => "DPoP",
+            Some(Self::X5t(_)) | None => "Bearer",
+        }
+    }
+}
+
 /// What the holder of a token proved with this request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proof {

@@ -238,14 +238,6 @@ pub fn confirmation(binding: Binding) -> api::Confirmation {
     }
 }
 
-/// `Bearer` (RFC 6750), or `DPoP` (RFC 9449 section 5) for a token bound to a DPoP key.
-pub const fn token_type(binding: Option<&Binding>) -> &'static str {
-    match binding {
-        Some(Binding::Jkt(_)) => "DPoP",
-        Some(Binding::X5t(_)) | None => "Bearer",
-    }
-}
-
 /// A number that protobuf has signed.
 pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

@@ -10,6 +10,7 @@ use crate::transport::caller::Permission;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use jeton_domain::error::{Error, Result};
+use jeton_domain::grant::Binding;
 use jeton_domain::name::ResourceId;
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, int64};
@@ -35,7 +36,7 @@ pub(super) async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::res
     let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
     let freshness = fields.freshness("freshness", asked.freshness);
     fields.done().map_err(status::of)?;
-    let asker = resource.as_ref().map_or(Asker::Anyone, |resource| Asker::Resource(resource.as_str()));
+    let asker = Asker::from(resource.as_ref());
     api.service.introspect(Introspect { token, asker, freshness }, write).await.map_err(refused)
 }
 
@@ -46,7 +47,7 @@ pub fn write(active: Active) -> Written {
         targets: active.targets.iter().map(|target| target.0.to_vec().into()).collect(),
         born: signed(active.born.0),
     };
-    let token_type = if active.is_access_token { fields::token_type(active.binding.as_ref()) } else { "" };
+    let token_type = if active.is_access_token { Binding::token_type(active.binding) } else { "" };
     let says = api::IntrospectResponse {
         active: true,
         scope: active.scope,

@@ -1,16 +1,17 @@
 //! `jeton.v1.TokenService`: messages to operations, answers to messages.
 
-use super::fields::{self, Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
+use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
 use super::{Api, api, grant, introspect, parsed, refused, status};
 use crate::service::Durability;
 use crate::service::introspect::Asker;
 use crate::service::issue::{Issue, Tokens};
-use crate::service::refresh::Refresh;
+use crate::service::refresh::{MAX_REQUEST_ID_BYTES, Refresh};
 use crate::service::revoke::{Revoke, Revoked, What};
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
 use api::token_service_server::TokenService;
 use jeton_domain::client::GrantType;
+use jeton_domain::grant::Binding;
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
@@ -21,7 +22,6 @@ const MAX_ACR_BYTES: usize = 255;
 const MAX_AMR: usize = 16;
 const MAX_AMR_BYTES: usize = 64;
 const MAX_NONCE_BYTES: usize = 512;
-const MAX_REQUEST_ID_BYTES: usize = 128;
 const MAX_KID_BYTES: usize = 128;
 const MAX_BATCH: usize = 1_000;
 /// The longest PKCE verifier that is looked at (RFC 7636 section 4.1: 128), and room to be told that it is too long.
@@ -70,7 +70,7 @@ impl TokenService for Api {
         // One that is too long is none of ours. It must not fail the others, so it is shown as what is none either.
         let fitting = |token: String| SecretText::new(if token.len() > MAX_TOKEN_BYTES { String::new() } else { token });
         let tokens = tokens.into_iter().map(fitting).collect();
-        let asker = resource.as_ref().map_or(Asker::Anyone, |resource| Asker::Resource(resource.as_str()));
+        let asker = Asker::from(resource.as_ref());
         let answers = self.service.batch_introspect(tokens, asker, freshness, introspect::write).await.map_err(refused)?;
         let results = answers.iter().map(introspect::message).collect::<Result<_, _>>().map_err(refused)?;
         Ok(Response::new(api::BatchIntrospectResponse { results }))
@@ -245,7 +245,7 @@ fn reason(fields: &mut Fields, number: i32) -> Reason {
 pub fn issued(tokens: Tokens) -> api::IssueResponse {
     api::IssueResponse {
         access_token: tokens.access.expose().to_owned(),
-        token_type: fields::token_type(tokens.binding.as_ref()).to_owned(),
+        token_type: Binding::token_type(tokens.binding).to_owned(),
         expires_in: signed(tokens.expires_in.secs()),
         refresh_token_expires_in: tokens.refresh.as_ref().map_or(0, |_| signed(tokens.refresh_expires_in.secs())),
         refresh_token: text(tokens.refresh),

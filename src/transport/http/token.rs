@@ -9,7 +9,7 @@ use super::refused;
 use crate::service::code::Redeem;
 use crate::service::device::Poll;
 use crate::service::issue::{Issue, Tokens};
-use crate::service::refresh::Refresh;
+use crate::service::refresh::{MAX_REQUEST_ID_BYTES, Refresh};
 use crate::service::{Credentials, Service};
 use crate::transport::fault::{Edge, Fault};
 use axum::response::Response;
@@ -31,8 +31,6 @@ const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_c
 /// RFC 8628 section 3.4; answered where devices are served.
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// The longest name of an attempt, in bytes.
-const MAX_REQUEST_ID_BYTES: usize = 128;
 /// The most resources of one request.
 const MAX_RESOURCES: usize = 16;
 
@@ -152,17 +150,16 @@ fn request_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Fault> {
     let name = text.trim();
     let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
     if name.is_empty() || name.len() > MAX_REQUEST_ID_BYTES {
-        return wrong("must have 1 to 128 characters");
+        return wrong(&format!("must have 1 to {MAX_REQUEST_ID_BYTES} characters"));
     }
     Ok(Some(name.into()))
 }
 
 /// RFC 6749 section 5.1.
 fn said(tokens: &Tokens) -> Value {
-    let token_type = if let Some(Binding::Jkt(_)) = tokens.binding { "DPoP" } else { "Bearer" };
     let mut body = json!({
         "access_token": tokens.access.expose(),
-        "token_type": token_type,
+        "token_type": Binding::token_type(tokens.binding),
         "expires_in": tokens.expires_in.secs(),
         "scope": tokens.scopes.to_string(),
     });

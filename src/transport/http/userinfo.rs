@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 pub async fn answer(service: Arc<Service>, request: Request<Body>) -> Result<Response, Fault> {
     nowhere_else(Form::parse(request.uri().query().unwrap_or_default())?)?;
-    let headers = request.headers().clone();
-    if is_form(&headers) {
+    let shown = bearer(request.headers());
+    if is_form(request.headers()) {
         nowhere_else(Asked::read(request).await?.form)?;
     }
-    let Some(token) = bearer(&headers)? else { return Ok(challenge()) };
+    let Some(token) = shown? else { return Ok(challenge()) };
     Ok(unstored(&Value::Object(service.user_info(token).await.map_err(refused)?)))
 }
 
