@@ -3,7 +3,7 @@
 //! A span costs whether it is exported or not, so the decision comes first: a request that is not sampled has no span,
 //! and what happens under it asks once for the current span and finds none.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -82,26 +82,30 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// The span of one call, `service/method`, continuing its caller's trace; `Span::none()` where it is not sampled.
+/// The span of one request, continuing its caller's trace; `Span::none()` where it is not sampled. A call of gRPC is named
+/// `service/method`, any other request has no `/` in its name.
 #[must_use]
 pub fn request(sampler: Sampler, name: &'static str, headers: &HeaderMap) -> Span {
     let parent = parent(headers);
     if !sampler.takes(parent) {
         return Span::none();
     }
-    let (service, method) = name.split_once('/').unwrap_or(("", name));
     let span = info_span!(
         target: TARGET,
         parent: None,
         "request",
         otel.name = name,
         otel.kind = "server",
-        rpc.system = "grpc",
-        rpc.service = service,
-        rpc.method = method,
+        rpc.system = field::Empty,
+        rpc.service = field::Empty,
+        rpc.method = field::Empty,
         rpc.grpc.status_code = field::Empty,
+        http.response.status_code = field::Empty,
         otel.status_code = field::Empty,
     );
+    if let Some((service, method)) = name.split_once('/') {
+        span.record("rpc.system", "grpc").record("rpc.service", service).record("rpc.method", method);
+    }
     if parent.is_some() {
         let context = TraceContextPropagator::new().extract(&Headers(headers));
         // Refused only by a subscriber that exports nothing.
@@ -110,12 +114,21 @@ pub fn request(sampler: Sampler, name: &'static str, headers: &HeaderMap) -> Spa
     span
 }
 
-/// Says how a call ended.
+/// Says how a call of gRPC ended.
 pub fn ended(span: &Span, grpc_code: i32, our_fault: bool) {
+    end(span, "rpc.grpc.status_code", grpc_code, our_fault);
+}
+
+/// Says how a request over HTTP ended.
+pub fn answered(span: &Span, status: StatusCode) {
+    end(span, "http.response.status_code", status.as_u16().into(), status.is_server_error());
+}
+
+fn end(span: &Span, code_field: &'static str, code: i32, our_fault: bool) {
     if span.is_none() {
         return;
     }
-    span.record("rpc.grpc.status_code", grpc_code);
+    span.record(code_field, code);
     if our_fault {
         span.record("otel.status_code", "ERROR");
     }

@@ -168,7 +168,7 @@ impl Door {
             Ok(answer) => (answer, tonic::Code::Ok),
             Err(fault) => (answer::refusal(&fault), fault.row().code),
         };
-        trace::ended(&span, code.into(), answer.status().is_server_error());
+        trace::answered(&span, answer.status());
         metrics::request(endpoint.name, code_word(code), arrived.elapsed());
         answer
     }

@@ -59,6 +59,10 @@ async fn exported(traceparent: &str, ratio: f64) -> Vec<Span> {
     };
     work.instrument(trace::request(sampler, "jeton.v1.TokenService/Refresh", &headers)).await;
 
+    let over_http = trace::request(sampler, "http_token", &headers);
+    trace::answered(&over_http, http::StatusCode::BAD_REQUEST);
+    drop(over_http);
+
     telemetry.shutdown().await;
     drop(installed);
     let spans = collector.0.lock().unwrap();
@@ -83,9 +87,14 @@ async fn a_sampled_call_continues_its_callers_trace() {
         assert_eq!(named(child).parent_span_id, named("jeton.v1.TokenService/Refresh").span_id);
     }
     assert_eq!(named("never.none").parent_span_id, named("decide").span_id);
-    let attributes: Vec<_> =
-        named("jeton.v1.TokenService/Introspect").attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-    assert!(attributes.contains(&"rpc.method") && attributes.contains(&"rpc.grpc.status_code"), "{attributes:?}");
+    let attributes = |name: &str| named(name).attributes.iter().map(|attribute| attribute.key.clone()).collect::<Vec<_>>();
+    let of_grpc = attributes("jeton.v1.TokenService/Introspect");
+    for told in ["rpc.system", "rpc.method", "rpc.grpc.status_code"] {
+        assert!(of_grpc.iter().any(|key| key == told), "{of_grpc:?}");
+    }
+    let of_http = attributes("http_token");
+    assert!(of_http.iter().any(|key| key == "http.response.status_code"), "{of_http:?}");
+    assert!(!of_http.iter().any(|key| key.starts_with("rpc.")), "{of_http:?}");
 }
 
 #[tokio::test]

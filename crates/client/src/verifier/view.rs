@@ -109,10 +109,13 @@ pub(crate) enum Learnt {
     Nothing,
     /// This is how often a ping is due.
     Began(Millis),
-    /// Nothing is lacking any more: a ping will prove it.
-    Complete,
-    /// A signing key was burnt.
-    KeyBurnt,
+    /// Revocations.
+    Changes {
+        /// Nothing is lacking any more: a ping will prove it.
+        completed: bool,
+        /// A signing key was burnt.
+        burnt: bool,
+    },
     /// A ping came back: all that was acknowledged before it was sent is known.
     Proved(u64),
 }
@@ -212,13 +215,7 @@ impl<'a> Stream<'a> {
         }
         let completed = stands && !self.complete;
         self.complete |= completed;
-        Ok(if completed {
-            Learnt::Complete
-        } else if burnt {
-            Learnt::KeyBurnt
-        } else {
-            Learnt::Nothing
-        })
+        Ok(Learnt::Changes { completed, burnt })
     }
 
     fn prove(&mut self, pong: WatchPong) -> Result<Learnt, Broken> {

@@ -107,8 +107,14 @@ async fn follow(shared: &Shared, proved: &mut bool) -> Result<std::convert::Infa
                 }
                 match stream.take(message)? {
                     Learnt::Began(period) => tick = ticks(period.into()),
-                    Learnt::Complete => pinger.ping(&mut stream)?,
-                    Learnt::KeyBurnt => shared.keys.are_outdated(),
+                    Learnt::Changes { completed, burnt } => {
+                        if burnt {
+                            shared.keys.are_outdated();
+                        }
+                        if completed {
+                            pinger.ping(&mut stream)?;
+                        }
+                    }
                     Learnt::Proved(id) => {
                         pinger.proved(id);
                         heard = Instant::now();

@@ -4,6 +4,7 @@ use super::*;
 use jeton_domain::revision::Born;
 
 const ALICE: [u8; 16] = [1; 16];
+const KEY: [u8; 16] = [2; 16];
 const TWO_SECONDS: i64 = 2_000;
 
 fn started(snapshot: bool, salt: u8) -> Message {
@@ -30,12 +31,14 @@ fn kills(watched: &Watched, born: u64) -> bool {
     watched.read().as_ref().is_some_and(|view| view.floors.killing(&[TargetId(ALICE)], Born(born)).is_some())
 }
 
+const COMPLETED: Learnt = Learnt::Changes { completed: true, burnt: false };
+
 /// A view that knows of alice's revocation at 10, proved by a ping of this time.
 fn watched(run: u64) -> Watched {
     let watched = Watched::default();
     let mut stream = Stream::new(&watched, 10);
     assert_eq!(stream.take(started(true, 7)), Ok(Learnt::Began(Millis::new(500))));
-    assert_eq!(stream.take(changes(&[floor(ALICE, 10, Kind::Subject)], "10-1")), Ok(Learnt::Complete));
+    assert_eq!(stream.take(changes(&[floor(ALICE, 10, Kind::Subject)], "10-1")), Ok(COMPLETED));
     let ping = stream.ping(Millis::new(run)).unwrap();
     assert_eq!(stream.take(pong(ping, "10-1")), Ok(Learnt::Proved(ping)));
     watched
@@ -58,6 +61,16 @@ fn age_counts_from_the_sending_of_the_ping_that_came_back() {
 }
 
 #[test]
+fn a_key_that_was_burnt_is_told_in_the_last_of_what_was_lacking_too() {
+    let watched = watched(5_000);
+    let mut stream = Stream::new(&watched, 10);
+    stream.take(started(false, 7)).unwrap();
+    let burnt = changes(&[floor(KEY, Floor::INFINITE.0, Kind::SigningKey)], "20-1");
+    assert_eq!(stream.take(burnt.clone()), Ok(Learnt::Changes { completed: true, burnt: true }));
+    assert_eq!(stream.take(burnt), Ok(Learnt::Changes { completed: false, burnt: true }));
+}
+
+#[test]
 fn a_snapshot_judges_only_when_it_is_complete_and_proved() {
     let watched = watched(5_000);
     let mut stream = Stream::new(&watched, 10);
@@ -66,7 +79,7 @@ fn a_snapshot_judges_only_when_it_is_complete_and_proved() {
     stream.take(changes(&[], "")).unwrap();
     assert_eq!(stream.take(pong(early, "")), Ok(Learnt::Nothing), "half a snapshot is not proved");
     assert!(kills(&watched, 9) && !is_fresh(&watched, 7_001), "what was known judges, and ages");
-    assert_eq!(stream.take(changes(&[], "20-1")), Ok(Learnt::Complete));
+    assert_eq!(stream.take(changes(&[], "20-1")), Ok(COMPLETED));
     assert!(kills(&watched, 9), "complete is not proved yet");
     let late = stream.ping(Millis::new(6_500)).unwrap();
     assert_eq!(stream.take(pong(late, "20-1")), Ok(Learnt::Proved(late)));
