@@ -158,7 +158,12 @@ fn last_lines(log: &str) -> String {
 async fn an_isolated_primary_stays_one_while_another_is_elected() {
     let _turn = super::turn().await;
     let all = Sentinels::start(STEADY, [0; 3]).await;
-    all.nodes[0].ask::<()>(&["SET", "before", "1"]).await;
+    // `WAIT` speaks of what its own connection wrote.
+    let mut connection = all.nodes[0].connection().await;
+    let () = redis::cmd("SET").arg("before").arg(1).query_async(&mut connection).await.unwrap();
+    let everywhere: u32 = redis::cmd("WAIT").arg(2).arg(0).query_async(&mut connection).await.unwrap();
+    assert_eq!(everywhere, 2, "both replicas have what was written before");
+    drop(connection);
     all.nodes[0].isolate().await;
     let next = all.failed_over(0).await;
     assert_eq!(all.nodes[0].info("role").await.as_deref(), Some("master"), "nobody told it");

@@ -26,9 +26,7 @@ impl Deployment {
         let primary = RedisServer::start_with(&SOUND).await;
         let port = primary.port().to_string();
         let replica = RedisServer::start_with(&[&SOUND[..], &["--replicaof", "127.0.0.1", &port]].concat()).await;
-        while primary.try_ask::<i64>(&["WAIT", "1", "20000"]).await != Ok(1)
-            || !primary.info("replication", "slave0").await.contains("online")
-        {
+        while primary.caught_up().await != 1 || !primary.info("replication", "slave0").await.contains("online") {
             tokio::task::yield_now().await;
         }
         Self { primary, replica }

@@ -107,11 +107,6 @@ impl RedisSentinel {
         info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count()
     }
 
-    /// How many replicas of that node have all that it wrote.
-    pub async fn caught_up(&self, node: usize) -> usize {
-        self.nodes[node].ask(&["WAIT", "2", "100"]).await
-    }
-
     /// Asks until the answer is yes.
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
         let until = Instant::now() + PATIENCE;

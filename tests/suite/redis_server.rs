@@ -153,6 +153,15 @@ impl RedisServer {
         field_of(&info, field).unwrap_or_else(|| panic!("INFO {section} has no {field}")).to_owned()
     }
 
+    /// How many replicas say that they have all that this server wrote.
+    ///
+    /// Not by `WAIT`, which speaks of what its own connection wrote.
+    pub async fn caught_up(&self) -> usize {
+        let info: String = self.ask(&["INFO", "replication"]).await;
+        let all = format!(",offset={},", field_of(&info, "master_repl_offset").expect("the offset"));
+        info.lines().filter(|line| line.starts_with("slave") && line.contains(&all)).count()
+    }
+
     /// Bytes that all keys matching the pattern take, by `MEMORY USAGE`: without the share of the key space's own tables.
     pub async fn memory_usage(&self, pattern: &str) -> u64 {
         let keys: Vec<String> = self.ask(&["KEYS", pattern]).await;

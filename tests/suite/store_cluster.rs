@@ -285,7 +285,7 @@ async fn a_killed_primary_is_replaced_and_the_cluster_serves_on_by_itself() {
     let old = all.primary_of(slot).await;
     let before = store.follow_after(Revision::START, 10).await.unwrap().identity;
     for node in 0..3 {
-        all.until("the replicas have it all", async |all| all.nodes[node].ask::<u64>(&["WAIT", "1", "100"]).await == 1).await;
+        all.until("the replicas have it all", async |all| all.nodes[node].caught_up().await == 1).await;
     }
     all.nodes[old].stop().await;
     all.until("the store answers again", async |_| match store.follow_after(Revision::START, 10).await {

@@ -51,7 +51,7 @@ async fn a_killed_primary_is_replaced_and_the_store_goes_on_by_itself() {
     let head = store.append_after(b"entry", Revision::START, Revision::START).await.unwrap().head;
     let before = store.get(&[]).await.unwrap().identity;
     let old = all.primary().await;
-    all.until("the replicas have it all", async |all| all.caught_up(old).await == 2).await;
+    all.until("the replicas have it all", async |all| all.nodes[old].caught_up().await == 2).await;
 
     all.nodes[old].stop().await;
     assert_eq!(value_of(&store, &kept).await, Some(value(1)));
@@ -73,7 +73,7 @@ async fn another_primary_is_followed_though_the_old_one_lives() {
     let (store, names) = (connect(&all).await, Names::of("zombie"));
     let name = names.fresh();
     made(&store, &change(&name, None, Some(1))).await;
-    all.until("the replicas have it all", async |all| all.caught_up(0).await == 2).await;
+    all.until("the replicas have it all", async |all| all.nodes[0].caught_up().await == 2).await;
     // Two primaries, and no connection breaks: only what the Sentinels say is another.
     all.nodes[1].ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     let port = all.nodes[1].port().to_string();
