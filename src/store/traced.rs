@@ -60,6 +60,11 @@ const fn done<T>(_answer: &T) -> &'static str {
     "ok"
 }
 
+/// Whether the caller's place was still in the log. Who lost it is told once, by whichever call comes first.
+const fn place(answer: &Followed) -> &'static str {
+    if answer.gap { "gap" } else { "ok" }
+}
+
 #[async_trait]
 impl<S: Store> Store for Traced<S> {
     async fn get(&self, names: &[Name]) -> Result<Read, StoreError> {
@@ -91,12 +96,12 @@ impl<S: Store> Store for Traced<S> {
     }
 
     async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
-        watched("store.append", self.0.append(entries, position), done).await
+        let outcome = |answer: &(Followed, Durability)| place(&answer.0);
+        watched("store.append", self.0.append(entries, position), outcome).await
     }
 
     async fn follow(&self, position: Position, limit: usize) -> Result<Followed, StoreError> {
-        let outcome = |answer: &Followed| if answer.gap { "gap" } else { "ok" };
-        watched("store.follow", self.0.follow(position, limit), outcome).await
+        watched("store.follow", self.0.follow(position, limit), place).await
     }
 
     async fn changed(&self, cursor: Revision) -> Result<(), StoreError> {
@@ -149,5 +154,24 @@ impl<S: Store> Store for Traced<S> {
 
     fn durability(&self) -> Durability {
         self.0.durability()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::embedded::Embedded;
+
+    #[tokio::test]
+    async fn a_place_that_is_gone_is_counted_whichever_call_is_told_first() {
+        let store = Traced::new(Embedded::in_memory(Clock::system()).unwrap());
+        let gone = Position { cursor: Revision { micros: 7, random: 7 }, ..Position::default() };
+        let counted = || ["append", "follow"].map(|operation| metrics::STORE_CALLS.count([operation, "gap"]));
+        let [append, follow] = counted();
+        store.append(&[Bytes::from_static(b"entry")], gone).await.unwrap();
+        assert_eq!(counted(), [append + 1, follow]);
+        store.follow(gone, 1).await.unwrap();
+        assert_eq!(counted(), [append + 1, follow + 1]);
     }
 }
