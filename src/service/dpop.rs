@@ -1,4 +1,4 @@
-//! DPoP: who asks for tokens proves the key that they are bound to (RFC 9449).
+//! DPoP: who asks for tokens, or shows one, proves the key that it is bound to (RFC 9449).
 //!
 //! A proof counts once, and that is written down; so it is counted last, when all else about the request is known to be genuine, and
 //! nobody who holds nothing makes records.
@@ -8,10 +8,13 @@ use jeton_domain::dpop::{Expected, Refusal};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Proof;
 use jeton_domain::id::TargetId;
+use jeton_domain::secret::SecretText;
 use jeton_domain::time::{Millis, Timestamp};
 
 /// Where the token endpoint is, under the issuer. Proofs are made for it, by whatever way they come here.
 pub const TOKEN_PATH: &str = "/oauth2/token";
+/// Where user info is, under the issuer. Proofs that come with an access token are made for it, and for that token.
+pub const USERINFO_PATH: &str = "/oauth2/userinfo";
 
 /// What is asked of proofs.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,17 @@ pub struct Terms {
     pub window: Millis,
     /// Whether they must name a nonce of ours.
     pub requires_nonce: bool,
+}
+
+/// The request that a proof must have been made for.
+#[derive(Debug)]
+pub(super) struct MadeFor<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its path under the issuer.
+    pub path: &'static str,
+    /// The access token that comes with it.
+    pub access_token: Option<&'a str>,
 }
 
 /// What the holder of a token, or who is to be it, proved beside who the client is.
@@ -51,11 +65,26 @@ impl Service {
     /// # Errors
     /// `InvalidDpopProof`, `UseDpopNonce`.
     pub(super) fn holder(&self, credentials: &Credentials) -> Result<Holder> {
-        let mut proof = Proof { jkt: None, x5t: credentials.certificate };
-        let Some(shown) = &credentials.dpop else { return Ok(Holder { proof, shown: None }) };
+        let made_for = MadeFor { method: "POST", path: TOKEN_PATH, access_token: None };
+        self.holder_at(&made_for, credentials.certificate, credentials.dpop.as_ref())
+    }
+
+    /// The same of any request.
+    ///
+    /// # Errors
+    /// As `holder`.
+    pub(super) fn holder_at(
+        &self,
+        made_for: &MadeFor<'_>,
+        certificate: Option<[u8; 32]>,
+        dpop: Option<&SecretText>,
+    ) -> Result<Holder> {
+        let mut proof = Proof { jkt: None, x5t: certificate };
+        let Some(shown) = dpop else { return Ok(Holder { proof, shown: None }) };
         let now = self.clock.now();
-        let uri = format!("{}{TOKEN_PATH}", self.issuer());
-        let expected = Expected { method: "POST", uri: &uri, access_token: None, now, window: self.terms.dpop.window };
+        let uri = format!("{}{}", self.issuer(), made_for.path);
+        let MadeFor { method, access_token, .. } = *made_for;
+        let expected = Expected { method, uri: &uri, access_token, now, window: self.terms.dpop.window };
         let proven = self.tokens.dpop_proof(shown.expose(), &expected)?;
         let is_nonce_right = match &proven.nonce {
             Some(nonce) => self.tokens.is_dpop_nonce(nonce, now),

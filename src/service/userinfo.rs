@@ -4,6 +4,7 @@
 
 use crate::records::grants::Known;
 use crate::service::Service;
+use crate::service::dpop::{MadeFor, USERINFO_PATH};
 use crate::service::examine::Examined;
 use crate::service::explain::TokenKind;
 use jeton_domain::access::Asker;
@@ -12,24 +13,46 @@ use jeton_domain::scope::{self, OPENID};
 use jeton_domain::secret::SecretText;
 use serde_json::{Map, Value};
 
+/// A request for user info.
+pub struct Ask<'a> {
+    /// The access token.
+    pub token: SecretText,
+    /// The method of the request, which a DPoP proof must name.
+    pub method: &'a str,
+    /// The DPoP proof; none where the token is shown as a bearer token.
+    pub dpop: Option<SecretText>,
+}
+
+/// The answer.
+pub struct UserInfo {
+    /// `sub` is always among them.
+    pub claims: Map<String, Value>,
+    /// The nonce for the next DPoP proof; none where none need be named.
+    pub next_dpop_nonce: Option<String>,
+}
+
 impl Service {
-    /// The claims of the user, `sub` always among them. A token that is bound to a key or certificate is not accepted without proof
-    /// (RFC 9449 section 7.2).
+    /// The claims of the user. A token that is bound to a key is accepted with a proof of that key, made for this token and this
+    /// request (RFC 9449 section 7), and a proof goes with no other token.
     ///
     /// # Errors
-    /// `AccessTokenRefused`, `InsufficientScope`, the store.
-    pub async fn user_info(&self, token: SecretText) -> Result<Map<String, Value>> {
-        let (_caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
+    /// `InvalidDpopProof`, `UseDpopNonce`, `AccessTokenRefused`, `InsufficientScope`, the store.
+    pub async fn user_info(&self, ask: Ask<'_>) -> Result<UserInfo> {
+        let token = ask.token.expose();
+        let made_for = MadeFor { method: ask.method, path: USERINFO_PATH, access_token: Some(token) };
+        let holder = self.holder_at(&made_for, None, ask.dpop.as_ref())?;
+        let (_caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token))?;
         let Examined { kind, generation, grant, verdict, .. } = self.judge(looked, Asker::Anyone).await?;
         let (TokenKind::JwtAccess | TokenKind::OpaqueAccess, Ok(says)) = (kind, verdict) else {
             return Err(Error::AccessTokenRefused);
         };
-        if says.binding.is_some() {
+        if !holder.proof.may_show(says.binding) {
             return Err(Error::AccessTokenRefused);
         }
         if !says.scope.split(' ').any(|scope| scope == OPENID) {
             return Err(Error::InsufficientScope(OPENID));
         }
+        self.count_proof(&holder).await?;
         if let Some(sign) = self.sign(generation, &says) {
             self.arrived(&sign);
         }
@@ -39,9 +62,9 @@ impl Service {
             (None, None) => Map::new(),
         };
         let asked: Vec<&str> = says.scope.split(' ').flat_map(scope::claims).copied().collect();
-        let mut info: Map<String, Value> = known.into_iter().filter(|(name, _)| asked.contains(&name.as_str())).collect();
-        info.insert("sub".into(), says.sub.into());
-        Ok(info)
+        let mut claims: Map<String, Value> = known.into_iter().filter(|(name, _)| asked.contains(&name.as_str())).collect();
+        claims.insert("sub".into(), says.sub.into());
+        Ok(UserInfo { claims, next_dpop_nonce: holder.next_nonce() })
     }
 }
 

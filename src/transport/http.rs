@@ -1,9 +1,10 @@
 //! HTTP: what OAuth clients and resource servers ask without gRPC (RFC 6749, 7009, 7662, 8414, 8628). The same operations, other words.
 //!
-//! Lives here: the paths, and what holds for every request. Below: `form` (what is sent), `client` (which client asks), the endpoints
-//! `token`, `device`, `introspect`, `revoke`, `userinfo`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
+//! Lives here: the paths, and what holds for every request. Below: `form` (what is sent), `client` (which client asks), `challenge`
+//! (how an access token is shown), the endpoints `token`, `device`, `introspect`, `revoke`, `userinfo`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
 
 mod answer;
+mod challenge;
 mod client;
 mod device;
 mod form;
@@ -16,7 +17,7 @@ mod userinfo;
 pub use metadata::{JWKS_PATH, Pages};
 
 use crate::service::Service;
-use crate::service::dpop::TOKEN_PATH;
+use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::{self, Admission, Permission};
 use crate::transport::capacity::{Capacity, within};
@@ -25,6 +26,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use challenge::Scheme;
 use form::Asked;
 use http::{Request, StatusCode};
 use jeton_domain::error::Error;
@@ -90,7 +92,7 @@ const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_
 const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke", permission: Permission::Revoke };
 
 /// OpenID Connect Core section 5.3.
-const USERINFO: Endpoint = Endpoint { path: "/oauth2/userinfo", name: "http_userinfo", permission: Permission::Introspect };
+const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo", permission: Permission::Introspect };
 
 /// The paths.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
@@ -128,7 +130,8 @@ impl Door {
         let door = self.clone();
         post(move |request: Request<Body>| async move {
             let span = door.span(endpoint, &request);
-            door.at_most(endpoint, span, async { answer(door.admit(endpoint)?, Asked::read(request).await?).await }).await
+            let work = async { answer(door.admit(endpoint)?, Asked::read(request).await?).await };
+            door.at_most(endpoint, span, work, answer::refusal).await
         })
     }
 
@@ -140,7 +143,9 @@ impl Door {
         let door = self.clone();
         let handler = move |request: Request<Body>| async move {
             let span = door.span(endpoint, &request);
-            door.at_most(endpoint, span, async { answer(door.admit(endpoint)?, request).await }).await
+            let scheme = Scheme::of(request.headers());
+            let work = async { answer(door.admit(endpoint)?, request).await };
+            door.at_most(endpoint, span, work, |fault| challenge::refusal_of(fault, scheme)).await
         };
         get(handler.clone()).post(handler)
     }
@@ -155,8 +160,14 @@ impl Door {
         trace::request(self.0.settings.sampler, endpoint.name, request.headers())
     }
 
-    /// Within capacity and deadline; traced and counted.
-    async fn at_most(&self, endpoint: Endpoint, span: Span, work: impl Future<Output = Result<Response, Fault>>) -> Response {
+    /// Within capacity and deadline; traced and counted. `refusal` is how a fault is told at this endpoint.
+    async fn at_most(
+        &self,
+        endpoint: Endpoint,
+        span: Span,
+        work: impl Future<Output = Result<Response, Fault>>,
+        refusal: impl FnOnce(&Fault) -> Response,
+    ) -> Response {
         let arrived = Instant::now();
         let answered = async {
             let _place = self.0.capacity.take().ok_or(Error::Overloaded)?;
@@ -166,7 +177,7 @@ impl Door {
         .await;
         let (answer, code) = match answered {
             Ok(answer) => (answer, tonic::Code::Ok),
-            Err(fault) => (answer::refusal(&fault), fault.row().code),
+            Err(fault) => (refusal(&fault), fault.row().code),
         };
         trace::answered(&span, answer.status());
         metrics::request(endpoint.name, code_word(code), arrived.elapsed());

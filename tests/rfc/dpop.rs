@@ -1,9 +1,8 @@
-//! DPoP (RFC 9449). What a resource does is not here: its 401 of statement 78; 74, that `ath` is of the token that is shown, is
-//! `beside_an_access_token_the_proof_is_for_it` of the domain, for who checks proofs there; 76, that a bound token is no bearer token,
-//! is shown by the layer of the client library (`a_bound_token_is_no_bearer_token`).
+//! DPoP (RFC 9449).
 
 mod binding;
 mod nonces;
+mod resource;
 
 use super::Server;
 use super::proof::{Proof, Prover};

@@ -230,7 +230,7 @@ const STATEMENTS: [Statement; 92] = [
     (73, "A proof counts once in the whole deployment (RFC 9449 section 11.1)", &[]),
     (
         74,
-        "`ath` is that of the access token (RFC 9449 section 4.3): the resource's check",
+        "`ath` is that of the access token that is shown (RFC 9449 sections 4.3 and 7)",
         &["beside_an_access_token_the_proof_is_for_it"],
     ),
     (75, "A bound token says so (RFC 9449 sections 5 and 6.1)", &[]),

@@ -77,11 +77,12 @@ async fn s011_a_token_comes_in_the_header_and_nowhere_else() {
 async fn s012_a_refusal_says_its_word_and_a_missing_token_none() {
     let server = Server::start().await;
     let none = Asking::get(server.replica.http, USERINFO).send().await;
-    assert_eq!((none.status, none.header("www-authenticate")), (401, Some("Bearer realm=\"jeton\"")));
+    let both = "Bearer realm=\"jeton\", DPoP realm=\"jeton\", algs=\"ES256 EdDSA Ed25519\"";
+    assert_eq!((none.status, none.header("www-authenticate")), (401, Some(both)));
     assert!(none.body.is_empty());
     for other in [basic("web-app", WEB_SECRET), "Bearer".into(), "Bearer ".into()] {
         let other = Asking::get(server.replica.http, USERINFO).header("Authorization", &other).send().await;
-        assert_eq!((other.status, other.header("www-authenticate")), (401, Some("Bearer realm=\"jeton\"")));
+        assert_eq!((other.status, other.header("www-authenticate")), (401, Some(both)));
     }
 
     let invalid = ((401, "invalid_token".to_owned()), "Bearer realm=\"jeton\", error=\"invalid_token\"");

@@ -155,6 +155,14 @@ impl Proof {
         }
     }
 
+    /// Whether who proved this may show a token with that binding (RFC 9449 sections 7.1 and 7.2): a DPoP key goes with the tokens that
+    /// are bound to it, and with no others.
+    #[must_use]
+    pub fn may_show(&self, binding: Option<Binding>) -> bool {
+        let is_of_a_key = matches!(binding, Some(Binding::Jkt(_)));
+        self.jkt.is_some() == is_of_a_key && binding.is_none_or(|binding| self.proves(binding))
+    }
+
     /// What tokens handed out for this proof are bound to: `binding`, which a DPoP key must not contradict, else that key.
     ///
     /// # Errors

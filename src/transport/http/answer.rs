@@ -4,21 +4,11 @@ use crate::telemetry::metrics;
 use crate::transport::fault::{Fault, Reason};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 /// RFC 9449 section 8.
 pub const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-/// How to show an access token (RFC 6750 section 3).
-const BEARER: &str = "Bearer realm=\"jeton\"";
-
-/// That an access token is to be shown: none was, so there is no word for what is wrong with it (RFC 6750 section 3.1).
-pub fn challenge() -> Response {
-    let mut answer = StatusCode::UNAUTHORIZED.into_response();
-    never_stored(answer.headers_mut());
-    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
-    answer
-}
 
 /// JSON that carries a token or a secret, or must not be stored for another reason.
 pub fn unstored(body: &Value) -> Response {
@@ -46,15 +36,8 @@ pub fn refusal(fault: &Fault) -> Response {
     let headers = answer.headers_mut();
     never_stored(headers);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    match fault.reason {
-        Reason::InvalidClient => insert(headers, WWW_AUTHENTICATE, "Basic realm=\"jeton\", charset=\"UTF-8\""),
-        // RFC 6750 section 3.
-        Reason::AccessTokenRefused | Reason::InsufficientScope => {
-            let scope = fault.metadata.iter().find(|(name, _)| *name == "scope");
-            let scope = scope.map(|(_, scope)| format!(", scope=\"{}\"", described(scope))).unwrap_or_default();
-            insert(headers, WWW_AUTHENTICATE, &format!("{BEARER}, error=\"{}\"{scope}", row.oauth));
-        }
-        _ => {}
+    if fault.reason == Reason::InvalidClient {
+        insert(headers, WWW_AUTHENTICATE, "Basic realm=\"jeton\", charset=\"UTF-8\"");
     }
     let nonce = fault.metadata.iter().find(|(name, _)| *name == "dpop_nonce");
     if let Some((_, nonce)) = nonce {
@@ -66,13 +49,14 @@ pub fn refusal(fault: &Fault) -> Response {
     answer
 }
 
-fn never_stored(headers: &mut HeaderMap) {
+/// Nobody stores it (RFC 6749 section 5.1).
+pub fn never_stored(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
 }
 
 /// Only what RFC 6749 section 5.2 allows in a description: printable ASCII but `"` and `\`.
-fn described(text: &str) -> String {
+pub fn described(text: &str) -> String {
     let allowed = |c| match c {
         '"' => '\'',
         '\\' => '/',
@@ -92,6 +76,7 @@ pub fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::StatusCode;
     use http_body_util::BodyExt as _;
     use jeton_domain::error::{ClientRefusal, Error};
 

@@ -129,7 +129,7 @@ pub fn audience(asked: &mut Asked) -> Result<(Scopes, Vec<ResourceId>), Fault> {
 }
 
 /// The DPoP proof (RFC 9449 section 4.1): in exactly one header, or none.
-fn dpop_proof(headers: &HeaderMap) -> Result<Option<SecretText>, Fault> {
+pub fn dpop_proof(headers: &HeaderMap) -> Result<Option<SecretText>, Fault> {
     let mut given = headers.get_all("dpop").iter();
     match (given.next(), given.next()) {
         (None, _) => Ok(None),

@@ -1,48 +1,49 @@
 //! The user info endpoint (OIDC Core section 5.3). The access token comes in the header Authorization, and nowhere else (RFC 6750
 //! section 2.1; RFC 9700 section 4.3.2).
 
-use super::answer::{challenge, unstored};
+use super::answer::{DPOP_NONCE, insert, unstored};
+use super::challenge::{Scheme, challenge, shown};
 use super::form::{Asked, Form, is_form};
 use super::refused;
+use super::token::dpop_proof;
 use crate::service::Service;
+use crate::service::userinfo::Ask;
 use crate::transport::fault::Fault;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request};
+use http::Request;
+use jeton_domain::dpop;
 use jeton_domain::error::Error;
-use jeton_domain::secret::SecretText;
 use serde_json::Value;
 use std::sync::Arc;
 
 pub async fn answer(service: Arc<Service>, request: Request<Body>) -> Result<Response, Fault> {
     nowhere_else(Form::parse(request.uri().query().unwrap_or_default())?)?;
-    let shown = bearer(request.headers());
+    let (token, proof) = (shown(request.headers()), dpop_proof(request.headers()));
+    let method = request.method().clone();
     if is_form(request.headers()) {
         nowhere_else(Asked::read(request).await?.form)?;
     }
-    let Some(token) = shown? else { return Ok(challenge()) };
-    Ok(unstored(&Value::Object(service.user_info(token).await.map_err(refused)?)))
+    let Some((scheme, token)) = token? else { return Ok(challenge()) };
+    let dpop = match scheme {
+        // A bearer token needs no proof, so none that comes with it is looked at.
+        Scheme::Bearer => None,
+        Scheme::Dpop => Some(proof?.ok_or(Error::InvalidDpopProof(dpop::Refusal::NotOne))?),
+    };
+    let said = service.user_info(Ask { token, method: method.as_str(), dpop }).await.map_err(refused)?;
+    let mut answer = unstored(&Value::Object(said.claims));
+    if let Some(nonce) = &said.next_dpop_nonce {
+        insert(answer.headers_mut(), DPOP_NONCE, nonce);
+    }
+    Ok(answer)
 }
 
 fn nowhere_else(mut form: Form) -> Result<(), Fault> {
     match form.take("access_token") {
         None => Ok(()),
-        Some(_) => Err(wrong("access_token", "belongs into the header Authorization, and nowhere else (RFC 6750 section 2.1)")),
+        Some(_) => {
+            let problem = "belongs into the header Authorization, and nowhere else (RFC 6750 section 2.1)";
+            Err(Fault::of(&Error::invalid("access_token", problem)))
+        }
     }
-}
-
-/// The token of `Authorization: Bearer`; none where none is shown in this way.
-fn bearer(headers: &HeaderMap) -> Result<Option<SecretText>, Fault> {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let Some(one) = given.next() else { return Ok(None) };
-    if given.next().is_some() {
-        return Err(wrong("authorization", "is given more than once"));
-    }
-    let Some((scheme, token)) = one.to_str().ok().and_then(|text| text.split_once(' ')) else { return Ok(None) };
-    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| SecretText::new(token.trim().to_owned())))
-}
-
-fn wrong(field: &str, problem: &str) -> Fault {
-    Fault::of(&Error::invalid(field, problem))
 }

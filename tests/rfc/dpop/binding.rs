@@ -25,12 +25,12 @@ async fn redeem(replica: &Replica, code: &str, proofs: &[&str]) -> Answer {
 }
 
 /// What the mobile application got for a code and a proof of this key.
-async fn bound(server: &Server, prover: &Prover, scope: &str) -> Value {
+pub async fn bound(server: &Server, prover: &Prover, scope: &str) -> Value {
     let code = server.code("mobile-app", scope).await;
     redeem(&server.replica, &code, &[&server.proof(prover).signed()]).await.tokens()
 }
 
-fn text<'a>(tokens: &'a Value, member: &str) -> &'a str {
+pub fn text<'a>(tokens: &'a Value, member: &str) -> &'a str {
     tokens[member].as_str().unwrap()
 }
 
