@@ -11,6 +11,7 @@ pub mod serve;
 use crate::clock::Clock;
 use crate::config::{Settings, StoreUrl};
 use crate::floors::{self, Alive};
+use crate::outbound::{self, Outbound};
 use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
@@ -23,6 +24,7 @@ use crate::store::redis::{self, Redis};
 use crate::store::traced::Traced;
 
 use crate::store::{Store, StoreError};
+use crate::tls;
 use crate::tokens::Tokens;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::Error;
@@ -42,6 +44,8 @@ pub struct App {
     pub records: Records,
     /// The store below all.
     pub store: Arc<dyn Store>,
+    /// The way to others.
+    pub outbound: Arc<Outbound>,
 }
 
 impl fmt::Debug for App {
@@ -64,6 +68,9 @@ pub enum StartError {
     /// The root key beside the data cannot be made or read.
     #[error("{0}")]
     RootKey(String),
+    /// The authorities of others cannot be read.
+    #[error("[outbound] ca_file: {0}")]
+    Authorities(#[from] tls::Problem),
     /// A document of the service cannot be read or written.
     #[error("{0}")]
     Documents(Error),
@@ -92,6 +99,7 @@ impl App {
     /// # Errors
     /// `StartError`, in words for the operator.
     pub async fn on(store: Arc<dyn Store>, settings: &Settings, clock: Clock) -> Result<Self, StartError> {
+        let outbound = Arc::new(Outbound::new(settings.outbound.ca_file.as_deref(), outbound::Bounds::default())?);
         let roots = Arc::new(Roots::new(&root_key::ring(settings)?)?);
         let records = Records::new(Arc::clone(&store), Arc::clone(&roots), clock);
         records.register_ring().await?;
@@ -137,7 +145,7 @@ impl App {
             Err(problem @ (Error::Restored(_) | Error::NotDurable(_))) => tracing::error!(%problem, "starting all the same"),
             joined => joined?,
         }
-        Ok(Self { service, alive, records, store })
+        Ok(Self { service, alive, records, store, outbound })
     }
 }
 

@@ -26,7 +26,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};
 pub use roots::{RingMistake, RootKeys, written_key};
-pub use settings::{Limits, Listen, LogFormat, LogLevel, Login, Redis, Settings, Signing, Telemetry, Tokens};
+pub use settings::{Limits, Listen, LogFormat, LogLevel, Login, Outbound, Redis, Settings, Signing, Telemetry, Tokens};
 pub use store_url::StoreUrl;
 
 use jeton_domain::time::Millis;
@@ -115,7 +115,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn settings(&self, env: &dyn Environment, overrides: &Overrides) -> Option<Settings> {
         let outranking = SETTINGS.each_ref().map(|group| outranking(group, env, overrides));
-        let [top, listen, login, redis, tokens, signing, limits, telemetry] = &{
+        let [top, listen, login, redis, tokens, signing, limits, telemetry, outbound] = &{
             let mut outranking = outranking.into_iter();
             SETTINGS.each_ref().map(|group| self.section(group, outranking.next().unwrap_or_default()))
         };
@@ -170,13 +170,14 @@ impl<'a> Reading<'a> {
                 log_format: telemetry.word("log_format", LogFormat::parse)?,
                 log_level: telemetry.word("log_level", LogLevel::parse)?,
             },
+            outbound: Outbound { ca_file: outbound.text("ca_file", check::path) },
             clients,
             resources,
         };
         let names: Vec<&str> =
             SETTINGS.iter().chain([&RESOURCE, &CLIENT]).map(|group| group.section).filter(|name| !name.is_empty()).collect();
         top.refuse_unknown_keys(&names);
-        for section in [listen, login, redis, tokens, signing, limits, telemetry] {
+        for section in [listen, login, redis, tokens, signing, limits, telemetry, outbound] {
             section.refuse_unknown_keys(&[]);
         }
         check::relations(&settings, &check::Sections { top, listen, redis, tokens, signing, limits });

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod coalescing;
 pub mod config;
 pub mod floors;
+pub mod outbound;
 pub mod random;
 pub mod records;
 pub mod roots;
@@ -15,6 +16,7 @@ pub mod service;
 pub mod signing;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod tokens;
 pub mod transport;
 

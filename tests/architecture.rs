@@ -5,24 +5,26 @@ use std::{fs, io};
 
 /// Room, and the rooms it may name besides itself. Each names only rooms below it, so that a question has one place where
 /// it is answered and nothing goes round in a circle.
-const ROOMS: [(&str, &str); 18] = [
+const ROOMS: [(&str, &str); 20] = [
     ("main", "app cli config transport telemetry clock"),
     // `serve` prints the tour, and `doctor` what it found, which is a matter of the command line.
-    ("app", "cli config transport service tokens floors signing records store roots telemetry clock random"),
+    ("app", "cli config transport service tokens floors signing records store roots outbound tls telemetry clock random"),
     ("cli", "api transport clock coalescing random"),
     // The address of a Redis is read where it is used.
     ("config", "store random"),
     ("transport", "api service telemetry clock coalescing random"),
     // Generated code, which encodes by the transport's codec.
     ("api", "transport"),
-    ("service", "tokens floors signing records store roots telemetry clock random"),
+    ("service", "tokens floors signing records store roots outbound telemetry clock random"),
     ("tokens", "signing records roots telemetry clock random"),
     ("floors", "records store roots telemetry clock random"),
     ("signing", "records roots telemetry clock random"),
     ("records", "store roots telemetry clock random"),
     // Sealing binds the stamp, whose length the store fixes.
     ("roots", "store telemetry clock random"),
-    ("store", "telemetry clock coalescing random"),
+    ("store", "tls telemetry clock coalescing random"),
+    ("outbound", "tls"),
+    ("tls", ""),
     ("telemetry", ""),
     ("clock", ""),
     ("coalescing", ""),
@@ -37,7 +39,7 @@ const WORDS: [(&str, &[&str], &str); 15] = [
     ("tonic::", &["src/transport", "src/cli"], "services speak the domain's words, not a transport's"),
     ("tonic_types::", &["src/transport", "src/cli"], "services speak the domain's words, not a transport's"),
     ("axum::", &["src/transport"], "services speak the domain's words, not a transport's"),
-    ("http::", &["src/transport", "src/telemetry"], "services speak the domain's words, not a transport's"),
+    ("http::", &["src/transport", "src/telemetry", "src/outbound"], "services speak the domain's words, not a transport's"),
     ("prost::", &["src/transport", "src/records", "src/cli"], "messages are for the wire and for records"),
     ("prost_types::", &["src/transport", "src/cli"], "messages are for the wire"),
     ("clap::", &["src/cli"], "arguments are read in one place"),

@@ -6,6 +6,7 @@ use jeton_domain::client::Client;
 use jeton_domain::resource::Resources;
 use jeton_domain::time::Millis;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Everything the process is told from outside, checked as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// What is asked of others and told them.
+    pub outbound: Outbound,
     /// The clients, ordered as in the file.
     pub clients: Vec<Client>,
     /// The resources, ordered as in the file.
@@ -133,6 +136,13 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// The least level that is logged.
     pub log_level: LogLevel,
+}
+
+/// What is asked of others and told them, over HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// Authorities that are trusted beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How a log line looks.

@@ -6,6 +6,8 @@ mod attack;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod client;
@@ -28,7 +30,11 @@ mod linearizability;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
+mod outbound;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
+mod receiver;
 #[cfg(test)]
 mod redis_cluster;
 #[cfg(test)]

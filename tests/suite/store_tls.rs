@@ -1,6 +1,7 @@
 //! Redis over TLS: real servers, with a certificate of an authority that only these tests know. If `redis-server` was built without TLS
 //! they fail: it says so itself, and `ready` repeats it.
 
+use crate::certificates::Certificates;
 use crate::redis_cluster::RedisCluster;
 use crate::redis_sentinel::NAME;
 use crate::redis_server::RedisServer;
@@ -8,47 +9,19 @@ use crate::store_contract::{Names, change, in_words, made, read, value};
 use jeton::clock::Clock;
 use jeton::store::redis::Redis;
 use jeton::store::{Name, Store, StoreError};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use tempfile::TempDir;
-
-/// An authority, and a certificate of it for the loopback interface.
-struct Certificates {
-    directory: TempDir,
-}
 
 impl Certificates {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // By the same name as the certificate's it would be taken for that.
-        params.distinguished_name.push(DnType::CommonName, "authority");
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let hosts = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let certificate = CertificateParams::new(hosts).unwrap().signed_by(&key, &authority).unwrap();
-        let write = |name, text: String| std::fs::write(directory.path().join(name), text).unwrap();
-        write("authority.pem", authority.pem());
-        write("certificate.pem", certificate.pem());
-        write("key.pem", key.serialize_pem());
-        Self { directory }
-    }
-
-    fn authority(&self) -> PathBuf {
-        self.directory.path().join("authority.pem")
-    }
-
     /// What a server is started with, without the dashes of the command line.
     fn options(&self) -> [(&'static str, String); 5] {
-        let file = |name: &str| self.directory.path().join(name).display().to_string();
+        let ((certificate, key), text) = (self.of_the_server(), |path: PathBuf| path.display().to_string());
         [
             ("tls-port", "TLS_PORT".to_owned()),
-            ("tls-cert-file", file("certificate.pem")),
-            ("tls-key-file", file("key.pem")),
-            ("tls-ca-cert-file", file("authority.pem")),
+            ("tls-cert-file", text(certificate)),
+            ("tls-key-file", text(key)),
+            ("tls-ca-cert-file", text(self.authority())),
             ("tls-auth-clients", "no".to_owned()),
         ]
     }

@@ -13,6 +13,7 @@ pub mod claims;
 pub mod client;
 pub mod device;
 pub mod dpop;
+pub mod endpoint;
 pub mod error;
 pub mod floors;
 pub mod grant;

@@ -6,7 +6,7 @@ use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 8] = [
+pub(in crate::config) const SETTINGS: [Group; 9] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
@@ -271,6 +271,19 @@ pub(in crate::config) const SETTINGS: [Group; 8] = [
                 Takes("info"),
                 "The least level that is logged. `debug` says no more than `info` in a release build.",
             ),
+        ],
+    },
+    Group {
+        section: "outbound",
+        doc: "What jeton asks of others, or tells them, over HTTP: at addresses that clients are configured with, and nowhere else.",
+        rows: &[
+            row(
+                "ca_file",
+                Kind::Text("path"),
+                Off,
+                "A file of certificate authorities, PEM, that are trusted there beside the machine's.",
+            )
+            .sample("/etc/jeton/authorities.pem"),
         ],
     },
 ];

@@ -4,6 +4,7 @@ use super::address::{Address, Login, Node};
 use super::reply::Refusal;
 use crate::coalescing::Coalescing;
 use crate::store::StoreError;
+use crate::tls::Authorities;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
 use std::path::Path;
@@ -12,9 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// How many requests may wait for the connection's task to write them: what one write() then carries. The driver's own 50 is reached
 /// by a few dozen concurrent requests.
@@ -114,30 +113,20 @@ impl Drop for Driver {
     }
 }
 
-/// TLS with the authorities of that file, or the machine's, and a provider of these connections only.
+/// TLS with the authorities of that file, or the machine's.
 fn tls(ca_file: Option<&Path>) -> Result<TlsConnector, StoreError> {
-    let mut roots = RootCertStore::empty();
-    let (trusted, _unreadable) = roots.add_parsable_certificates(match ca_file {
-        Some(file) => authorities(file)?,
-        None => rustls_native_certs::load_native_certs().certs,
-    });
-    if trusted == 0 {
+    let authorities = match ca_file {
+        Some(file) => Authorities::of_file(file)
+            .map_err(|problem| StoreError::Broken(format!("the ca_file of the address is of no use: {problem}")))?,
+        None => Authorities::of_the_machine(),
+    };
+    if authorities.is_empty() {
         return Err(StoreError::Broken(
             "rediss:// needs certificate authorities and there are none; name a file of them by ?ca_file=PATH in the address, or in \
              SSL_CERT_FILE"
                 .to_owned(),
         ));
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|_versions| StoreError::Broken("no TLS version is left to talk to Redis with".to_owned()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = authorities.client().map_err(|problem| StoreError::Broken(problem.to_string()))?;
     Ok(TlsConnector::from(Arc::new(config)))
-}
-
-fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let unreadable =
-        |_| StoreError::Broken(format!("`{}`, the ca_file of the address, cannot be read as PEM certificates", file.display()));
-    CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(unreadable)
 }
