@@ -10,6 +10,7 @@ mod clients;
 mod duration;
 pub mod environment;
 mod hex;
+mod keys;
 mod mistake;
 mod render;
 mod resources;
@@ -146,6 +147,7 @@ impl<'a> Reading<'a> {
                 device_poll_interval: tokens.duration("device_poll_interval"),
                 dpop_window: tokens.duration("dpop_window"),
                 dpop_nonce: tokens.switch("dpop_nonce"),
+                client_assertion_lifetime: tokens.duration("client_assertion_lifetime"),
                 store_timeout: tokens.duration("store_timeout"),
                 max_staleness: tokens.duration("max_staleness"),
                 access_token_ceiling: ceiling.unwrap_or(CEILING_WITHOUT_RESOURCES),

@@ -1,12 +1,11 @@
 //! What do we know? Typed, sealed records: their names, their TTLs, and the load-decide-swap loop.
 //!
-//! Lives here: grants, devices, floors, clients, DPoP proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
+//! Lives here: grants, devices, floors, clients, proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
 //! how bytes are kept (`store`), how they are sealed (`roots`).
 
 pub mod clients;
 pub mod devices;
 pub mod documents;
-mod dpop_proofs;
 pub mod floors;
 pub mod grants;
 pub mod name;
@@ -15,6 +14,7 @@ pub mod proto {
     tonic::include_proto!("jeton.records.v1");
 }
 pub mod codes;
+mod shown;
 
 use crate::clock::Clock;
 use crate::random;

@@ -4,6 +4,7 @@
 //! the domain, words of a transport (protobuf, HTTP, status codes), formats of tokens or records.
 
 mod arrivals;
+mod authenticate;
 pub mod code;
 pub mod device;
 pub mod dpop;
@@ -25,11 +26,11 @@ use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::signing::Signing;
 use crate::tokens::Tokens;
-use jeton_domain::client::{Algorithm, Client};
+use jeton_domain::client::Algorithm;
 use jeton_domain::device::Guesses;
 use jeton_domain::error::Result;
 use jeton_domain::id::KeyId;
-use jeton_domain::name::{ClientId, ResourceId};
+use jeton_domain::name::ResourceId;
 use jeton_domain::scope::OIDC;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
@@ -66,6 +67,8 @@ pub struct Terms {
     pub device: device::DeviceTerms,
     /// What is asked of DPoP proofs.
     pub dpop: dpop::Terms,
+    /// The longest that an assertion of a client may be valid.
+    pub client_assertion_lifetime: Millis,
     /// How long an answer of Introspect may be reused without asking again.
     pub max_staleness: Millis,
     /// The most grants of a subject with all clients together.
@@ -127,11 +130,6 @@ impl Service {
         let roots = self.records.roots();
         if keys.into_iter().all(|key| roots.registered(key)) { Ok(()) } else { self.records.register_ring().await }
     }
-
-    /// The client, having proved who it is. What else the holder of a token proved: `holder`.
-    fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
-        self.registry.authenticate(id, credentials.secret.as_ref(), credentials.assertion.is_some())
-    }
 }
 
 /// How a client proves who it is. All absent for a public client.
@@ -139,7 +137,7 @@ impl Service {
 pub struct Credentials {
     /// The client secret.
     pub secret: Option<SecretText>,
-    /// A client assertion (RFC 7523). Refused until clients can register keys.
+    /// A client assertion (RFC 7523).
     pub assertion: Option<SecretText>,
     /// The certificate's SHA-256 thumbprint, as the caller asserts it.
     pub certificate: Option<[u8; 32]>,

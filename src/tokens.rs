@@ -1,11 +1,12 @@
 //! Is it genuine? Tokens made and proved: tags of derived tokens, the MAC in a `jti`, signatures of JWTs.
 //!
 //! Lives here: `mint` (making), `read` (proving), `jws` (JWTs by the signing keys), `dpop` (proofs of a
-//! holder's key, and the nonces they name), `cache` (what was proved lately). Must not live here:
+//! holder's key, and the nonces they name), `foreign` (keys that are not ours), `cache` (what was proved lately). Must not live here:
 //! how strictly a JWT is read and what it says (the domain's), whether it is still alive (`floors`, the domain), the store.
 
 mod cache;
 mod dpop;
+mod foreign;
 mod jws;
 mod mint;
 mod read;

@@ -143,7 +143,7 @@ fn client(client: &Client) -> Diagnosis {
     let warn = |found: &str, advice: &str| Diagnosis::warn("client", client.id.as_str(), found, advice);
     let published = PUBLISHED.map(|secret| config::hash_secret(&SecretText::new(secret.to_owned())));
     match &client.kind {
-        ClientKind::Confidential { secret_hashes } => {
+        ClientKind::Confidential { secret_hashes, .. } => {
             if secret_hashes.iter().any(|hash| published.contains(hash)) {
                 return Diagnosis::fail(
                     "client",

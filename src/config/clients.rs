@@ -2,6 +2,7 @@
 
 use super::client_secret::parse_hash;
 use super::duration::written;
+use super::keys;
 use super::mistake::{quoted, suggestion};
 use super::resources::{problem_of, scopes};
 use super::section::Section;
@@ -78,9 +79,10 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
         "public" => Some(false),
         _ => None,
     })?;
-    if confidential && entries.is_empty() && section.is_sound("secret_hashes") {
+    let keys = keys::read(section);
+    if confidential && entries.is_empty() && section.is_sound("secret_hashes") && !section.is_given("jwks") {
         let problem = "is missing: a confidential client authenticates, so `jeton clients secret` makes a secret and its \
-                       hash; or kind = \"public\"";
+                       hash; or jwks holds its keys; or kind = \"public\"";
         section.mistake("secret_hashes", problem);
     }
     if !confidential && !entries.is_empty() {
@@ -89,7 +91,10 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
             "is given to a public client, which cannot keep a secret: remove it, or kind = \"confidential\"",
         );
     }
-    Some(if confidential { ClientKind::Confidential { secret_hashes } } else { ClientKind::Public })
+    if !confidential && section.is_given("jwks") {
+        section.mistake("jwks", "is given to a public client, which cannot keep a key: remove it, or kind = \"confidential\"");
+    }
+    Some(if confidential { ClientKind::Confidential { secret_hashes, keys } } else { ClientKind::Public })
 }
 
 fn grant_types(section: &Section<'_>) -> Vec<GrantType> {

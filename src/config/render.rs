@@ -95,6 +95,7 @@ pub(super) fn assignment(row: &Row) -> String {
     };
     let value = match row.kind {
         Kind::Count { .. } | Kind::Ratio | Kind::Switch => words.into(),
+        Kind::Text(_) if words.contains('"') => format!("'{words}'"),
         Kind::Duration { .. } | Kind::Word(_) | Kind::Text(_) => format!("\"{words}\""),
         Kind::List(_) => {
             let entries: Vec<String> = words.split_ascii_whitespace().map(|word| format!("\"{word}\"")).collect();

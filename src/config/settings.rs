@@ -87,6 +87,8 @@ pub struct Tokens {
     pub dpop_window: Millis,
     /// Whether DPoP proofs must name a nonce of ours.
     pub dpop_nonce: bool,
+    /// The longest that an assertion of a client may be valid. 10 s to an hour.
+    pub client_assertion_lifetime: Millis,
     /// The longest wait for one answer of the store; at most the deadline of a request.
     pub store_timeout: Millis,
     /// A view of the revocations that is older is not trusted.

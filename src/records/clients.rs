@@ -47,15 +47,15 @@ impl Registry {
     }
 
     /// The client, having proved who it is: a confidential one by its secret, a public one by nothing. What is given must match.
+    /// By an assertion, whose keys are asked for elsewhere: the service's `authenticate`.
     ///
     /// # Errors
     /// `InvalidClient`; one answer outward, whatever the cause.
-    pub fn authenticate(&self, id: &ClientId, secret: Option<&SecretText>, other_proof: bool) -> Result<&Client> {
+    pub fn authenticate(&self, id: &ClientId, secret: Option<&SecretText>) -> Result<&Client> {
         let client = self.clients.get(id);
         let right = secret.is_some_and(|secret| self.secret_matches(client, secret));
         let refusal = match client {
             None => ClientRefusal::Unknown,
-            Some(_) if other_proof => ClientRefusal::Method,
             Some(client) if client.is_confidential() => match secret {
                 Some(_) if right => return Ok(client),
                 Some(_) => ClientRefusal::Wrong,
@@ -71,7 +71,7 @@ impl Registry {
     fn secret_matches(&self, client: Option<&Client>, secret: &SecretText) -> bool {
         let presented: [u8; 32] = Sha256::digest(secret.expose().as_bytes()).into();
         match client.map(|client| &client.kind) {
-            Some(ClientKind::Confidential { secret_hashes }) => {
+            Some(ClientKind::Confidential { secret_hashes, .. }) => {
                 secret_hashes.iter().fold(0_u8, |found, hash| found | hash.ct_eq(&presented).unwrap_u8()) == 1
             }
             Some(ClientKind::Public) | None => false,

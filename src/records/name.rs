@@ -39,9 +39,9 @@ pub fn user_code(hash: [u8; 16]) -> Name {
     placed([a, b], 'u', &hash)
 }
 
-/// What tells that a DPoP proof was shown.
+/// What tells that a proof was shown which counts once: of DPoP, or an assertion.
 #[must_use]
-pub fn dpop_proof(id: TargetId) -> Name {
+pub fn shown(id: TargetId) -> Name {
     placed(id.slot(), 'p', &id.0)
 }
 
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(floor(TargetId(id)).as_str(), "jeton:{ab12}:f:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(device(DeviceId(id)).as_str(), "jeton:{ab12}:d:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(user_code(id).as_str(), "jeton:{ab12}:u:qxICAwQFBgcICQoLDA0ODw");
-        assert_eq!(dpop_proof(TargetId(id)).as_str(), "jeton:{ab12}:p:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(shown(TargetId(id)).as_str(), "jeton:{ab12}:p:qxICAwQFBgcICQoLDA0ODw");
         let documents = [ring(), salt(), signing(), ceilings()];
         assert_eq!(
             documents.each_ref().map(Name::as_str),

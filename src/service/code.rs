@@ -116,7 +116,7 @@ impl Service {
         else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
-        let client = self.authenticate(&asked.client, &asked.credentials)?;
+        let client = self.authenticate(&asked.client, &asked.credentials).await?;
         if !client.may(GrantType::AuthorizationCode) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `authorization_code`", client.id)));
         }

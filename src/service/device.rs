@@ -137,7 +137,7 @@ impl Service {
         let Some(page) = &self.terms.device.verification_uri else {
             return Err(Error::UnauthorizedClient("no device is served here: `login.verification_uri` is not configured".into()));
         };
-        let client = self.device_client(&asked.client, &asked.credentials)?;
+        let client = self.device_client(&asked.client, &asked.credentials).await?;
         issue::may_ask(&asked.scopes, &asked.resources, client, self.registry.resources())?;
         let device_code = SecretText::new(format!("{DEVICE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)));
         let authorization = Authorization {
@@ -215,7 +215,7 @@ impl Service {
         if parse(asked.code.expose()) != Presented::Device {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         }
-        let client = self.device_client(&asked.client, &asked.credentials)?;
+        let client = self.device_client(&asked.client, &asked.credentials).await?;
         let holder = self.holder(&asked.credentials)?;
         let (caught, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.device(named(&asked.code)))?;
         self.know_burnt_keys().await?;
@@ -255,8 +255,8 @@ impl Service {
 }
 
 impl Service {
-    fn device_client(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
-        let client = self.authenticate(id, credentials)?;
+    async fn device_client(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
+        let client = self.authenticate(id, credentials).await?;
         if client.may(GrantType::DeviceCode) {
             return Ok(client);
         }

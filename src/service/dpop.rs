@@ -106,7 +106,7 @@ impl Service {
     /// `InvalidDpopProof` where it was counted before, on whichever replica; the store.
     pub(super) async fn count_proof(&self, holder: &Holder) -> Result<()> {
         let Some(Shown { id, until, .. }) = &holder.shown else { return Ok(()) };
-        if self.records.count_dpop_proof(*id, *until).await? { Ok(()) } else { Err(Refusal::Replayed.into()) }
+        if self.records.count_shown(*id, *until).await? { Ok(()) } else { Err(Refusal::Replayed.into()) }
     }
 }
 

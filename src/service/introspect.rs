@@ -158,7 +158,7 @@ impl Service {
         token: SecretText,
         write: Write,
     ) -> Result<Introspection> {
-        let client = self.authenticate(client, credentials)?;
+        let client = self.authenticate(client, credentials).await?;
         if !client.is_confidential() {
             return Err(Error::InvalidClient(ClientRefusal::Method));
         }

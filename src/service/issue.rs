@@ -152,7 +152,7 @@ impl Service {
 
     /// Decides what is granted, and where in the order of revocations it is born. Nothing is written yet.
     pub(super) async fn prepare(&self, asked: &Issue) -> Result<Prepared<'_>> {
-        let client = self.issuing_client(asked)?;
+        let client = self.issuing_client(asked).await?;
         let holder = self.holder(&asked.credentials)?;
         let now = self.clock.now();
         let plan = self.plan(now, asked, client)?;
@@ -170,10 +170,10 @@ impl Service {
     }
 
     /// The client that the tokens are for. The caller vouches for the user; a client that speaks for itself must prove who it is.
-    fn issuing_client(&self, asked: &Issue) -> Result<&Client> {
+    async fn issuing_client(&self, asked: &Issue) -> Result<&Client> {
         let speaks_for_itself = asked.subject.is_none() || asked.method == Some(GrantType::ClientCredentials);
         if speaks_for_itself || !asked.credentials.is_empty() {
-            return self.authenticate(&asked.client, &asked.credentials);
+            return self.authenticate(&asked.client, &asked.credentials).await;
         }
         self.registry.client(&asked.client).ok_or_else(|| Error::invalid("client_id", "is not a configured client"))
     }

@@ -112,7 +112,7 @@ impl Service {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Refresh, .. }) = parse(asked.token.expose()) else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
-        let client = self.authenticate(&asked.client, &asked.credentials)?;
+        let client = self.authenticate(&asked.client, &asked.credentials).await?;
         if !client.may(GrantType::RefreshToken) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `refresh_token`", client.id)));
         }

@@ -106,7 +106,7 @@ impl Service {
     ) -> Result<Revoked> {
         credentials.without_proof()?;
         let client = match client {
-            Some(client) => Some(&self.authenticate(client, credentials)?.id),
+            Some(client) => Some(&self.authenticate(client, credentials).await?.id),
             None if credentials.is_empty() => None,
             None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
         };

@@ -3,12 +3,12 @@
 //! A nonce is not kept: it is the MAC of a stretch of time, so that every replica takes what another one gave.
 
 use super::Tokens;
+use super::foreign::verifies;
 use super::mint::first;
 use crate::roots::Use;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton_domain::dpop::{self, Expected, Proven, PublicKey, Refusal};
+use jeton_domain::dpop::{self, Expected, Proven, Refusal};
 use jeton_domain::error::Result;
 use jeton_domain::id::KeyId;
 use jeton_domain::time::{Millis, Timestamp};
@@ -27,7 +27,7 @@ impl Tokens {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn dpop_proof(&self, proof: &str, expected: &Expected<'_>) -> Result<Proven, Refusal> {
-        dpop::check(proof, expected, verifies)
+        dpop::check(proof, expected, |key, message, signature| verifies(key, key.usual(), message, signature))
     }
 
     /// The nonce that proofs may name now.
@@ -56,17 +56,6 @@ impl Tokens {
 /// The number of the period that a moment is in.
 const fn period(at: Timestamp) -> [u8; 8] {
     (at.millis() / PERIOD.get()).to_be_bytes()
-}
-
-fn verifies(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
-    match key {
-        PublicKey::Ed25519(public) => UnparsedPublicKey::new(&ED25519, public).verify(message, signature),
-        // Uncompressed (SEC 1 section 2.3.3). That it is a point of the curve is looked at here.
-        PublicKey::P256 { x, y } => {
-            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4], &x[..], y].concat()).verify(message, signature)
-        }
-    }
-    .is_ok()
 }
 
 #[cfg(test)]

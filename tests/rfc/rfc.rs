@@ -1,12 +1,13 @@
 //! The statements of the RFCs that a token service must keep, over HTTP: one test a statement, named by its number in `statements.rs`.
 
+pub mod assertions;
 mod codes;
 mod confusion;
 mod device;
 mod discovery;
 mod dpop;
 mod introspection;
-mod proof;
+pub mod proof;
 mod raw;
 mod revocation;
 mod statements;

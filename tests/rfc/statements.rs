@@ -221,7 +221,15 @@ const STATEMENTS: [Statement; 92] = [
         "Members given twice, other encodings and other numbers of parts are refused (RFC 7515 section 4)",
         &["rfc8725_forms_that_are_not_ours_are_refused"],
     ),
-    (67, "Keys are strong enough and signatures in range (RFC 8725 sections 3.4 and 3.5)", &[]),
+    (
+        67,
+        "Keys are strong enough and signatures in range (RFC 8725 sections 3.4 and 3.5)",
+        &[
+            "weak_keys_are_refused",
+            "points_for_which_everybody_signs_are_refused",
+            "without_that_check_a_point_of_low_order_would_prove_anything",
+        ],
+    ),
     (68, "Encrypted tokens are none of ours (RFC 8725 section 3.6)", &["rfc8725_forms_that_are_not_ours_are_refused"]),
     (69, "Exactly one DPoP proof (RFC 9449 section 4.3)", &[]),
     (70, "Its `typ`, an asymmetric `alg`, a public `jwk` (RFC 9449 section 4.3)", &[]),
@@ -254,7 +262,11 @@ const STATEMENTS: [Statement; 92] = [
     (89, "The metadata names the issuer of the tokens, and what it advertises works (RFC 8414 section 3.3)", &[]),
     (90, "PKCE with S256, verifier and challenge together (RFC 7636 section 4.6, RFC 9700 section 2.1.1)", &[]),
     (91, "Device codes: `slow_down`, expiry, once, guesses limited (RFC 8628 section 3.5)", &[]),
-    (92, "Client assertions: for the issuer, once, short (RFC 7523, RFC 9700)", &[]),
+    (
+        92,
+        "Client assertions: for the issuer, once, short (RFC 7523, RFC 9700)",
+        &["a_client_proves_by_an_assertion_over_grpc_what_it_proves_over_http"],
+    ),
 ];
 
 /// The page as it must be.

@@ -2,6 +2,7 @@
 //! what is refused. One file an operation; names say the rule, those of an RFC with its section.
 
 mod arrivals;
+mod assertions;
 mod canary;
 mod claims;
 mod explain;

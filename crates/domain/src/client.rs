@@ -1,5 +1,6 @@
 //! Clients: who may ask for tokens, what they may have, and how their refresh tokens rotate.
 
+use crate::jwk::KeySource;
 use crate::name::{ClientId, ResourceId};
 use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
@@ -47,6 +48,8 @@ pub enum ClientKind {
     Confidential {
         /// SHA-256 of each secret that is valid now. Secrets are generated with 256 bits, so a plain hash cannot be inverted.
         secret_hashes: Vec<[u8; 32]>,
+        /// Where the keys are that its assertions are signed with (RFC 7523 section 2.2); none where it makes none.
+        keys: Option<KeySource>,
     },
 }
 

@@ -1,14 +1,11 @@
 //! DPoP proofs (RFC 9449): what proves that who asks holds the key that tokens are bound to.
 //!
-//! Lives here: how strictly a proof is read, and what it must say. Below: `key` (the key in its header), `uri` (when two URIs are the
-//! same). Must not live here: signatures (the caller's), nonces and whether the proof was shown before (the service's).
+//! Lives here: how strictly a proof is read, and what it must say. Below: `uri` (when two URIs are the same). Must not live here: signatures (the caller's), nonces and whether the proof was shown before (the service's).
 
-mod key;
 mod uri;
 
-pub use key::PublicKey;
-
 use crate::json;
+use crate::jwk::PublicKey;
 use crate::time::{Millis, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -70,7 +67,7 @@ pub enum Refusal {
     /// None of [`ALGORITHMS`].
     #[error("has an `alg` that is not accepted")]
     WrongAlgorithm,
-    /// No `jwk`, one with a private member, or none of its `alg`.
+    /// No `jwk`, one with a private member or too weak, or none of its `alg`.
     #[error("has no public `jwk` of its `alg`")]
     WrongKey,
     /// The signature is not that key's.
@@ -135,7 +132,7 @@ fn read_header(header: &Map<String, Value>) -> Result<PublicKey, Refusal> {
     }
     let algorithm = text("alg").filter(|alg| ALGORITHMS.contains(alg)).ok_or(Refusal::WrongAlgorithm)?;
     let jwk = header.get("jwk").and_then(Value::as_object).ok_or(Refusal::WrongKey)?;
-    PublicKey::read(algorithm, jwk).ok_or(Refusal::WrongKey)
+    PublicKey::read(jwk).ok().filter(|key| key.goes_with(algorithm)).ok_or(Refusal::WrongKey)
 }
 
 fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, jkt: [u8; 32]) -> Result<Proven, Refusal> {

@@ -2,6 +2,7 @@
 //!
 //! Texts are for operators: lower case, no full stop, input in backticks, never a secret, a key name or a driver's words.
 
+use crate::assertion;
 use crate::dpop;
 use crate::revision::Revision;
 use crate::time::Timestamp;
@@ -170,6 +171,9 @@ pub enum ClientRefusal {
     /// A way to authenticate that this client has not registered.
     #[error("this way of authenticating is not registered for the client")]
     Method,
+    /// Its assertion is not accepted.
+    #[error("the client assertion {0}")]
+    Assertion(#[from] assertion::Refusal),
 }
 
 /// Why a refresh token was not accepted. Outward there is one reason; this is for `Explain`, audit and metrics.

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod arrival;
+pub mod assertion;
 pub mod audience;
 pub mod claims;
 pub mod client;
@@ -20,6 +21,7 @@ pub mod grant;
 pub mod id;
 pub mod issue;
 pub mod json;
+pub mod jwk;
 pub mod jws;
 pub mod leak;
 pub mod name;

@@ -156,6 +156,12 @@ impl Salt {
         self.named(&[b"dpop_proof", jkt, jti.as_bytes()])
     }
 
+    /// The id of an assertion: of its issuer and its `jti`. It is no target either.
+    #[must_use]
+    pub fn assertion(&self, issuer: &str, jti: &str) -> TargetId {
+        self.named(&[b"assertion", issuer.as_bytes(), jti.as_bytes()])
+    }
+
     /// Names never hold a NUL and thumbprints have one length, so parts joined by it cannot be mistaken for others.
     fn named(&self, parts: &[&[u8]]) -> TargetId {
         let mut mac = self.keyed.clone();

@@ -162,7 +162,7 @@ fn every_row_of_the_verdict_table() {
 
 #[test]
 fn an_authenticated_confidential_client_is_held() {
-    let world = with(World::new(), |world| world.client.kind = ClientKind::Confidential { secret_hashes: vec![] });
+    let world = with(World::new(), |world| world.client.kind = ClientKind::Confidential { secret_hashes: vec![], keys: None });
     assert_eq!(told(&ask(NOW, &nine_arrived(3_000), 3, &world.env())), Gives(Again, 9));
 }
 
@@ -646,7 +646,7 @@ fn what_an_access_token_that_was_seen_means() {
     for grant in [bound, ended] {
         assert_eq!(arrived(&grant, 7, KEY, &world), Seen::Nothing);
     }
-    world.client.kind = ClientKind::Confidential { secret_hashes: vec![] };
+    world.client.kind = ClientKind::Confidential { secret_hashes: vec![], keys: None };
     assert_eq!(arrived(&nine(30), 7, KEY, &world), Seen::Nothing, "held");
 }
 

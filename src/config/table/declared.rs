@@ -3,6 +3,13 @@
 use super::Absent::{Mistake, Off, Takes};
 use super::{DAY, Group, Kind, MINUTE, count, row, secs};
 
+const JWKS: Kind = Kind::Text("JWK set");
+const JWKS_OF_CLIENT: &str = "The public keys that its assertions are signed with (`private_key_jwt`, RFC 7523 section 2.2): a JWK set of \
+     OKP Ed25519, EC P-256 or RSA keys from 2048 bits on, as JSON. A confidential client has this or `secret_hashes`, or both while \
+     one replaces the other.";
+const JWKS_SAMPLE: &str =
+    r#"{"keys":[{"kid":"1","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
 const ALGORITHMS: Kind = Kind::Word(&["EdDSA", "ES256", "RS256"]);
 
 /// The keys of `[resources."https://..."]`.
@@ -59,7 +66,7 @@ pub(in crate::config) const CLIENT: Group = Group {
             "kind",
             Kind::Word(&["confidential", "public"]),
             Mistake,
-            "`confidential` authenticates with a secret; `public` cannot keep one.",
+            "`confidential` authenticates, with a secret or a key; `public` cannot keep one.",
         )
         .sample("confidential"),
         row(
@@ -67,10 +74,10 @@ pub(in crate::config) const CLIENT: Group = Group {
             Kind::List("hashes"),
             Takes(""),
             "Of each secret that is valid now the hash, `sha256:` and 64 hexadecimal digits. `jeton clients secret` makes a \
-             secret and prints both. Two while one replaces the other. Only for a confidential client, which needs at least \
-             one.",
+             secret and prints both. Two while one replaces the other. Only for a confidential client.",
         )
         .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        row("jwks", JWKS, Off, JWKS_OF_CLIENT).sample(JWKS_SAMPLE),
         row(
             "grant_types",
             Kind::List("grant types"),

@@ -147,6 +147,13 @@ pub(in crate::config) const SETTINGS: [Group; 9] = [
                  use. It costs a client one request more, every five to ten minutes, and not every client can do it.",
             ),
             row(
+                "client_assertion_lifetime",
+                secs(10, HOUR),
+                Takes("5m"),
+                "The longest that an assertion by which a client authenticates may be valid (RFC 7523 section 3). Until it expires \
+                 each is remembered in the store, so that it counts once.",
+            ),
+            row(
                 "store_timeout",
                 millis(50, 30_000),
                 Takes("2s"),

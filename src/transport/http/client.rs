@@ -1,4 +1,5 @@
-//! Which client asks, and how it proves who it is (RFC 6749 section 2.3): by header, in the form, or not at all.
+//! Which client asks, and how it proves who it is (RFC 6749 section 2.3): by header, in the form, by an
+//! assertion (RFC 7523), or not at all.
 //!
 //! Must not live here: whether the proof is right.
 
@@ -9,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use jeton_domain::assertion::{Assertion, CLIENT_ASSERTION_TYPE, Purpose};
 use jeton_domain::error::{ClientRefusal, Error};
 use jeton_domain::name::ClientId;
 use jeton_domain::secret::SecretText;
@@ -21,12 +23,17 @@ pub fn client(asked: &mut Asked) -> Result<(ClientId, Credentials), Fault> {
     let header = basic(&asked.headers)?;
     let named = asked.form.text("client_id");
     let secret = asked.form.take("client_secret");
-    if header.is_some() && secret.is_some() {
-        return Err(wrong(
-            "client_secret",
-            "comes beside the header Authorization: a client authenticates in one way (RFC 6749 section 2.3)",
-        ));
+    let assertion = assertion(asked)?;
+    for (field, is_there) in [("client_secret", secret.is_some()), ("client_assertion", assertion.is_some())] {
+        if header.is_some() && is_there {
+            return Err(wrong(
+                field,
+                "comes beside the header Authorization: a client authenticates in one way (RFC 6749 section 2.3)",
+            ));
+        }
     }
+    // RFC 7521 section 4.2: an assertion says itself whose it is.
+    let named = named.or_else(|| Assertion::read(assertion.as_ref()?.expose(), Purpose::Client).ok().map(|read| read.subject));
     let (id, secret) = match header {
         Some((id, _)) if named.as_ref().is_some_and(|named| *named != id) => {
             return Err(wrong("client_id", "is another than in the header Authorization"));
@@ -36,7 +43,19 @@ pub fn client(asked: &mut Asked) -> Result<(ClientId, Credentials), Fault> {
     };
     // Whoever it is, it is none of ours.
     let id = ClientId::parse("client_id", &id).map_err(|_malformed| Fault::of(&Error::InvalidClient(ClientRefusal::Unknown)))?;
-    Ok((id, Credentials { secret, ..Credentials::default() }))
+    Ok((id, Credentials { secret, assertion, ..Credentials::default() }))
+}
+
+/// A client assertion, which comes with its type (RFC 7521 section 4.2).
+fn assertion(asked: &mut Asked) -> Result<Option<SecretText>, Fault> {
+    let kind = asked.form.text("client_assertion_type");
+    let assertion = asked.form.take("client_assertion");
+    match (kind.as_deref(), &assertion) {
+        (None, None) | (Some(CLIENT_ASSERTION_TYPE), Some(_)) => Ok(assertion),
+        (Some(_), Some(_)) => Err(Fault::of(&Error::InvalidClient(ClientRefusal::Method))),
+        (None, Some(_)) => Err(wrong("client_assertion_type", "must be given beside client_assertion")),
+        (Some(_), None) => Err(wrong("client_assertion", "must be given beside client_assertion_type")),
+    }
 }
 
 /// The name and password of `Authorization: Basic` (RFC 7617), each form-encoded (RFC 6749 section 2.3.1).

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jeton_domain::client::Algorithm;
 use jeton_domain::dpop;
 use jeton_domain::error::Error;
+use jeton_domain::jwk;
 use jeton_domain::pkce;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -64,18 +65,21 @@ impl Door {
         let issuer = self.0.service.issuer();
         let at = |path: &str| format!("{issuer}{path}");
         let algorithms: Vec<&str> = self.0.service.algorithms().map(Algorithm::word).collect();
-        let methods = ["client_secret_basic", "client_secret_post", "none"];
-        let authenticated = ["client_secret_basic", "client_secret_post"];
+        let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+        let authenticated = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
         let mut document = json!({
             "issuer": issuer,
             "jwks_uri": at(JWKS_PATH),
             "token_endpoint": at(TOKEN.path),
             "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": jwk::ALGORITHMS,
             "introspection_endpoint": at(INTROSPECT.path),
             "introspection_endpoint_auth_methods_supported": authenticated,
+            "introspection_endpoint_auth_signing_alg_values_supported": jwk::ALGORITHMS,
             "introspection_signing_alg_values_supported": algorithms,
             "revocation_endpoint": at(REVOKE.path),
             "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": jwk::ALGORITHMS,
             "userinfo_endpoint": at(USERINFO.path),
             "grant_types_supported": super::token::grant_types(&self.0.service),
             "response_types_supported": if self.0.settings.pages.authorization.is_some() { json!(["code"]) } else { json!([]) },

@@ -174,6 +174,7 @@ fn resources() {
 #[test]
 fn clients() {
     let hash = format!("sha256:{}", "ab".repeat(32));
+    let key = r#"{"kid":"1","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
     let rows = [
         (
             "grant_types = 'password'".into(),
@@ -204,6 +205,32 @@ fn clients() {
         (
             "kind = 'confidential'\ngrant_types = 'password'".into(),
             "jeton.toml:5: [clients.app] secret_hashes: is missing: a confidential client authenticates",
+        ),
+        (
+            format!("kind = 'public'\ngrant_types = 'password'\njwks = '{{\"keys\":[{key}]}}'"),
+            "jeton.toml:8: [clients.app] jwks: is given to a public client, which cannot keep a key",
+        ),
+        (
+            "kind = 'confidential'\ngrant_types = 'password'\njwks = '[]'".into(),
+            "jeton.toml:8: [clients.app] jwks: is no JWK set of at most 32 keys",
+        ),
+        (
+            "kind = 'confidential'\ngrant_types = 'password'\njwks = '{\"keys\":[]}'".into(),
+            "jeton.toml:8: [clients.app] jwks: holds no key",
+        ),
+        (
+            "kind = 'confidential'\ngrant_types = 'password'\njwks = '{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}'".into(),
+            "jeton.toml:8: [clients.app] jwks: key 1 holds a private or symmetric key",
+        ),
+        (
+            format!(
+                "kind = 'confidential'\ngrant_types = 'password'\njwks = '{{\"keys\":[{key},{{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"_w\"}}]}}'"
+            ),
+            "jeton.toml:8: [clients.app] jwks: key 2 is too weak",
+        ),
+        (
+            format!("kind = 'confidential'\ngrant_types = 'password'\njwks = '{{\"keys\":[{key},{key}]}}'"),
+            "jeton.toml:8: [clients.app] jwks: leaves open which key of the `kid` `1` is meant",
         ),
         (
             format!("kind = 'public'\ngrant_types = 'password'\nsecret_hashes = ['{hash}']"),

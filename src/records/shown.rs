@@ -1,6 +1,7 @@
-//! DPoP proofs that were shown: each counts once, whichever replica it is shown to (RFC 9449 section 11.1).
+//! Proofs that were shown and count once, whichever replica they are shown to: of DPoP (RFC 9449 section 11.1), and assertions (RFC 7523
+//! section 3).
 
-use crate::records::proto::DpopProofRecord;
+use crate::records::proto::ShownRecord;
 use crate::records::{Records, name};
 use jeton_domain::error::Result;
 use jeton_domain::id::TargetId;
@@ -14,8 +15,8 @@ impl Records {
     ///
     /// # Errors
     /// `NotDurable`, the store. Whether it counted is not known then: it must not be accepted.
-    pub async fn count_dpop_proof(&self, id: TargetId, until: Timestamp) -> Result<bool> {
-        let (is_first, _) = self.create(name::dpop_proof(id), &DpopProofRecord {}, until.plus(MARGIN), &[]).await?;
+    pub async fn count_shown(&self, id: TargetId, until: Timestamp) -> Result<bool> {
+        let (is_first, _) = self.create(name::shown(id), &ShownRecord {}, until.plus(MARGIN), &[]).await?;
         Ok(is_first)
     }
 }

@@ -1,0 +1,65 @@
+//! Which client asks, having proved it (RFC 6749 section 2.3): by one secret, by one assertion, or, where it is public, by nothing.
+//!
+//! What else the holder of a token proved is not here: `dpop`.
+
+use crate::service::{Credentials, Service};
+use jeton_domain::assertion::{Assertion, Expected, Purpose, Refusal};
+use jeton_domain::client::{Client, ClientKind};
+use jeton_domain::error::{ClientRefusal, Error, Result};
+use jeton_domain::jwk::KeySource;
+use jeton_domain::name::ClientId;
+use jeton_domain::secret::SecretText;
+use jeton_domain::time::{Millis, Timestamp};
+
+impl Service {
+    /// The client, having proved who it is.
+    ///
+    /// # Errors
+    /// `InvalidClient`, one answer outward; `Invalid` where it authenticates in two ways; the store, which counts assertions.
+    pub(super) async fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
+        match (&credentials.secret, &credentials.assertion) {
+            (Some(_), Some(_)) => {
+                let problem = "comes beside a secret: a client authenticates in one way (RFC 6749 section 2.3)";
+                Err(Error::invalid("client_assertion", problem))
+            }
+            (secret, None) => self.registry.authenticate(id, secret.as_ref()),
+            (None, Some(assertion)) => self.authenticate_by_assertion(id, assertion).await,
+        }
+    }
+
+    /// RFC 7523 section 3. The assertion is counted as soon as it is known to be genuine, whatever becomes of the request: who makes one
+    /// makes another for the next.
+    async fn authenticate_by_assertion(&self, id: &ClientId, assertion: &SecretText) -> Result<&Client> {
+        let refused = |refusal| Error::InvalidClient(ClientRefusal::Assertion(refusal));
+        let client = self.registry.client(id).ok_or(Error::InvalidClient(ClientRefusal::Unknown))?;
+        let ClientKind::Confidential { keys: Some(keys), .. } = &client.kind else {
+            return Err(Error::InvalidClient(ClientRefusal::Method));
+        };
+        let assertion = Assertion::read(assertion.expose(), Purpose::Client).map_err(refused)?;
+        if [&assertion.issuer, &assertion.subject].iter().any(|name| *name != id.as_str()) {
+            return Err(refused(Refusal::OtherIssuer));
+        }
+        let lifetime = self.terms.client_assertion_lifetime;
+        let until = self.judge_assertion(&assertion, lifetime, keys).map_err(refused)?;
+        self.count_assertion(&assertion, until).await?.map_err(refused)?;
+        Ok(client)
+    }
+
+    /// Judges an assertion that is for us: its time, and that one of these keys signed it. It has to be counted then.
+    fn judge_assertion(&self, assertion: &Assertion<'_>, lifetime: Millis, keys: &KeySource) -> Result<Timestamp, Refusal> {
+        let expected = Expected { audience: self.issuer(), now: self.clock.now(), lifetime };
+        let until = assertion.judge(&expected)?;
+        let KeySource::Inline(keys) = keys;
+        self.tokens.prove_assertion(assertion, keys)?;
+        Ok(until)
+    }
+
+    /// Counts it; refused where it was counted before, on whichever replica.
+    ///
+    /// # Errors
+    /// The store.
+    async fn count_assertion(&self, assertion: &Assertion<'_>, until: Timestamp) -> Result<Result<(), Refusal>> {
+        let id = self.alive.salt().assertion(&assertion.issuer, &assertion.jti);
+        Ok(if self.records.count_shown(id, until).await? { Ok(()) } else { Err(Refusal::Replayed) })
+    }
+}
