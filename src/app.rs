@@ -139,7 +139,8 @@ impl App {
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };
-        let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms));
+        let service =
+            Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, Arc::clone(&outbound)));
         service.refresh_keys().await?;
         match alive.join().await {
             // It can be told, and mended, only where it runs; until then it refuses what rests on it.

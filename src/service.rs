@@ -10,6 +10,7 @@ pub mod device;
 pub mod dpop;
 mod examine;
 pub mod explain;
+mod foreign_keys;
 pub mod grants;
 mod hand_out;
 pub mod introspect;
@@ -22,6 +23,7 @@ pub mod watch;
 
 use crate::clock::Clock;
 use crate::floors::Alive;
+use crate::outbound::Outbound;
 use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::signing::Signing;
@@ -52,6 +54,7 @@ pub struct Service {
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
     guesses: Mutex<Guesses>,
+    foreign_keys: foreign_keys::ForeignKeys,
 }
 
 /// What the operations hold to beside clients and resources.
@@ -91,6 +94,7 @@ impl Service {
         signing: Arc<Signing>,
         registry: Registry,
         terms: Terms,
+        outbound: Arc<Outbound>,
     ) -> Self {
         let guesses = Mutex::new(Guesses::new(records.clock().run()));
         Self {
@@ -104,6 +108,7 @@ impl Service {
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
             guesses,
+            foreign_keys: foreign_keys::ForeignKeys::new(outbound),
         }
     }
 

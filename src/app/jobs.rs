@@ -13,6 +13,9 @@ const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// How often the ring of root keys is read, and the signing keys are read and brought on schedule. Far below the time a standby key is published ahead.
 const KEYS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether keys of others are to be fetched again.
+const FOREIGN_KEYS_EVERY: Duration = Duration::from_secs(5);
+
 /// How often what was seen of access tokens is looked at.
 const ARRIVALS_EVERY: Duration = Duration::from_millis(200);
 /// How often this replica says that it is there.
@@ -48,6 +51,11 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
     every(ARRIVALS_EVERY, "look at what was seen of access tokens", tracker, stop, move || {
         let service = service.clone();
         async move { service.look_at_arrivals().await.map_err(|error| error.to_string()) }
+    });
+    let service = app.service.clone();
+    every(FOREIGN_KEYS_EVERY, "fetch the keys of others", tracker, stop, move || {
+        let service = service.clone();
+        async move { service.refetch_keys().await }
     });
     let (alive, records, end) = (app.alive.clone(), app.records.clone(), stop.clone());
     every(KEYS_EVERY, "keep the salt", tracker, stop, move || {

@@ -80,9 +80,9 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
         _ => None,
     })?;
     let keys = keys::read(section);
-    if confidential && entries.is_empty() && section.is_sound("secret_hashes") && !section.is_given("jwks") {
+    if confidential && entries.is_empty() && section.is_sound("secret_hashes") && keys::given(section).is_none() {
         let problem = "is missing: a confidential client authenticates, so `jeton clients secret` makes a secret and its \
-                       hash; or jwks holds its keys; or kind = \"public\"";
+                       hash; or jwks or jwks_uri name its keys; or kind = \"public\"";
         section.mistake("secret_hashes", problem);
     }
     if !confidential && !entries.is_empty() {
@@ -91,8 +91,8 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
             "is given to a public client, which cannot keep a secret: remove it, or kind = \"confidential\"",
         );
     }
-    if !confidential && section.is_given("jwks") {
-        section.mistake("jwks", "is given to a public client, which cannot keep a key: remove it, or kind = \"confidential\"");
+    if let Some(key) = keys::given(section).filter(|_| !confidential) {
+        section.mistake(key, "is given to a public client, which cannot keep a key: remove it, or kind = \"confidential\"");
     }
     Some(if confidential { ClientKind::Confidential { secret_hashes, keys } } else { ClientKind::Public })
 }

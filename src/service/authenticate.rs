@@ -40,25 +40,37 @@ impl Service {
             return Err(refused(Refusal::OtherIssuer));
         }
         let lifetime = self.terms.client_assertion_lifetime;
-        let until = self.judge_assertion(&assertion, lifetime, keys).map_err(refused)?;
+        let until = self.judge_assertion(&assertion, self.issuer(), lifetime, keys).await?.map_err(refused)?;
         self.count_assertion(&assertion, until).await?.map_err(refused)?;
         Ok(client)
     }
 
-    /// Judges an assertion that is for us: its time, and that one of these keys signed it. It has to be counted then.
-    fn judge_assertion(&self, assertion: &Assertion<'_>, lifetime: Millis, keys: &KeySource) -> Result<Timestamp, Refusal> {
-        let expected = Expected { audience: self.issuer(), now: self.clock.now(), lifetime };
-        let until = assertion.judge(&expected)?;
-        let KeySource::Inline(keys) = keys;
-        self.tokens.prove_assertion(assertion, keys)?;
-        Ok(until)
+    /// Judges whom an assertion is for, its time, and that one of these keys signed it. It has to be counted then, and until when it
+    /// must not count again is answered.
+    ///
+    /// # Errors
+    /// `KeysUnavailable`.
+    pub(super) async fn judge_assertion(
+        &self,
+        assertion: &Assertion<'_>,
+        audience: &str,
+        lifetime: Millis,
+        keys: &KeySource,
+    ) -> Result<Result<Timestamp, Refusal>> {
+        // What costs nothing is looked at first, so that keys are fetched for nothing that is refused anyway.
+        let until = match assertion.judge(&Expected { audience, now: self.clock.now(), lifetime }) {
+            Ok(until) => until,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let key = self.key_of(keys, assertion).await?;
+        Ok(key.and_then(|key| self.tokens.prove_assertion(assertion, &key)).map(|()| until))
     }
 
     /// Counts it; refused where it was counted before, on whichever replica.
     ///
     /// # Errors
     /// The store.
-    async fn count_assertion(&self, assertion: &Assertion<'_>, until: Timestamp) -> Result<Result<(), Refusal>> {
+    pub(super) async fn count_assertion(&self, assertion: &Assertion<'_>, until: Timestamp) -> Result<Result<(), Refusal>> {
         let id = self.alive.salt().assertion(&assertion.issuer, &assertion.jti);
         Ok(if self.records.count_shown(id, until).await? { Ok(()) } else { Err(Refusal::Replayed) })
     }

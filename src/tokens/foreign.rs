@@ -6,16 +6,15 @@ use aws_lc_rs::signature::{
     UnparsedPublicKey,
 };
 use jeton_domain::assertion::{Assertion, Refusal};
-use jeton_domain::jwk::{KeySet, PublicKey, Signs};
+use jeton_domain::jwk::{Jwk, PublicKey, Signs};
 
 impl Tokens {
-    /// Proves that an assertion is signed with one of these keys.
+    /// Proves that an assertion is signed with that key.
     ///
     /// # Errors
-    /// `UnknownKey`, `WrongSignature`.
-    pub fn prove_assertion(&self, assertion: &Assertion<'_>, keys: &KeySet) -> Result<(), Refusal> {
-        let known = keys.find(assertion.kid.as_deref(), assertion.signs).ok_or(Refusal::UnknownKey)?;
-        let is_right = verifies(&known.key, known.signs, assertion.message, &assertion.signature);
+    /// `WrongSignature`.
+    pub fn prove_assertion(&self, assertion: &Assertion<'_>, key: &Jwk) -> Result<(), Refusal> {
+        let is_right = verifies(&key.key, key.signs, assertion.message, &assertion.signature);
         if is_right { Ok(()) } else { Err(Refusal::WrongSignature) }
     }
 }

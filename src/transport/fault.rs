@@ -109,6 +109,9 @@ impl Fault {
             },
             Error::CallerRefused(text) => Self::new(Reason::CallerRefused, clipped(text)),
             Error::StoreUnavailable(_) => Self::new(Reason::StoreUnavailable, "the store does not answer"),
+            Error::KeysUnavailable(_) => {
+                Self::new(Reason::KeysUnavailable, "the keys that it must be signed with could not be fetched")
+            }
             Error::NotDurable(_) => Self::new(Reason::NotDurable, "not all replicas of the store acknowledged the write in time"),
             Error::RevokedNotDurable(revision) => Self {
                 metadata: vec![("revision", revision.to_string())],

@@ -1,5 +1,7 @@
 //! Client assertions (RFC 7523 section 2.2): `private_key_jwt` at every endpoint where clients authenticate.
 
+mod by_uri;
+
 use super::Server;
 use super::proof::{Proof, Prover};
 use super::raw::{Answer, Asking, basic};
@@ -25,11 +27,20 @@ on_every_store! {
 
 /// Gives a client keys beside its secret.
 pub fn give_keys(settings: &mut Settings, client: &str, keys: &[Value]) {
+    give_source(settings, client, KeySource::Inline(set(keys)));
+}
+
+fn give_source(settings: &mut Settings, client: &str, source: KeySource) {
     let client = settings.clients.iter_mut().find(|known| known.id.as_str() == client).unwrap();
-    let ClientKind::Confidential { keys: source, .. } = &mut client.kind else { panic!("a public client has no keys") };
+    let ClientKind::Confidential { keys, .. } = &mut client.kind else { panic!("a public client has no keys") };
+    *keys = Some(source);
+}
+
+/// A set of keys that are all used.
+pub fn set(keys: &[Value]) -> KeySet {
     let (set, unfit) = KeySet::read(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
     assert_eq!(unfit, []);
-    *source = Some(KeySource::Inline(set));
+    set
 }
 
 /// A form beside which an assertion of a client goes.

@@ -76,6 +76,8 @@ fn the_example_with_everything_switched_on_is_valid_too() {
             _ => format!("{line}\n"),
         })
         .collect();
+    // Keys are in one place only.
+    let switched_on = switched_on.replace("jwks_uri = \"https://app.example.com/jwks.json\"\n", "");
     let loaded = from_text(&switched_on.replace("/etc/jeton/root.key", &key.path().display().to_string())).unwrap();
     assert_eq!(loaded.settings.clients.len(), 1);
     assert_eq!(loaded.settings.resources.iter().len(), 1);

@@ -3,14 +3,18 @@
 //! The login service is played here: it signs alice in without asking, and does over gRPC what a real one does after its pages. DPoP
 //! proofs must name a nonce, so that libraries show that they know how to get one.
 
+use crate::rfc::proof::Prover;
 use crate::tour::{Home, Server};
 use crate::world::{JOB_SECRET, WEB_SECRET, alice};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jeton::api::authorization_code_service_client::AuthorizationCodeServiceClient;
 use jeton::api::device_service_client::DeviceServiceClient;
 use jeton::api::{
@@ -27,6 +31,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// jeton, with a login service beside it. Both end with the value.
 struct Platform {
     issuer: String,
+    /// The private key of the billing job, PKCS #8 in base64.
+    job_key: String,
     _server: Server,
     _home: Home,
     _login: JoinSet<()>,
@@ -42,8 +48,10 @@ impl Platform {
         let home = Home::new();
         let config = home.path().join("jeton.toml");
         let settings = std::fs::read_to_string(Path::new(ROOT).join("jeton.toml")).unwrap();
+        let (job_key, jwks) = job_key();
         let settings = settings
             .replace("http://127.0.0.1:8080", &issuer)
+            .replace("[clients.billing-job]\n", &format!("[clients.billing-job]\njwks = '{jwks}'\n"))
             .replace("[clients.web-app]\n", &format!("[clients.web-app]\nid_token_algorithm = \"{id_token_algorithm}\"\n"));
         let page = login.local_addr().unwrap();
         let pages = format!(
@@ -58,17 +66,25 @@ impl Platform {
             let pages = Router::new().route("/authorize", get(authorize)).route("/device", get(approve)).with_state(grpc);
             axum::serve(login, pages).await.unwrap();
         });
-        Self { issuer, _server: server, _home: home, _login: login_service }
+        Self { issuer, job_key, _server: server, _home: home, _login: login_service }
     }
 
     /// Runs an application's flows; what it printed, where they failed.
     fn run(&self, mut application: Command) {
-        let variables = [("ISSUER", self.issuer.as_str()), ("JOB_SECRET", JOB_SECRET), ("WEB_SECRET", WEB_SECRET)];
+        let secrets = [("JOB_SECRET", JOB_SECRET), ("JOB_KEY", self.job_key.as_str()), ("WEB_SECRET", WEB_SECRET)];
+        let variables = secrets.into_iter().chain([("ISSUER", self.issuer.as_str())]);
         application.envs(variables).env("AUTHLIB_INSECURE_TRANSPORT", "1");
         let output = application.output().unwrap_or_else(|error| panic!("{application:?}: {error}; run `./.ci/interop`"));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{application:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
     }
+}
+
+/// A new key of the billing job: its private half, and the set that the configuration holds.
+fn job_key() -> (String, String) {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let private = STANDARD.encode(pair.to_pkcs8v1().unwrap());
+    (private, serde_json::json!({"keys": [Prover::P256(pair).named("job-1")]}).to_string())
 }
 
 /// What the login service does when its pages are done (RFC 6749 section 4.1.1).

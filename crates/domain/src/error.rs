@@ -91,6 +91,9 @@ pub enum Error {
     /// The store did not answer, or not in time. Nothing is known to have happened.
     #[error("the store does not answer: {0}")]
     StoreUnavailable(String),
+    /// The keys of a client or issuer, which are at an address, could not be fetched, and none are kept that are young enough.
+    #[error("no keys from `{0}`")]
+    KeysUnavailable(String),
     /// It was done and is in force, but not all configured replicas of the store acknowledged it in time: a failover may lose it.
     #[error("not acknowledged by all replicas of the store: {0}")]
     NotDurable(String),

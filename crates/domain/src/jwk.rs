@@ -3,6 +3,7 @@
 //! Lives here: which keys are read, that they are public, strong enough and for signatures, their thumbprint, which of a set is meant.
 //! Must not live here: signatures, and whether a point is on its curve (who verifies finds out), where a set comes from.
 
+use crate::endpoint::Endpoint;
 use crate::json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -131,6 +132,8 @@ pub struct KeySet(Vec<Jwk>);
 pub enum KeySource {
     /// In the configuration.
     Inline(KeySet),
+    /// At an address (`jwks_uri`).
+    Uri(Endpoint),
 }
 
 impl PublicKey {

@@ -5,10 +5,14 @@ use super::{DAY, Group, Kind, MINUTE, count, row, secs};
 
 const JWKS: Kind = Kind::Text("JWK set");
 const JWKS_OF_CLIENT: &str = "The public keys that its assertions are signed with (`private_key_jwt`, RFC 7523 section 2.2): a JWK set of \
-     OKP Ed25519, EC P-256 or RSA keys from 2048 bits on, as JSON. A confidential client has this or `secret_hashes`, or both while \
-     one replaces the other.";
+     OKP Ed25519, EC P-256 or RSA keys from 2048 bits on, as JSON. A confidential client has `secret_hashes`, this, or `jwks_uri`; \
+     a secret beside keys while one replaces the other.";
+const JWKS_URI_DOC: &str = "Where such keys are instead: https, or http on this machine. They are fetched every five minutes and believed for \
+     an hour where that fails; also when an assertion names another, but not within ten seconds. At most 32 keys, 256 KiB, no redirect.";
 const JWKS_SAMPLE: &str =
     r#"{"keys":[{"kid":"1","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+const JWKS_URI_SAMPLE: &str = "https://app.example.com/jwks.json";
 
 const ALGORITHMS: Kind = Kind::Word(&["EdDSA", "ES256", "RS256"]);
 
@@ -78,6 +82,7 @@ pub(in crate::config) const CLIENT: Group = Group {
         )
         .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
         row("jwks", JWKS, Off, JWKS_OF_CLIENT).sample(JWKS_SAMPLE),
+        row("jwks_uri", Kind::Text("URI"), Off, JWKS_URI_DOC).sample(JWKS_URI_SAMPLE),
         row(
             "grant_types",
             Kind::List("grant types"),

@@ -160,6 +160,9 @@ reasons! {
     StoreUnavailable = "STORE_UNAVAILABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
         "The store did not answer, or not in time. A token is never called inactive for this.",
         "Retry. Operator: look at the store; readiness says what is wrong.";
+    KeysUnavailable = "KEYS_UNAVAILABLE", Unavailable, 503, "temporarily_unavailable", 10_000,
+        "The keys of the client or issuer are at a `jwks_uri` that could not be fetched, and none are kept that are young enough.",
+        "Retry after the pause. Operator: the log says what is wrong with the address.";
     NotDurable = "NOT_DURABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
         "Not all configured replicas of the store acknowledged the write in time. Nothing was handed out.",
         "Retry. Operator: a replica of the store is gone or slow; readiness says which.";

@@ -38,6 +38,7 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::WatchCut(Some(Revision { micros: 7, random: 9 })), Reason::WatchCut, Code::Aborted),
         (Error::CallerRefused("no".into()), Reason::CallerRefused, Code::PermissionDenied),
         (Error::StoreUnavailable(SECRET.into()), Reason::StoreUnavailable, Code::Unavailable),
+        (Error::KeysUnavailable(SECRET.into()), Reason::KeysUnavailable, Code::Unavailable),
         (Error::NotDurable(SECRET.into()), Reason::NotDurable, Code::Unavailable),
         (Error::RevokedNotDurable(Revision { micros: 7, random: 9 }), Reason::RevokedNotDurable, Code::Unavailable),
         (Error::Healing, Reason::Healing, Code::Unavailable),

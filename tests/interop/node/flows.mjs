@@ -19,6 +19,19 @@ await client.tokenRevocation(job, own.access_token);
 assert.deepEqual(await client.tokenIntrospection(job, own.access_token), { active: false });
 console.log('client credentials, introspection, revocation');
 
+// The same job by an assertion that its key signs (private_key_jwt).
+const pkcs8 = Buffer.from(process.env.JOB_KEY, 'base64');
+const key = await crypto.subtle.importKey('pkcs8', pkcs8, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
+const signing = await discover('billing-job', undefined, client.PrivateKeyJwt({ key, kid: 'job-1' }));
+const proved = await client.clientCredentialsGrant(signing, { scope: 'orders:read' });
+assert.equal((await client.tokenIntrospection(signing, proved.access_token)).active, true);
+await client.tokenRevocation(signing, proved.access_token);
+assert.deepEqual(await client.tokenIntrospection(signing, proved.access_token), { active: false });
+const { privateKey } = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
+const forging = await discover('billing-job', undefined, client.PrivateKeyJwt({ key: privateKey, kid: 'job-1' }));
+await assert.rejects(client.clientCredentialsGrant(forging, { scope: 'orders:read' }), { status: 401 });
+console.log('a client that signs assertions');
+
 // A public application with a user: code and PKCE. The ID token's signature is checked, too.
 const mobile = await discover('mobile-app', undefined, client.None());
 client.enableNonRepudiationChecks(mobile);

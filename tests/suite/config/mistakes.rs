@@ -233,6 +233,20 @@ fn clients() {
             "jeton.toml:8: [clients.app] jwks: leaves open which key of the `kid` `1` is meant",
         ),
         (
+            format!(
+                "kind = 'confidential'\ngrant_types = 'password'\njwks = '{{\"keys\":[{key}]}}'\njwks_uri = 'https://a.example'"
+            ),
+            "jeton.toml:9: [clients.app] jwks_uri: is given beside jwks",
+        ),
+        (
+            "kind = 'confidential'\ngrant_types = 'password'\njwks_uri = 'http://app.example.com/jwks.json'".into(),
+            "jeton.toml:8: [clients.app] jwks_uri: must begin with https",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\njwks_uri = 'https://app.example.com/jwks.json'".into(),
+            "jeton.toml:8: [clients.app] jwks_uri: is given to a public client",
+        ),
+        (
             format!("kind = 'public'\ngrant_types = 'password'\nsecret_hashes = ['{hash}']"),
             "jeton.toml:8: [clients.app] secret_hashes: is given to a public client",
         ),
