@@ -135,6 +135,7 @@ impl App {
                 interval: settings.tokens.device_poll_interval,
             },
             dpop: dpop::Terms { window: settings.tokens.dpop_window, requires_nonce: settings.tokens.dpop_nonce },
+            issuers: settings.issuers.clone(),
             client_assertion_lifetime: settings.tokens.client_assertion_lifetime,
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),

@@ -10,6 +10,7 @@ mod clients;
 mod duration;
 pub mod environment;
 mod hex;
+mod issuers;
 mod keys;
 mod mistake;
 mod render;
@@ -36,7 +37,7 @@ use section::{Outranking, Section};
 use source::Source;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use table::{CLIENT, Group, RESOURCE, SETTINGS};
+use table::{CLIENT, Group, ISSUER, RESOURCE, SETTINGS};
 use toml_edit::TableLike;
 
 /// The file that is read where none is named.
@@ -122,6 +123,7 @@ impl<'a> Reading<'a> {
         };
         let resources = resources::read(self.named_sections(&RESOURCE));
         let clients = clients::read(self.named_sections(&CLIENT), &resources);
+        let issuers = issuers::read(self.named_sections(&ISSUER), &resources);
         let ceiling = resources.iter().map(|resource| resource.access_token_lifetime).max();
         let store = top.text("store", StoreUrl::parse)?;
         let settings = Settings {
@@ -174,10 +176,15 @@ impl<'a> Reading<'a> {
             },
             outbound: Outbound { ca_file: outbound.text("ca_file", check::path) },
             clients,
+            issuers,
             resources,
         };
-        let names: Vec<&str> =
-            SETTINGS.iter().chain([&RESOURCE, &CLIENT]).map(|group| group.section).filter(|name| !name.is_empty()).collect();
+        let names: Vec<&str> = SETTINGS
+            .iter()
+            .chain([&RESOURCE, &CLIENT, &ISSUER])
+            .map(|group| group.section)
+            .filter(|name| !name.is_empty())
+            .collect();
         top.refuse_unknown_keys(&names);
         for section in [listen, login, redis, tokens, signing, limits, telemetry, outbound] {
             section.refuse_unknown_keys(&[]);

@@ -4,6 +4,7 @@
 //! the domain, words of a transport (protobuf, HTTP, status codes), formats of tokens or records.
 
 mod arrivals;
+pub mod assertion;
 mod authenticate;
 pub mod code;
 pub mod device;
@@ -32,6 +33,7 @@ use jeton_domain::client::Algorithm;
 use jeton_domain::device::Guesses;
 use jeton_domain::error::Result;
 use jeton_domain::id::KeyId;
+use jeton_domain::issuer::Issuers;
 use jeton_domain::name::ResourceId;
 use jeton_domain::scope::OIDC;
 use jeton_domain::secret::SecretText;
@@ -54,7 +56,7 @@ pub struct Service {
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
     guesses: Mutex<Guesses>,
-    foreign_keys: foreign_keys::ForeignKeys,
+    foreign_keys: Arc<foreign_keys::ForeignKeys>,
 }
 
 /// What the operations hold to beside clients and resources.
@@ -70,6 +72,8 @@ pub struct Terms {
     pub device: device::DeviceTerms,
     /// What is asked of DPoP proofs.
     pub dpop: dpop::Terms,
+    /// Whose assertions are taken as grants.
+    pub issuers: Issuers,
     /// The longest that an assertion of a client may be valid.
     pub client_assertion_lifetime: Millis,
     /// How long an answer of Introspect may be reused without asking again.
@@ -97,6 +101,7 @@ impl Service {
         outbound: Arc<Outbound>,
     ) -> Self {
         let guesses = Mutex::new(Guesses::new(records.clock().run()));
+        let foreign_keys = foreign_keys::ForeignKeys::new(records.clock().clone(), outbound);
         Self {
             clock: records.clock().clone(),
             records,
@@ -108,7 +113,7 @@ impl Service {
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
             guesses,
-            foreign_keys: foreign_keys::ForeignKeys::new(outbound),
+            foreign_keys,
         }
     }
 

@@ -117,7 +117,7 @@ fn grant_types(section: &Section<'_>) -> Vec<GrantType> {
     grant_types
 }
 
-fn named_resources(section: &Section<'_>, key: &'static str, resources: &Resources) -> Vec<ResourceId> {
+pub(super) fn named_resources(section: &Section<'_>, key: &'static str, resources: &Resources) -> Vec<ResourceId> {
     let mut own: Vec<ResourceId> = Vec::new();
     for entry in section.list(key) {
         match resources.iter().find(|resource| resource.id.as_str() == entry.text) {
@@ -153,7 +153,7 @@ fn redirect_uris(section: &Section<'_>) -> Vec<RedirectUri> {
     uris
 }
 
-fn own_scopes(section: &Section<'_>, own: &[ResourceId], resources: &Resources) -> Scopes {
+pub(super) fn own_scopes(section: &Section<'_>, own: &[ResourceId], resources: &Resources) -> Scopes {
     let entries = section.list("scopes");
     for entry in entries.iter().filter(|entry| !Scopes::is_oidc(&entry.text)) {
         match resources.owner(&entry.text) {
@@ -209,8 +209,15 @@ fn check_flows(client: &Client, section: &Section<'_>) {
              \"confidential\"",
         );
     }
+    if client.may(GrantType::JwtBearer) && !client.is_confidential() {
+        section.mistake(
+            "grant_types",
+            "jwt_bearer is for confidential clients only, for whoever found an assertion could else use it: remove it, or kind = \
+             \"confidential\"",
+        );
+    }
     let refreshes = client.may(GrantType::RefreshToken);
-    let signs_in = client.grant_types.iter().any(|way| way.has_user() && *way != GrantType::RefreshToken);
+    let signs_in = client.grant_types.iter().any(|way| way.signs_in() && *way != GrantType::RefreshToken);
     if refreshes && !signs_in {
         section.mistake(
             "grant_types",

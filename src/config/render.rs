@@ -2,7 +2,7 @@
 
 use super::duration::written;
 use super::environment::OTHERS;
-use super::table::{Absent, CLIENT, Group, Kind, RESOURCE, Row, SETTINGS};
+use super::table::{Absent, CLIENT, Group, ISSUER, Kind, RESOURCE, Row, SETTINGS};
 
 /// The columns that a comment of the example fills.
 const WIDTH: usize = 100;
@@ -31,7 +31,9 @@ pub fn example() -> String {
             text.push_str(&format!("{gap}{}{off}{}\n", documented(row), assignment(row)));
         }
     }
-    for (group, name) in [(&RESOURCE, "\"https://orders.internal\""), (&CLIENT, "web-app")] {
+    let declared =
+        [(&RESOURCE, "\"https://orders.internal\""), (&CLIENT, "web-app"), (&ISSUER, "\"https://partner.example.com\"")];
+    for (group, name) in declared {
         text.push_str(&format!("\n{}#[{}.{name}]\n", comment(group.doc), group.section));
         for row in group.rows {
             text.push_str(&format!("{}#{}\n", documented(row), assignment(row)));
@@ -69,7 +71,8 @@ pub fn reference_markdown() -> String {
             ));
         }
     }
-    for (group, title) in [(&RESOURCE, "`[resources.\"URI\"]`"), (&CLIENT, "`[clients.NAME]`")] {
+    for (group, title) in [(&RESOURCE, "`[resources.\"URI\"]`"), (&CLIENT, "`[clients.NAME]`"), (&ISSUER, "`[issuers.\"ISS\"]`")]
+    {
         text.push_str(&format!("\n## {title}\n\n{}\n\n", escaped(group.doc)));
         text.push_str("| setting | type | default | meaning |\n|---|---|---|---|\n");
         for row in group.rows {

@@ -3,6 +3,7 @@
 use super::roots::RootKeys;
 use super::store_url::StoreUrl;
 use jeton_domain::client::Client;
+use jeton_domain::issuer::Issuers;
 use jeton_domain::resource::Resources;
 use jeton_domain::time::Millis;
 use std::net::SocketAddr;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub outbound: Outbound,
     /// The clients, ordered as in the file.
     pub clients: Vec<Client>,
+    /// Whose assertions are taken as grants, ordered as in the file.
+    pub issuers: Issuers,
     /// The resources, ordered as in the file.
     pub resources: Resources,
 }

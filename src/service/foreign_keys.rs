@@ -3,6 +3,7 @@
 //! A request waits for a fetch only where nothing that is kept can answer it, and never for that of another address. Must not live here:
 //! connections and their bounds (`outbound`), which keys of a set are read (the domain's `jwk`).
 
+use crate::clock::Clock;
 use crate::outbound::Outbound;
 use crate::service::Service;
 use futures_util::future::join_all;
@@ -26,6 +27,7 @@ const MEDIA_TYPES: &str = "application/jwk-set+json, application/json";
 /// What was fetched, by its address.
 #[derive(Debug)]
 pub(super) struct ForeignKeys {
+    clock: Clock,
     outbound: Arc<Outbound>,
     places: Mutex<HashMap<Endpoint, Arc<Place>>>,
 }
@@ -52,8 +54,8 @@ struct Fetched {
 }
 
 impl ForeignKeys {
-    pub fn new(outbound: Arc<Outbound>) -> Self {
-        Self { outbound, places: Mutex::default() }
+    pub fn new(clock: Clock, outbound: Arc<Outbound>) -> Arc<Self> {
+        Arc::new(Self { clock, outbound, places: Mutex::default() })
     }
 
     fn place(&self, endpoint: &Endpoint) -> Arc<Place> {
@@ -62,9 +64,9 @@ impl ForeignKeys {
     }
 
     /// Fetches, unless that was tried a moment ago. What is wrong, for the log.
-    async fn fetch(&self, endpoint: &Endpoint, place: &Place, run: impl Fn() -> Millis) -> Result<(), String> {
+    async fn fetch(&self, endpoint: &Endpoint, place: &Place) -> Result<(), String> {
         let _turn = place.turn.lock().await;
-        let now = run();
+        let now = self.clock.run();
         {
             let mut held = place.held();
             if held.tried_at.is_some_and(|tried| now.minus(tried) < PAUSE) {
@@ -75,6 +77,15 @@ impl ForeignKeys {
         let keys = Arc::new(self.get(endpoint).await.map_err(|problem| format!("{endpoint}: {problem}"))?);
         place.held().keys = Some(Fetched { keys, at: now });
         Ok(())
+    }
+
+    /// The same for a request, whose end does not end it: else one that is too slow for requests would be tried in vain again and again.
+    async fn fetch_through(self: &Arc<Self>, endpoint: &Endpoint, place: &Arc<Place>) {
+        let (keys, endpoint, place) = (Arc::clone(self), endpoint.clone(), Arc::clone(place));
+        let fetched = tokio::spawn(async move { keys.fetch(&endpoint, &place).await }).await;
+        if let Ok(Err(problem)) = fetched {
+            tracing::debug!(problem, "keys could not be fetched");
+        }
     }
 
     async fn get(&self, endpoint: &Endpoint) -> Result<KeySet, String> {
@@ -121,9 +132,7 @@ impl Service {
         if let Some(key) = place.keys(self.clock.run()).and_then(|keys| find(&keys)) {
             return Ok(Ok(key));
         }
-        if let Err(problem) = self.foreign_keys.fetch(endpoint, &place, || self.clock.run()).await {
-            tracing::debug!(problem, "keys could not be fetched");
-        }
+        self.foreign_keys.fetch_through(endpoint, &place).await;
         let keys = place.keys(self.clock.run()).ok_or_else(|| Error::KeysUnavailable(endpoint.to_string()))?;
         Ok(find(&keys).ok_or(Refusal::UnknownKey))
     }
@@ -141,7 +150,7 @@ impl Service {
         }
         let fetches = configured.iter().map(|endpoint| async move {
             let place = self.foreign_keys.place(endpoint);
-            if place.is_fresh(now) { Ok(()) } else { self.foreign_keys.fetch(endpoint, &place, || self.clock.run()).await }
+            if place.is_fresh(now) { Ok(()) } else { self.foreign_keys.fetch(endpoint, &place).await }
         });
         let problems: Vec<String> = join_all(fetches).await.into_iter().filter_map(|fetched| fetched.err()).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
@@ -156,6 +165,6 @@ impl Service {
             ClientKind::Confidential { keys: Some(source), .. } => of(source),
             _ => None,
         });
-        clients.collect()
+        clients.chain(self.terms.issuers.iter().filter_map(|issuer| of(&issuer.keys))).collect()
     }
 }

@@ -114,7 +114,20 @@ impl Service {
     /// # Errors
     /// Fields at fault, what the client may not have, a DPoP proof that is none, policies not met, a revoked session, the store.
     pub async fn issue(&self, asked: Issue) -> Result<Tokens> {
-        let Prepared { client, now, plan, grant, session, head, holder } = self.prepare(&asked).await?;
+        if asked.method == Some(GrantType::JwtBearer) {
+            let problem = "must be a flow by which a user signed in: assertions go to the token endpoint";
+            return Err(Error::invalid("authentication.method", problem));
+        }
+        let prepared = self.prepare(&asked).await?;
+        self.issue_prepared(prepared, asked.nonce.as_deref()).await
+    }
+
+    /// Issues what was decided.
+    ///
+    /// # Errors
+    /// A DPoP proof that was used before, a revoked session, the store.
+    pub(super) async fn issue_prepared(&self, prepared: Prepared<'_>, nonce: Option<&str>) -> Result<Tokens> {
+        let Prepared { client, now, plan, grant, session, head, holder } = prepared;
         self.count_proof(&holder).await?;
         let durability = if plan.needs_record() {
             let kept = self.keep(&grant, client, &session, now).await;
@@ -131,7 +144,7 @@ impl Service {
         let audience = Audience { scopes: plan.scopes, resources: plan.resources };
         let access = Access { audience: &audience, form: plan.access, generation, key: grant.lineage.key };
         let access = self.access_token(&grant, &access, now)?;
-        let id = if plan.id_token { Some(self.id_token(&grant, client, &access, asked.nonce.as_deref(), now)?) } else { None };
+        let id = if plan.id_token { Some(self.id_token(&grant, client, &access, nonce, now)?) } else { None };
         let refresh =
             if plan.refreshable { Some(self.tokens.refresh_token(&grant, generation, grant.lineage.key)?) } else { None };
         Ok(Tokens {
@@ -152,7 +165,11 @@ impl Service {
 
     /// Decides what is granted, and where in the order of revocations it is born. Nothing is written yet.
     pub(super) async fn prepare(&self, asked: &Issue) -> Result<Prepared<'_>> {
-        let client = self.issuing_client(asked).await?;
+        self.prepare_for(self.issuing_client(asked).await?, asked).await
+    }
+
+    /// The same for a client that proved who it is, where it had to.
+    pub(super) async fn prepare_for<'a>(&'a self, client: &'a Client, asked: &Issue) -> Result<Prepared<'a>> {
         let holder = self.holder(&asked.credentials)?;
         let now = self.clock.now();
         let plan = self.plan(now, asked, client)?;
@@ -180,6 +197,14 @@ impl Service {
 
     fn plan(&self, now: Timestamp, asked: &Issue, client: &Client) -> Result<Plan> {
         let _span = telemetry::child("decide").entered();
+        let signs_in = asked.method.is_none_or(GrantType::signs_in);
+        let taken = asked.subject.as_ref().filter(|_| signs_in).and_then(|subject| self.terms.issuers.of_subject(subject));
+        if let Some(issuer) = taken {
+            return Err(Error::invalid(
+                "sub",
+                format!("begins as the subjects of issuer `{}` do: no user may be called so", issuer.id),
+            ));
+        }
         let question = issue::Asked {
             subject: asked.subject.as_ref(),
             scopes: &asked.scopes,
@@ -198,7 +223,7 @@ impl Service {
     }
 
     fn new_grant(&self, now: Timestamp, asked: &Issue, client: &Client, plan: &Plan) -> Result<Grant> {
-        let has_user = plan.sign_in.method.has_user();
+        let signs_in = plan.sign_in.method.signs_in();
         let subject = match &asked.subject {
             Some(subject) => subject.clone(),
             None => Subject::parse("client_id", client.id.as_str())?,
@@ -206,7 +231,7 @@ impl Service {
         let [mut id, new_session, nonce] = random::several::<16, 3>()?;
         let session = match &asked.session {
             Some(session) => Some(session.clone()),
-            None if has_user => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(new_session))?),
+            None if signs_in => Some(SessionId::parse("sid", &URL_SAFE_NO_PAD.encode(new_session))?),
             None => None,
         };
         let [a, b] = slot(&subject, self.alive.salt());

@@ -76,6 +76,7 @@ impl Fault {
             Error::RefreshRefused(_) => {
                 Self::new(Reason::RefreshTokenRefused, "the refresh token or authorization code is not accepted")
             }
+            Error::AssertionRefused(refusal) => Self::new(Reason::AssertionRefused, format!("the assertion {refusal}")),
             Error::InvalidDpopProof(refusal) => Self::new(Reason::InvalidDpopProof, format!("the DPoP proof {refusal}")),
             Error::UseDpopNonce(nonce) => Self {
                 metadata: vec![("dpop_nonce", nonce.clone())],

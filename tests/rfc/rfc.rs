@@ -1,5 +1,6 @@
 //! The statements of the RFCs that a token service must keep, over HTTP: one test a statement, named by its number in `statements.rs`.
 
+mod assertion_grants;
 pub mod assertions;
 mod codes;
 mod confusion;

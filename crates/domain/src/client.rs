@@ -66,6 +66,8 @@ pub enum GrantType {
     ClientCredentials,
     /// RFC 6749 section 6.
     RefreshToken,
+    /// RFC 7523 section 2.1.
+    JwtBearer,
 }
 
 /// When a refresh hands out a new refresh token.
@@ -120,8 +122,8 @@ impl Client {
 
 impl GrantType {
     /// Every one, in the order of the documentation.
-    pub const ALL: [Self; 5] =
-        [Self::AuthorizationCode, Self::DeviceCode, Self::Password, Self::ClientCredentials, Self::RefreshToken];
+    pub const ALL: [Self; 6] =
+        [Self::AuthorizationCode, Self::DeviceCode, Self::Password, Self::ClientCredentials, Self::RefreshToken, Self::JwtBearer];
 
     /// The word for it in settings and on the command line.
     #[must_use]
@@ -132,13 +134,20 @@ impl GrantType {
             Self::Password => "password",
             Self::ClientCredentials => "client_credentials",
             Self::RefreshToken => "refresh_token",
+            Self::JwtBearer => "jwt_bearer",
         }
     }
 
-    /// Whether a user signed in.
+    /// Whether the subject is a user, and not the client.
     #[must_use]
     pub const fn has_user(self) -> bool {
         !matches!(self, Self::ClientCredentials)
+    }
+
+    /// Whether a user signed in here: then there is a session, and there may be an ID token and a refresh token.
+    #[must_use]
+    pub const fn signs_in(self) -> bool {
+        self.has_user() && !matches!(self, Self::JwtBearer)
     }
 }
 

@@ -46,6 +46,9 @@ pub enum Error {
     /// The refresh token, or code, is not accepted (RFC 6749 section 5.2 `invalid_grant`). One reason outward.
     #[error("the refresh token is not accepted: {0}")]
     RefreshRefused(RefreshRefusal),
+    /// The assertion that is shown as a grant is not accepted (RFC 7523 section 3.1 `invalid_grant`).
+    #[error("the assertion {0}")]
+    AssertionRefused(#[from] assertion::Refusal),
     /// The DPoP proof is not accepted (RFC 9449 section 5 `invalid_dpop_proof`).
     #[error("the DPoP proof {0}")]
     InvalidDpopProof(#[from] dpop::Refusal),

@@ -127,15 +127,15 @@ pub fn plan(
     is_client: impl Fn(&str) -> bool,
 ) -> Result<Plan> {
     let sign_in = sign_in(now, asked, client, is_client)?;
-    let has_user = sign_in.method.has_user();
+    let signs_in = sign_in.method.signs_in();
     check_extra("access_token_claims", asked.access_claims)?;
     check_extra("id_token_claims", asked.id_claims)?;
     check_details(asked.authorization_details)?;
-    check_scopes(asked.scopes, client, known, has_user)?;
+    check_scopes(asked.scopes, client, known, signs_in)?;
     let resources = resources(asked.scopes, asked.resources, client, known)?;
     policies_met(now, &resources, known, &sign_in)?;
     let access = AccessForm::of(&resources, known)?;
-    let may_refresh = has_user && client.may(GrantType::RefreshToken);
+    let may_refresh = signs_in && client.may(GrantType::RefreshToken);
     let scopes = asked.scopes.filtered(|scope| match scope {
         // OIDC Core section 11: ignored where the client may not have a refresh token.
         OFFLINE_ACCESS => may_refresh,
@@ -151,7 +151,7 @@ pub fn plan(
         }
     }
     let refreshable = may_refresh && scopes.contains(OFFLINE_ACCESS);
-    let id_token = has_user && scopes.contains(OPENID);
+    let id_token = signs_in && scopes.contains(OPENID);
     Ok(Plan { scopes, resources, sign_in, access, refreshable, id_token })
 }
 
@@ -201,6 +201,10 @@ fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl F
         }
         return Ok(SignIn { auth_time: None, acr: None, amr: Vec::new(), method });
     }
+    if !method.signs_in() {
+        // When and how is between the user and who asserts it.
+        return Ok(SignIn { auth_time: None, acr: None, amr: Vec::new(), method });
+    }
     let auth_time = asked.auth_time.unwrap_or(now);
     if auth_time > now.plus(LEEWAY) {
         return Err(Error::invalid("authentication.auth_time", "is in the future"));
@@ -208,14 +212,14 @@ fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl F
     Ok(SignIn { auth_time: Some(auth_time), acr: asked.acr.map(str::to_owned), amr: asked.amr.to_vec(), method })
 }
 
-fn check_scopes(asked: &Scopes, client: &Client, known: &Resources, has_user: bool) -> Result<()> {
+fn check_scopes(asked: &Scopes, client: &Client, known: &Resources, signs_in: bool) -> Result<()> {
     let refuse = |problem: String| Err(Error::invalid_scope("scope", problem));
     if let Some(outside) = asked.first_outside(&client.scopes) {
         return refuse(format!("has `{}`, which client `{}` may not be given", shown(outside), client.id));
     }
     for scope in asked.iter() {
         if Scopes::is_oidc(scope) {
-            if !has_user {
+            if !signs_in {
                 return refuse(format!("has `{scope}`, which needs a user who signed in"));
             }
         } else if known.owner(scope).is_none() {

@@ -20,6 +20,7 @@ pub mod floors;
 pub mod grant;
 pub mod id;
 pub mod issue;
+pub mod issuer;
 pub mod json;
 pub mod jwk;
 pub mod jws;

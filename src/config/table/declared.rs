@@ -1,4 +1,4 @@
-//! The keys of what the file declares: resources and clients.
+//! The keys of what the file declares: resources, clients, and issuers whose assertions are taken.
 
 use super::Absent::{Mistake, Off, Takes};
 use super::{DAY, Group, Kind, MINUTE, count, row, secs};
@@ -88,7 +88,7 @@ pub(in crate::config) const CLIENT: Group = Group {
             Kind::List("grant types"),
             Mistake,
             "The ways of obtaining tokens that it may use: authorization_code, device_code, password, client_credentials, \
-             refresh_token. Empty for a resource server that only introspects.",
+             refresh_token, jwt_bearer. Empty for a resource server that only introspects.",
         )
         .sample("authorization_code refresh_token"),
         row(
@@ -151,5 +151,39 @@ pub(in crate::config) const CLIENT: Group = Group {
              nothing else: a signature costs 230 us, one of EdDSA 8.",
         ),
         row("id_token_lifetime", secs(10, DAY), Takes("1h"), "How long its ID tokens are valid."),
+    ],
+};
+
+/// The keys of `[issuers."https://..."]`.
+pub(in crate::config) const ISSUER: Group = Group {
+    section: "issuers",
+    doc: "An issuer whose assertions clients may show for access tokens (`urn:ietf:params:oauth:grant-type:jwt-bearer`, RFC 7523 section 2.1), \
+          named by its `iss`. One section each. There is neither a refresh token nor an ID token, and a resource that demands how the user \
+          signed in is not given.",
+    rows: &[
+        row("jwks", JWKS, Off, "Its public keys, as those of a client. Each issuer has this or `jwks_uri`.").sample(JWKS_SAMPLE),
+        row("jwks_uri", Kind::Text("URI"), Off, "Where its public keys are, as those of a client.").sample(JWKS_URI_SAMPLE),
+        row(
+            "subject_prefix",
+            Kind::Text("text"),
+            Mistake,
+            "Stands before each `sub` of it, so that none of its subjects is one of another issuer or of the login service, which may not \
+             use it then.",
+        )
+        .sample("partner:"),
+        row("clients", Kind::List("client ids"), Mistake, "The clients that may show its assertions. They need the grant type jwt_bearer, too.")
+            .sample("web-app"),
+        row("scopes", Kind::List("scopes"), Takes(""), "The scopes that they may be given for one, of those that are theirs.")
+            .sample("orders:read"),
+        row("resources", Kind::List("resources"), Takes(""), "The resources that they may be given tokens for, the same.")
+            .sample("https://orders.internal"),
+        row(
+            "audience",
+            Kind::Text("text"),
+            Off,
+            "The `aud` that its assertions must have, as one text, where it is not `issuer` at the top of this file.",
+        )
+        .sample("https://tokens.example.com"),
+        row("assertion_lifetime", secs(10, DAY), Takes("10m"), "The longest that its assertions may be valid. Each counts once."),
     ],
 };

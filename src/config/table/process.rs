@@ -282,7 +282,7 @@ pub(in crate::config) const SETTINGS: [Group; 9] = [
     },
     Group {
         section: "outbound",
-        doc: "What jeton asks of others, or tells them, over HTTP: at addresses that clients are configured with, and nowhere else.",
+        doc: "What jeton asks of others, or tells them, over HTTP: at addresses that clients and issuers are configured with, and nowhere else.",
         rows: &[
             row(
                 "ca_file",

@@ -105,6 +105,10 @@ reasons! {
         "The refresh token or authorization code is malformed, unknown, expired, revoked, spent, or another client's, or what is shown beside \
          it is wrong. The text never says which.",
         "Sign the user in again. `jeton explain` tells the operator the exact cause.";
+    AssertionRefused = "ASSERTION_REFUSED", FailedPrecondition, 400, "invalid_grant", 0,
+        "The assertion that is shown as a grant is malformed, of another issuer or audience, too long or not of now, used before, or not signed \
+         with a key of its issuer.",
+        "Get a new assertion from its issuer. Operator: `[issuers]` says whose are taken, from which clients.";
     InvalidDpopProof = "INVALID_DPOP_PROOF", InvalidArgument, 400, "invalid_dpop_proof", 0,
         "The DPoP proof is malformed, of another request, too old, used before, or of another key than the tokens are bound to.",
         "Make a new proof for each request and each retry, by a clock that is right: for `POST` at `token_endpoint` of the metadata, or for user \

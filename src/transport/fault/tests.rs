@@ -1,6 +1,7 @@
 //! Every row of the table is reached and says what it should.
 
 use super::*;
+use jeton_domain::assertion;
 use jeton_domain::dpop;
 use jeton_domain::error::{Cause, ClientRefusal, DeviceRefusal, Expiry, RefreshRefusal};
 use jeton_domain::revision::Revision;
@@ -20,6 +21,7 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::InvalidClient(ClientRefusal::Unknown), Reason::InvalidClient, Code::Unauthenticated),
         (Error::UnauthorizedClient("no".into()), Reason::UnauthorizedClient, Code::PermissionDenied),
         (Error::RefreshRefused(RefreshRefusal::Reuse), Reason::RefreshTokenRefused, Code::FailedPrecondition),
+        (Error::AssertionRefused(assertion::Refusal::Replayed), Reason::AssertionRefused, Code::FailedPrecondition),
         (Error::InvalidDpopProof(dpop::Refusal::Replayed), Reason::InvalidDpopProof, Code::InvalidArgument),
         (Error::UseDpopNonce("n".into()), Reason::UseDpopNonce, Code::FailedPrecondition),
         (Error::ReauthenticationRequired(Unmet::default()), Reason::ReauthenticationRequired, Code::FailedPrecondition),

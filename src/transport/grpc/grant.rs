@@ -88,6 +88,7 @@ fn authentication(sign_in: SignIn) -> api::AuthenticationContext {
         GrantType::DeviceCode => api::GrantType::DeviceCode,
         GrantType::Password => api::GrantType::Password,
         GrantType::ClientCredentials => api::GrantType::ClientCredentials,
+        GrantType::JwtBearer => api::GrantType::JwtBearer,
         GrantType::RefreshToken => api::GrantType::Unspecified,
     };
     api::AuthenticationContext {

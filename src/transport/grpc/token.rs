@@ -141,6 +141,7 @@ fn method(fields: &mut Fields, number: i32) -> Option<GrantType> {
         Ok(api::GrantType::DeviceCode) => Some(GrantType::DeviceCode),
         Ok(api::GrantType::Password) => Some(GrantType::Password),
         Ok(api::GrantType::ClientCredentials) => Some(GrantType::ClientCredentials),
+        Ok(api::GrantType::JwtBearer) => Some(GrantType::JwtBearer),
         Err(_) => {
             fields.wrong("authentication.method", "is not a value of GrantType");
             None

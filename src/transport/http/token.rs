@@ -6,6 +6,7 @@ use super::answer::{DPOP_NONCE, insert, unstored};
 use super::client::client;
 use super::form::Asked;
 use super::refused;
+use crate::service::assertion::Assert;
 use crate::service::code::Redeem;
 use crate::service::device::Poll;
 use crate::service::issue::{Issue, Tokens};
@@ -31,12 +32,16 @@ const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_c
 /// RFC 8628 section 3.4; answered where devices are served.
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+/// RFC 7523 section 2.1; answered where some issuer is configured.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 /// The most resources of one request.
 const MAX_RESOURCES: usize = 16;
 
 /// The values of `grant_type` that are answered as things are configured.
 pub fn grant_types(service: &Service) -> Vec<&'static str> {
-    GRANT_TYPES.into_iter().chain(service.serves_devices().then_some(DEVICE_CODE)).collect()
+    let configured = [service.serves_devices().then_some(DEVICE_CODE), service.takes_assertions().then_some(JWT_BEARER)];
+    GRANT_TYPES.into_iter().chain(configured.into_iter().flatten()).collect()
 }
 
 pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response, Fault> {
@@ -49,6 +54,7 @@ pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response,
         "refresh_token" => refresh(&service, &mut asked, id, credentials).await?,
         "client_credentials" => client_credentials(&service, &mut asked, id, credentials).await?,
         DEVICE_CODE if service.serves_devices() => device(&service, &mut asked, id, credentials).await?,
+        JWT_BEARER if service.takes_assertions() => assertion(&service, &mut asked, id, credentials).await?,
         _ => return Err(Fault::at(Edge::GrantTypeUnsupported)),
     };
     let mut answer = unstored(&said(&tokens));
@@ -72,6 +78,13 @@ async fn code(service: &Service, asked: &mut Asked, client: ClientId, credential
 async fn device(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
     let code = asked.form.required("device_code")?;
     service.redeem_device_code(Poll { code, client, credentials }).await.map_err(refused)
+}
+
+/// RFC 7523 section 2.1.
+async fn assertion(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
+    let assertion = asked.form.required("assertion")?;
+    let (scopes, resources) = audience(asked)?;
+    service.redeem_assertion(Assert { assertion, client, credentials, scopes, resources }).await.map_err(refused)
 }
 
 /// RFC 6749 section 6. The header `Idempotency-Key` names the attempt.

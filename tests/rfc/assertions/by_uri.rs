@@ -9,6 +9,8 @@ use jeton_domain::endpoint::Endpoint;
 use jeton_domain::jwk::KeySource;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 /// The billing job, its keys at an address that the test plays, and beside it the web application, whose keys are known.
 struct Deployment {
@@ -149,4 +151,26 @@ async fn s092_nobody_waits_for_the_keys_of_another() {
         status = hanging => panic!("nothing is answered there, and yet {status}"),
         () = others => {}
     }
+}
+
+/// An address that is slower than the deadline of requests would else never be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s092_keys_arrive_though_who_asked_for_them_is_gone() {
+    let prover = Prover::new();
+    let keys = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::parse("jwks_uri", &format!("http://{}", keys.local_addr().unwrap())).unwrap();
+    let server = Server::start_with(|settings| give_source(settings, "billing-job", KeySource::Uri(endpoint))).await;
+    let asked = || server.assertion(&prover).header("kid", "a").signed();
+    let gone = asked();
+    let mut fetching = tokio::select! {
+        answer = job(&server.replica, &gone) => panic!("{answer:?}"),
+        accepted = keys.accept() => accepted.unwrap().0,
+    };
+    let mut head = [0; 16];
+    fetching.read_exact(&mut head).await.unwrap();
+    let body = json!({"keys": [prover.named("a")]}).to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    fetching.write_all(answer.as_bytes()).await.unwrap();
+    // The clock stands still: nothing is fetched a second time.
+    job(&server.replica, &asked()).await.tokens();
 }

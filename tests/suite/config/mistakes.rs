@@ -172,6 +172,27 @@ fn resources() {
 }
 
 #[test]
+fn issuers() {
+    let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let issuer = |name: &str, prefix: &str| {
+        format!("[issuers.'{name}']\njwks = '{{\"keys\":[{key}]}}'\nclients = 'app'\nsubject_prefix = '{prefix}'\n")
+    };
+    for (text, told) in [
+        ("[issuers.'https://a']\nclients = 'app'\nsubject_prefix = 'a:'".to_owned(), "jwks: is missing: write its keys"),
+        (issuer("https://a", ""), "subject_prefix: must have 1 to 64 printable ASCII characters"),
+        (
+            format!("{}{}", issuer("https://a", "a:"), issuer("https://b", "a:b:")),
+            "subject_prefix: begins as that of issuer `https://a` does",
+        ),
+        (format!("{}scopes = 'orders:read'", issuer("https://a", "a:")), "scopes: `orders:read` is owned by no resource"),
+        (format!("{}resources = 'https://x'", issuer("https://a", "a:")), "resources: `https://x` is not configured"),
+    ] {
+        let mistakes = mistakes(&text);
+        assert!(mistakes.iter().any(|mistake| mistake.contains(told)), "{told}: {mistakes:?}");
+    }
+}
+
+#[test]
 fn clients() {
     let hash = format!("sha256:{}", "ab".repeat(32));
     let key = r#"{"kid":"1","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
