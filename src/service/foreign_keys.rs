@@ -15,6 +15,7 @@ use jeton_domain::jwk::{Jwk, KeySet, KeySource};
 use jeton_domain::time::Millis;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::task::TaskTracker;
 
 /// Keys that were fetched longer ago are fetched again, so that one that was taken away is not believed for long.
 const FRESH: Millis = Millis::from_secs(300);
@@ -30,6 +31,8 @@ pub(super) struct ForeignKeys {
     clock: Clock,
     outbound: Arc<Outbound>,
     places: Mutex<HashMap<Endpoint, Arc<Place>>>,
+    /// Fetches that requests began. They end by the bounds of `outbound`; nothing is lost where the process ends first.
+    begun: TaskTracker,
 }
 
 /// One address.
@@ -55,7 +58,7 @@ struct Fetched {
 
 impl ForeignKeys {
     pub fn new(clock: Clock, outbound: Arc<Outbound>) -> Arc<Self> {
-        Arc::new(Self { clock, outbound, places: Mutex::default() })
+        Arc::new(Self { clock, outbound, places: Mutex::default(), begun: TaskTracker::new() })
     }
 
     fn place(&self, endpoint: &Endpoint) -> Arc<Place> {
@@ -82,7 +85,7 @@ impl ForeignKeys {
     /// The same for a request, whose end does not end it: else one that is too slow for requests would be tried in vain again and again.
     async fn fetch_through(self: &Arc<Self>, endpoint: &Endpoint, place: &Arc<Place>) {
         let (keys, endpoint, place) = (Arc::clone(self), endpoint.clone(), Arc::clone(place));
-        let fetched = tokio::spawn(async move { keys.fetch(&endpoint, &place).await }).await;
+        let fetched = self.begun.spawn(async move { keys.fetch(&endpoint, &place).await }).await;
         if let Ok(Err(problem)) = fetched {
             tracing::debug!(problem, "keys could not be fetched");
         }

@@ -1,9 +1,12 @@
 //! Every kind of token at every place that takes one: only what is meant for a place is accepted there (RFC 8725 section 3.12).
 
 use super::Server;
+use super::assertions::give_keys;
 use super::codes::{RIGHT, with_places};
+use super::proof::Prover;
 use super::raw::{Asking, basic};
 use crate::world::WEB_SECRET;
+use jeton_domain::assertion::CLIENT_ASSERTION_TYPE;
 
 const WHOLE: &str = "openid offline_access orders:read";
 
@@ -105,4 +108,43 @@ async fn s017_each_token_is_accepted_where_it_belongs_and_nowhere_else() {
             }
         }
     }
+}
+
+/// What clients make is no token, and what we make proves no client.
+#[tokio::test]
+async fn s017_assertions_and_proofs_are_no_tokens_nor_each_other() {
+    let prover = Prover::new();
+    let server = Server::start_with(|settings| {
+        with_places(settings);
+        give_keys(settings, "web-app", &[prover.jwk()]);
+    })
+    .await;
+    let assertion = || prover.assertion("web-app", "web-app", server.world.now()).signed();
+    let proof = || prover.proof(server.world.now()).signed();
+    for made in [assertion(), proof()] {
+        let witness = server.signed_in().await.access_token;
+        for (place, _) in PLACES {
+            assert!(!accepted(&server, place, AccessJwt, &made, &witness).await, "{place:?}");
+        }
+        assert!(server.is_active(&witness).await);
+    }
+    let authenticated = async |made: &str| {
+        let fields = [
+            ("token", "x"),
+            ("client_assertion_type", CLIENT_ASSERTION_TYPE),
+            ("client_assertion", made),
+            ("client_id", "web-app"),
+        ];
+        server.post("/oauth2/introspect", &fields).send().await.status
+    };
+    for kind in KINDS {
+        let (token, _) = made(&server, kind).await;
+        assert_eq!(authenticated(&token).await, 401, "{kind:?}");
+    }
+    assert_eq!(authenticated(&proof()).await, 401, "a proof");
+    assert_eq!(authenticated(&assertion()).await, 200);
+    let job = [("grant_type", "client_credentials"), ("scope", "orders:read")];
+    let bound = server.post("/oauth2/token", &job).header("DPoP", &assertion());
+    let answer = bound.header("Authorization", &basic("billing-job", crate::world::JOB_SECRET)).send().await;
+    assert_eq!(answer.refusal(), (400, "invalid_dpop_proof".into()));
 }
