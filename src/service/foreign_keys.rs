@@ -11,7 +11,7 @@ use jeton_domain::assertion::{Assertion, Refusal};
 use jeton_domain::client::ClientKind;
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::error::{Error, Result};
-use jeton_domain::jwk::{Jwk, KeySet, KeySource};
+use jeton_domain::jwk::{Jwk, KeySet, KeySource, MAX_KEYS};
 use jeton_domain::time::Millis;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,7 +96,8 @@ impl ForeignKeys {
         if answer.status != 200 {
             return Err(format!("it answers {} and no keys", answer.status));
         }
-        let (keys, unfit) = KeySet::read(&answer.body).ok_or("what is there is no JWK set")?;
+        let (keys, unfit) =
+            KeySet::read(&answer.body).ok_or_else(|| format!("what is there is no JWK set of at most {MAX_KEYS} keys"))?;
         for (place, why) in unfit {
             tracing::debug!(%endpoint, place, %why, "a key is not used");
         }

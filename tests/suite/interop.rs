@@ -49,11 +49,11 @@ impl Platform {
         let config = home.path().join("jeton.toml");
         let settings = std::fs::read_to_string(Path::new(ROOT).join("jeton.toml")).unwrap();
         let (job_key, jwks) = job_key();
+        let page = login.local_addr().unwrap();
         let settings = settings
             .replace("http://127.0.0.1:8080", &issuer)
-            .replace("[clients.billing-job]\n", &format!("[clients.billing-job]\njwks = '{jwks}'\n"))
+            .replace("[clients.billing-job]\n", &format!("[clients.billing-job]\njwks_uri = \"http://{page}/jwks.json\"\n"))
             .replace("[clients.web-app]\n", &format!("[clients.web-app]\nid_token_algorithm = \"{id_token_algorithm}\"\n"));
-        let page = login.local_addr().unwrap();
         let pages = format!(
             "[login]\nauthorization_endpoint = \"http://{page}/authorize\"\nverification_uri = \"http://{page}/device\"\n\
              [tokens]\ndevice_poll_interval = \"1s\"\ndpop_nonce = true\n"
@@ -64,6 +64,7 @@ impl Platform {
         let mut login_service = JoinSet::new();
         login_service.spawn(async move {
             let pages = Router::new().route("/authorize", get(authorize)).route("/device", get(approve)).with_state(grpc);
+            let pages = pages.route("/jwks.json", get(async || jwks));
             axum::serve(login, pages).await.unwrap();
         });
         Self { issuer, job_key, _server: server, _home: home, _login: login_service }
@@ -80,7 +81,7 @@ impl Platform {
     }
 }
 
-/// A new key of the billing job: its private half, and the set that the configuration holds.
+/// A new key of the billing job: its private half, and the set that is at its `jwks_uri`, beside the pages of the login service.
 fn job_key() -> (String, String) {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let private = STANDARD.encode(pair.to_pkcs8v1().unwrap());
