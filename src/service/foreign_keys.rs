@@ -31,7 +31,7 @@ pub(super) struct ForeignKeys {
     clock: Clock,
     outbound: Arc<Outbound>,
     places: Mutex<HashMap<Endpoint, Arc<Place>>>,
-    /// Fetches that requests began. They end by the bounds of `outbound`; nothing is lost where the process ends first.
+    /// Fetches, at most one of each place. They end by the bounds of `outbound`; nothing is lost where the process ends first.
     begun: TaskTracker,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct ForeignKeys {
 struct Place {
     held: Mutex<Held>,
     /// Held by who fetches; whoever comes meanwhile shares what he gets.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -67,28 +67,22 @@ impl ForeignKeys {
     }
 
     /// Fetches, unless that was tried a moment ago. What is wrong, for the log.
-    async fn fetch(&self, endpoint: &Endpoint, place: &Place) -> Result<(), String> {
-        let _turn = place.turn.lock().await;
+    ///
+    /// Who waits for it may go: it goes on, for one that is too slow for requests would else be tried in vain again and again.
+    async fn fetch(self: &Arc<Self>, endpoint: &Endpoint, place: &Arc<Place>) -> Result<(), String> {
+        let turn = Arc::clone(&place.turn).lock_owned().await;
         let now = self.clock.run();
-        {
-            let mut held = place.held();
-            if held.tried_at.is_some_and(|tried| now.minus(tried) < PAUSE) {
-                return Ok(());
-            }
-            held.tried_at = Some(now);
+        if !place.begins(now) {
+            return Ok(());
         }
-        let keys = Arc::new(self.get(endpoint).await.map_err(|problem| format!("{endpoint}: {problem}"))?);
-        place.held().keys = Some(Fetched { keys, at: now });
-        Ok(())
-    }
-
-    /// The same for a request, whose end does not end it: else one that is too slow for requests would be tried in vain again and again.
-    async fn fetch_through(self: &Arc<Self>, endpoint: &Endpoint, place: &Arc<Place>) {
         let (keys, endpoint, place) = (Arc::clone(self), endpoint.clone(), Arc::clone(place));
-        let fetched = self.begun.spawn(async move { keys.fetch(&endpoint, &place).await }).await;
-        if let Ok(Err(problem)) = fetched {
-            tracing::debug!(problem, "keys could not be fetched");
-        }
+        let fetching = async move {
+            let _turn = turn;
+            let keys = keys.get(&endpoint).await.map_err(|problem| format!("{endpoint}: {problem}"))?;
+            place.held().keys = Some(Fetched { keys: Arc::new(keys), at: now });
+            Ok(())
+        };
+        self.begun.spawn(fetching).await.map_err(|ended| ended.to_string())?
     }
 
     async fn get(&self, endpoint: &Endpoint) -> Result<KeySet, String> {
@@ -116,6 +110,16 @@ impl Place {
         held.keys.as_ref().filter(|fetched| now.minus(fetched.at) <= STALE).map(|fetched| Arc::clone(&fetched.keys))
     }
 
+    /// Whether a fetch may begin now: then it does.
+    fn begins(&self, now: Millis) -> bool {
+        let mut held = self.held();
+        let begins = held.tried_at.is_none_or(|tried| now.minus(tried) >= PAUSE);
+        if begins {
+            held.tried_at = Some(now);
+        }
+        begins
+    }
+
     fn is_fresh(&self, now: Millis) -> bool {
         self.held().keys.as_ref().is_some_and(|fetched| now.minus(fetched.at) < FRESH)
     }
@@ -136,7 +140,9 @@ impl Service {
         if let Some(key) = place.keys(self.clock.run()).and_then(|keys| find(&keys)) {
             return Ok(Ok(key));
         }
-        self.foreign_keys.fetch_through(endpoint, &place).await;
+        if let Err(problem) = self.foreign_keys.fetch(endpoint, &place).await {
+            tracing::debug!(problem, "keys could not be fetched");
+        }
         let keys = place.keys(self.clock.run()).ok_or_else(|| Error::KeysUnavailable(endpoint.to_string()))?;
         Ok(find(&keys).ok_or(Refusal::UnknownKey))
     }
