@@ -5,6 +5,7 @@ mod by_uri;
 use super::Server;
 use super::proof::{Proof, Prover};
 use super::raw::{Answer, Asking, basic};
+use crate::faulty::Faulty;
 use crate::on_every_store;
 use crate::world::{ISSUER, JOB_SECRET, Replica, World};
 use aws_lc_rs::hmac;
@@ -17,6 +18,8 @@ use jeton_domain::client::{ClientKind, GrantType};
 use jeton_domain::jwk::{KeySet, KeySource};
 use jeton_domain::time::Millis;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const TOKEN: &str = "/oauth2/token";
 const JOB: [(&str, &str); 2] = [("grant_type", "client_credentials"), ("scope", "orders:read")];
@@ -224,6 +227,36 @@ async fn s092_one_of_many_at_once_counts() {
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
     for refused in answers.iter().filter(|answer| answer.status != 200) {
         Server::is_nobody(refused, "one counted");
+    }
+}
+
+#[tokio::test]
+async fn s092_what_is_not_known_to_be_counted_is_not_accepted() {
+    let mut front = None;
+    let mut world = World::memory_through(|store| {
+        let faulty = Arc::new(Faulty::over(store));
+        front = Some(Arc::clone(&faulty));
+        faulty
+    });
+    let faulty = front.unwrap();
+    let prover = Prover::new();
+    give_keys(&mut world.settings, "billing-job", &[prover.jwk()]);
+    let replica = world.start().await;
+    let assertion = || prover.assertion("billing-job", "billing-job", world.now()).signed();
+    let first = assertion();
+    faulty.swaps_nothing.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert_eq!(job(&replica, &first).await.refusal(), (503, "temporarily_unavailable".into()));
+    }
+    faulty.swaps_nothing.store(false, Ordering::SeqCst);
+    job(&replica, &first).await.tokens();
+    // It was counted, and that reply was lost: found out by reading, and counted all the same.
+    faulty.loses.store(true, Ordering::SeqCst);
+    let second = assertion();
+    job(&replica, &second).await.tokens();
+    faulty.loses.store(false, Ordering::SeqCst);
+    for counted in [&first, &second] {
+        Server::is_nobody(&job(&replica, counted).await, "counted");
     }
 }
 

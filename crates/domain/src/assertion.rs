@@ -9,6 +9,7 @@ use crate::time::{Millis, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// The `client_assertion_type` of a client's (RFC 7523 section 2.2).
 pub const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -31,8 +32,8 @@ pub enum Purpose {
     Grant,
 }
 
-/// An assertion, read; neither its signature nor what it says is judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An assertion, read; neither its signature nor what it says is judged. Who shows it is believed, so it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Assertion<'a> {
     /// The name of its key.
     pub kid: Option<String>,
@@ -176,6 +177,12 @@ impl<'a> Assertion<'a> {
             return Err(Refusal::TooLong);
         }
         Ok(self.expires_at)
+    }
+}
+
+impl fmt::Debug for Assertion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Assertion(..)")
     }
 }
 

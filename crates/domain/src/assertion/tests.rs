@@ -46,6 +46,7 @@ fn what_is_right_is_read_whole() {
     assert_eq!((said, read.signs), (["app", "app", "one", "k"], Signs::Es256));
     assert_eq!(read.signature, b"signed");
     assert!(text.as_bytes().starts_with(read.message) && text.len() == read.message.len() + ".c2lnbmVk".len());
+    assert_eq!(format!("{read:?}"), "Assertion(..)");
     assert_eq!(read.judge(&expected()), Ok(Timestamp::from_secs(NOW + 60)));
 }
 
