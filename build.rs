@@ -5,11 +5,13 @@ use prost_build::{Config, Service, ServiceGenerator};
 use std::path::PathBuf;
 use std::{env, error, fs};
 
-const API: [&str; 7] = [
+const API: [&str; 9] = [
     "jeton/v1/common.proto",
     "jeton/v1/token_service.proto",
     "jeton/v1/authorization_code_service.proto",
     "jeton/v1/device_service.proto",
+    "jeton/v1/client_service.proto",
+    "jeton/v1/resource_service.proto",
     "jeton/v1/grant_service.proto",
     "jeton/v1/key_service.proto",
     "jeton/v1/revocation_service.proto",

@@ -143,6 +143,7 @@ impl App {
         let service =
             Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, Arc::clone(&outbound)));
         service.refresh_keys().await?;
+        service.follow_registry().await?;
         match alive.join().await {
             // It can be told, and mended, only where it runs; until then it refuses what rests on it.
             Err(problem @ (Error::Restored(_) | Error::NotDurable(_))) => tracing::error!(%problem, "starting all the same"),

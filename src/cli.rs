@@ -13,14 +13,16 @@ mod failure;
 mod heal;
 mod leaked;
 mod messages;
+mod registry;
 mod table;
 mod tour;
 mod watch;
 
 pub use self::arguments::{
-    BenchArguments, BenchOperation, ClientCommand, ExplainArguments, GrantsCommand, GrantsListArguments, GrantsShowArguments,
-    HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments,
-    Output, RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod, WatchArguments,
+    BenchArguments, BenchOperation, ClientArguments, ClientCommand, ClientsCommand, ExplainArguments, GrantsCommand,
+    GrantsListArguments, GrantsShowArguments, HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand,
+    KeysListArguments, KeysRotateArguments, NamedClient, NamedResource, Output, RefreshArguments, Remote, ResourceArguments,
+    ResourcesCommand, RevokeArguments, RevokeReason, RotateSecretArguments, SignInMethod, WatchArguments,
 };
 pub use self::call::run_client;
 pub use self::doctor::{Finding, doctor};
@@ -73,9 +75,9 @@ pub enum Command {
     /// Commands that call a running server, and `keys generate-root`.
     #[command(flatten)]
     Client(Box<ClientCommand>),
-    /// Secrets of confidential clients
+    /// Clients: those of the configuration file, and those registered at run time
     #[command(subcommand, after_help = EXIT_CODES)]
-    Clients(ClientsCommand),
+    Clients(AllClientsCommand),
     /// The configuration file
     #[command(subcommand, after_help = EXIT_CODES)]
     Config(ConfigCommand),
@@ -131,11 +133,14 @@ pub struct DoctorArguments {
 }
 
 /// `jeton clients ...`
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum ClientsCommand {
-    /// Make a client secret, and the hash of it for the configuration
+#[derive(Debug, Subcommand)]
+pub enum AllClientsCommand {
+    /// Make a client secret, and the hash of it for the configuration; asks no server
     #[command(after_help = EXIT_CODES)]
     Secret,
+    /// Commands that call a running server.
+    #[command(flatten)]
+    Registered(Box<ClientsCommand>),
 }
 
 /// `jeton config ...`

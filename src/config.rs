@@ -23,7 +23,7 @@ mod store_url;
 mod table;
 mod value;
 
-pub use client_secret::{PREFIX as CLIENT_SECRET_PREFIX, generate_secret, hash_secret, written_hash};
+pub use client_secret::{generate_secret, written_hash};
 pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};

@@ -14,6 +14,7 @@ mod settle;
 mod view;
 mod watch;
 
+pub use catch_up::Turns;
 pub use health::Health;
 pub use view::Change;
 pub use watch::Backlog;
@@ -25,7 +26,6 @@ use crate::records::{Records, unavailable};
 use crate::store::{Durability, ERA_AHEAD, EraState, Followed, Position, Store};
 use crate::telemetry::{self, metrics};
 use bytes::Bytes;
-use catch_up::Turns;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised, is_over};
 use jeton_domain::id::{Identity, ReplicaId, TargetId};
@@ -99,7 +99,7 @@ pub struct Alive {
     terms: Terms,
     ceilings: RwLock<Ceilings>,
     view: RwLock<View>,
-    turns: Turns,
+    turns: Turns<Caught>,
     /// Under which primary all replicas have acknowledged this one, and with it the era's marker.
     joined: Mutex<Option<Reign>>,
     /// Something was lost that this view may know.
@@ -168,6 +168,22 @@ impl Alive {
     #[must_use]
     pub fn ceilings(&self) -> Ceilings {
         *self.ceilings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the view stands: what it does not know yet lies above.
+    #[must_use]
+    pub fn seen(&self) -> Revision {
+        self.read().cursor()
+    }
+
+    /// Makes sure that whatever lives for so long can be revoked, before the first of it is handed out: no floor is forgotten sooner.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn raise_ceilings(&self, least: Ceilings) -> Result<Ceilings> {
+        let ceilings = self.records.raise_ceilings(self.ceilings().max(least)).await?;
+        *self.ceilings.write().unwrap_or_else(PoisonError::into_inner) = ceilings;
+        Ok(ceilings)
     }
 
     /// Asks the view at `run` of the clock, where it is as fresh as is asked, provably, and holds every floor of the log: (the answer, the

@@ -2,7 +2,7 @@
 
 use jeton::app::doctor;
 use jeton::app::serve::serve;
-use jeton::cli::{self, ClientsCommand, Command, ConfigCommand, DoctorArguments, ServeArguments};
+use jeton::cli::{self, AllClientsCommand, ClientCommand, Command, ConfigCommand, DoctorArguments, ServeArguments};
 use jeton::clock::Clock;
 use jeton::config::{self, Environment, Loaded, Mistakes, Overrides, ProcessEnvironment, environment};
 use jeton_domain::secret::SecretText;
@@ -33,23 +33,27 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> ExitCode {
     match command {
-        Command::Client(command) => {
-            let secret = ProcessEnvironment.read(environment::CLIENT_SECRET).map(SecretText::new);
-            cli::run_client(*command, secret, &Clock::system()).await
-        }
+        Command::Client(command) => call(*command).await,
+        Command::Clients(AllClientsCommand::Registered(command)) => call(ClientCommand::Clients(*command)).await,
         Command::Serve(arguments) => start(arguments).await,
         Command::Config(ConfigCommand::Check { config }) => check(config.as_deref()),
         Command::Config(ConfigCommand::Example) => print(&config::example()),
         Command::Doctor(arguments) => examine(arguments).await,
-        Command::Clients(ClientsCommand::Secret) => {
+        Command::Clients(AllClientsCommand::Secret) => {
             let secret = config::generate_secret();
-            let hash = config::written_hash(&config::hash_secret(&secret));
+            let hash = config::written_hash(&jeton_domain::client_secret::hash(&secret));
             print(&format!(
                 "{}\n\nThe client keeps the secret; the configuration keeps its hash:\n\n    secret_hashes = [\"{hash}\"]\n",
                 secret.expose()
             ))
         }
     }
+}
+
+/// Calls a running server.
+async fn call(command: ClientCommand) -> ExitCode {
+    let secret = ProcessEnvironment.read(environment::CLIENT_SECRET).map(SecretText::new);
+    cli::run_client(command, secret, &Clock::system()).await
 }
 
 /// As it is to be served.

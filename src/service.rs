@@ -6,6 +6,7 @@
 mod arrivals;
 pub mod assertion;
 mod authenticate;
+pub mod clients;
 pub mod code;
 pub mod device;
 pub mod dpop;
@@ -18,12 +19,14 @@ pub mod introspect;
 pub mod issue;
 pub mod keys;
 pub mod refresh;
+pub mod registry;
+pub mod resources;
 pub mod revoke;
 pub mod userinfo;
 pub mod watch;
 
 use crate::clock::Clock;
-use crate::floors::Alive;
+use crate::floors::{Alive, Turns};
 use crate::outbound::Outbound;
 use crate::records::Records;
 use crate::records::clients::Registry;
@@ -39,7 +42,7 @@ use jeton_domain::scope::OIDC;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 pub use crate::floors::Freshness;
 pub use crate::store::Durability;
@@ -51,7 +54,11 @@ pub struct Service {
     alive: Arc<Alive>,
     tokens: Tokens,
     signing: Arc<Signing>,
-    registry: Registry,
+    registry: RwLock<Arc<Registry>>,
+    /// Who reads the registry again.
+    following: Turns<()>,
+    /// Held by the one who reads or changes it: what is read before a change is never taken over after it.
+    registering: tokio::sync::Mutex<()>,
     terms: Terms,
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
@@ -108,7 +115,9 @@ impl Service {
             alive,
             tokens,
             signing,
-            registry,
+            registry: RwLock::new(Arc::new(registry)),
+            following: Turns::default(),
+            registering: tokio::sync::Mutex::default(),
             terms,
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
@@ -125,8 +134,10 @@ impl Service {
 
     /// The scopes that there are: those of OpenID Connect and of every resource, in order.
     #[must_use]
-    pub fn scopes(&self) -> Vec<&str> {
-        OIDC.into_iter().chain(self.registry.resources().iter().flat_map(|resource| resource.scopes.iter())).collect()
+    pub fn scopes(&self) -> Vec<String> {
+        let registry = self.registry();
+        let owned = registry.resources().iter().flat_map(|resource| resource.scopes.iter());
+        OIDC.into_iter().chain(owned).map(str::to_owned).collect()
     }
 
     /// The algorithms that are signed with.

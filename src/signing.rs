@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// The keys of this replica, swapped as a whole, and how keys rotate.
 pub struct Signing {
-    settings: Settings,
+    settings: RwLock<Settings>,
     set: RwLock<Arc<KeySet>>,
     changes: AtomicU64,
     stock: Mutex<Stock>,
@@ -75,13 +75,23 @@ impl Signing {
     /// Without keys, until a record is installed.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, set: RwLock::default(), changes: AtomicU64::new(0), stock: Mutex::default() }
+        Self { settings: RwLock::new(settings), set: RwLock::default(), changes: AtomicU64::new(0), stock: Mutex::default() }
     }
 
     /// How keys rotate.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Settings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes sure that keys are published for at least `keep` after they signed last, and that there are keys for RS256 where one is
+    /// `asked_for`. Whether a key has to be made for it.
+    pub fn allow_for(&self, keep: Millis, asked_for: bool) -> bool {
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        settings.keep_after_retirement = settings.keep_after_retirement.max(keep);
+        let is_new = asked_for && !settings.makes_rs256;
+        settings.makes_rs256 |= asked_for;
+        is_new
     }
 
     /// Takes over a record. Keys that are here already are not parsed again. Keys of an algorithm that only a newer version knows are left out.
@@ -150,7 +160,7 @@ impl Signing {
         let published = set.schedule.iter().filter(|entry| entry.is_published(now));
         let keys =
             published.filter_map(|entry| set.verifying.get(entry.kid.as_str())).map(|published| published.key.jwk().clone());
-        (JwkSet { keys: keys.collect() }, set.schedule.jwks_max_age(now, &self.settings))
+        (JwkSet { keys: keys.collect() }, set.schedule.jwks_max_age(now, &self.settings()))
     }
 
     /// Every key that is published or burnt, newest first.
@@ -176,7 +186,7 @@ impl Signing {
     /// # Errors
     /// `Error::Internal` where a key cannot be made, or has to be made first: see `restock`.
     pub fn advance(&self, record: Option<SigningRecord>, now: Timestamp) -> Result<Option<SigningRecord>> {
-        self.change(record, |schedule, make| schedule.advance(now, &self.settings, make))
+        self.change(record, |schedule, make| schedule.advance(now, &self.settings(), make))
     }
 
     /// The record with the standby of `algorithm` signing as soon as everybody has it, and a new standby once it does;
@@ -185,7 +195,7 @@ impl Signing {
     /// # Errors
     /// As `advance`.
     pub fn rotate(&self, record: Option<SigningRecord>, algorithm: Algorithm, now: Timestamp) -> Result<Option<SigningRecord>> {
-        self.change(record, |schedule, make| schedule.rotate(algorithm, now, &self.settings, make))
+        self.change(record, |schedule, make| schedule.rotate(algorithm, now, &self.settings(), make))
     }
 
     /// The record with the key burnt for ever, its private half gone, and its successor signing; none where that is so already.
@@ -193,7 +203,7 @@ impl Signing {
     /// # Errors
     /// `Error::KeyUnknown`; as `advance`.
     pub fn burn(&self, record: Option<SigningRecord>, kid: &str, now: Timestamp) -> Result<Option<SigningRecord>> {
-        self.change(record, |schedule, make| schedule.burn(kid, now, &self.settings, make))
+        self.change(record, |schedule, make| schedule.burn(kid, now, &self.settings(), make))
     }
 
     /// Whether a change was refused because a key has to be made first that takes long.

@@ -4,9 +4,10 @@
 
 use crate::cli::{self, Finding, Output};
 use crate::clock::Clock;
-use crate::config::{self, Loaded, Settings, StoreUrl};
+use crate::config::{Loaded, Settings, StoreUrl};
 use crate::store::{Diagnosis, redis};
 use jeton_domain::client::{Client, ClientKind, ReusePolicy, Rotation};
+use jeton_domain::client_secret;
 use jeton_domain::resource::{Resource, TokenFormat};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
@@ -141,7 +142,7 @@ fn staleness(settings: &Settings) -> Diagnosis {
 
 fn client(client: &Client) -> Diagnosis {
     let warn = |found: &str, advice: &str| Diagnosis::warn("client", client.id.as_str(), found, advice);
-    let published = PUBLISHED.map(|secret| config::hash_secret(&SecretText::new(secret.to_owned())));
+    let published = PUBLISHED.map(|secret| client_secret::hash(&SecretText::new(secret.to_owned())));
     match &client.kind {
         ClientKind::Confidential { secret_hashes, .. } => {
             if secret_hashes.iter().any(|hash| published.contains(hash)) {

@@ -16,6 +16,8 @@ const KEYS_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether keys of others are to be fetched again.
 const FOREIGN_KEYS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether a client or resource was changed elsewhere.
+const REGISTRY_EVERY: Duration = Duration::from_millis(500);
 /// How often what was seen of access tokens is looked at.
 const ARRIVALS_EVERY: Duration = Duration::from_millis(200);
 /// How often this replica says that it is there.
@@ -46,6 +48,11 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
     every(SETTLE_EVERY, "settle revocations", tracker, stop, move || {
         let alive = alive.clone();
         async move { alive.settle().await.map(|_settled| ()).map_err(|error| error.to_string()) }
+    });
+    let service = app.service.clone();
+    every(REGISTRY_EVERY, "follow the registry of clients and resources", tracker, stop, move || {
+        let service = service.clone();
+        async move { service.follow_registry().await.map_err(|error| error.to_string()) }
     });
     let service = app.service.clone();
     every(ARRIVALS_EVERY, "look at what was seen of access tokens", tracker, stop, move || {

@@ -1,7 +1,9 @@
 //! Whether requests may be sent here, in words: what the store says of itself and how the view is, asked in the background, answered from
 //! memory.
 
+use crate::app::App;
 use crate::floors::{Alive, Health};
+use crate::service::Service;
 use crate::store::{Store, Wrong};
 use crate::telemetry::metrics;
 use crate::transport::admin::Said;
@@ -34,8 +36,12 @@ impl Readiness {
         self.ready.subscribe()
     }
 
-    /// Looks at `store` and the view of it again and again until `stop`; then it is not ready any more.
-    pub async fn watch(self: Arc<Self>, store: Arc<dyn Store>, alive: Arc<Alive>, stop: CancellationToken) {
+    /// Looks at the store, the view of it and the registry again and again until `stop`; then it is not ready any more.
+    pub fn watch(self: Arc<Self>, app: &App, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+        self.looking(app.store.clone(), app.alive.clone(), app.service.clone(), stop)
+    }
+
+    async fn looking(self: Arc<Self>, store: Arc<dyn Store>, alive: Arc<Alive>, service: Arc<Service>, stop: CancellationToken) {
         loop {
             let of_the_store = store.health().await.unwrap_or_else(|problem| vec![Wrong::unfit(problem.to_string())]);
             let health = alive.health();
@@ -46,7 +52,7 @@ impl Readiness {
             };
             self.tell(Said {
                 wrong: of_the_store(true).chain(health.wrong()).collect(),
-                remarkable: of_the_store(false).chain(health.remarkable()).collect(),
+                remarkable: of_the_store(false).chain(health.remarkable()).chain(service.registry_remarks()).collect(),
             });
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
                 self.tell(Said { wrong: vec![SHUTTING_DOWN.into()], remarkable: Vec::new() });

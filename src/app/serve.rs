@@ -121,7 +121,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     to_the_end.spawn(ended("admin", stop.clone(), admin));
 
     jobs::start(&app, &tracker, &stop);
-    tracker.spawn(readiness.watch(app.store.clone(), app.alive.clone(), stop.clone()));
+    tracker.spawn(readiness.watch(&app, stop.clone()));
     tracker.close();
     if let [Ok(grpc), Ok(http), Ok(admin)] = addresses {
         tracing::info!(%grpc, %http, %admin, store = settings.store.shown(), "listening");

@@ -2,8 +2,12 @@
 //! for them (`call`).
 
 mod bench;
+mod registry;
 
 pub use self::bench::{BenchArguments, BenchOperation};
+pub use self::registry::{
+    ClientArguments, ClientsCommand, NamedClient, NamedResource, ResourceArguments, ResourcesCommand, RotateSecretArguments,
+};
 
 use super::EXIT_CODES;
 use clap::builder::NonEmptyStringValueParser;
@@ -35,6 +39,12 @@ pub enum ClientCommand {
     /// Signing keys and root keys
     #[command(subcommand, after_help = EXIT_CODES)]
     Keys(KeysCommand),
+    /// `jeton clients`, but for the secret that no server is asked for: see `Command::Clients`.
+    #[command(skip)]
+    Clients(ClientsCommand),
+    /// Resources: those of the configuration file, and those registered at run time
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Resources(ResourcesCommand),
     /// Print every revocation as it is made, until interrupted
     #[command(after_help = EXIT_CODES)]
     Watch(WatchArguments),

@@ -7,7 +7,7 @@ use super::arguments::{
     RevokeArguments, RevokeReason, SignInMethod,
 };
 use super::failure::{Exit, Failure};
-use super::{bench, escape, heal, leaked, messages, table, watch};
+use super::{bench, escape, heal, leaked, messages, registry, table, watch};
 use crate::api::freshness::Requirement;
 use crate::api::grant_service_client::GrantServiceClient;
 use crate::api::key_service_client::KeyServiceClient;
@@ -67,6 +67,8 @@ async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &C
         ClientCommand::Keys(KeysCommand::List(arguments)) => (list_keys(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::Rotate(arguments)) => (rotate_key(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::GenerateRoot) => return print(&generate_root()?),
+        ClientCommand::Clients(command) => registry::clients(command).await?,
+        ClientCommand::Resources(command) => registry::resources(command).await?,
         ClientCommand::Heal(arguments) => (heal::run(&arguments, clock).await?, arguments.remote),
         ClientCommand::Watch(arguments) => return watch::run(&arguments, clock).await,
         ClientCommand::Bench(arguments) => return bench::run(&arguments).await,

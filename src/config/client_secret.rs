@@ -1,17 +1,12 @@
-//! Secrets of confidential clients: generated, never chosen, and kept as a hash only.
+//! Secrets of confidential clients as the configuration has them: a hash, never the secret.
 
 use super::hex;
 use crate::random;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::client_secret;
 use jeton_domain::secret::SecretText;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// Every generated secret begins so, for secret scanners to find leaks.
-pub const PREFIX: &str = "jcs_";
-
-/// A new secret of 256 random bits, in base64url behind [`PREFIX`].
+/// A new secret of 256 random bits.
 ///
 /// # Panics
 /// Where the system gives no randomness: then nothing can be made that is secret.
@@ -19,16 +14,7 @@ pub const PREFIX: &str = "jcs_";
 #[expect(clippy::expect_used, reason = "only the command line calls it, and without randomness there is no secret to return")]
 pub fn generate_secret() -> SecretText {
     let bytes = Zeroizing::new(random::bytes::<32>().expect("the system gives randomness"));
-    let mut text = String::with_capacity(PREFIX.len() + 43);
-    text.push_str(PREFIX);
-    URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
-    SecretText::new(text)
-}
-
-/// SHA-256 of a secret: what is configured. A plain hash is enough, for nobody guesses 256 bits.
-#[must_use]
-pub fn hash_secret(secret: &SecretText) -> [u8; 32] {
-    Sha256::digest(secret.expose().as_bytes()).into()
+    client_secret::of(&bytes)
 }
 
 /// A hash as `secret_hashes` takes it: `sha256:` and 64 hexadecimal digits.
@@ -53,13 +39,13 @@ mod tests {
         let (one, other) = (generate_secret(), generate_secret());
         assert_ne!(one, other);
         assert_eq!(one.expose().len(), 4 + 43);
-        let hash = hash_secret(&one);
+        let hash = client_secret::hash(&one);
         assert_eq!(parse_hash(&written_hash(&hash)), Ok(hash));
     }
 
     #[test]
     fn sha_256_of_abc() {
-        let hash = hash_secret(&SecretText::new("abc".into()));
+        let hash = client_secret::hash(&SecretText::new("abc".into()));
         assert_eq!(written_hash(&hash), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 

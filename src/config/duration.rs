@@ -1,9 +1,6 @@
 //! Durations as people write them: a whole number and a unit.
 
-use jeton_domain::time::Millis;
-
-/// The units, the longest first.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+use jeton_domain::time::{Millis, UNITS};
 
 /// Reads `10s`, `15m`, `12h`, `30d`, `250ms`.
 pub(super) fn parse(text: &str) -> Result<Millis, String> {
@@ -25,9 +22,7 @@ pub(super) fn parse(text: &str) -> Result<Millis, String> {
 
 /// The same in the longest unit that divides it.
 pub(super) fn written(duration: Millis) -> String {
-    let millis = duration.get();
-    let (word, unit) = UNITS.into_iter().find(|(_, unit)| millis.is_multiple_of(*unit)).unwrap_or(("ms", 1));
-    format!("{}{word}", millis / unit)
+    duration.written()
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The issuers of the file, `[issuers."https://..."]`, whose assertions are taken as grants, into those of the domain.
 
-use super::clients::{named_resources, own_scopes};
+use super::clients::{named_resources, names};
 use super::keys;
 use super::mistake::quoted;
-use super::resources::problem_of;
+use super::resources::{problem_of, scopes};
 use super::section::Section;
 use jeton_domain::issuer::{Issuer, Issuers};
 use jeton_domain::name::ClientId;
+use jeton_domain::registration;
 use jeton_domain::resource::Resources;
 
 /// The most issuers.
@@ -34,8 +35,11 @@ fn one(name: &str, section: &Section<'_>, before: &[Issuer], resources: &Resourc
         section.mistake("jwks", "is missing: write its keys, or jwks_uri where they are");
     }
     let subject_prefix = section.text("subject_prefix", prefix);
-    let own_resources = named_resources(section, "resources", resources);
-    let scopes = own_scopes(section, &own_resources, resources);
+    let own_resources = named_resources(section, "resources");
+    let scopes = scopes(section, &section.list("scopes"));
+    registration::audience(&scopes, &own_resources, resources)
+        .iter()
+        .for_each(|problem| section.report(problem, &names(problem, resources)));
     let issuer = Issuer {
         id: name.into(),
         keys: source?,

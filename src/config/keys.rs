@@ -1,7 +1,6 @@
 //! The public keys of others, `jwks` or `jwks_uri`: read with their mistakes told, for what would never verify is found out here and not
 //! by who is refused.
 
-use super::mistake::quoted;
 use super::resources::problem_of;
 use super::section::Section;
 use jeton_domain::endpoint::Endpoint;
@@ -34,16 +33,6 @@ fn inline(section: &Section<'_>, text: &str) -> Option<KeySet> {
         section.mistake("jwks", problem);
         return None;
     };
-    for (place, why) in &unfit {
-        section.mistake("jwks", format!("key {place} {why}"));
-    }
-    if keys.is_empty() && unfit.is_empty() {
-        section.mistake("jwks", "holds no key: add one, or remove it");
-    }
-    if let Some(key) = keys.iter().find(|key| keys.find(key.kid.as_deref(), key.signs).is_none()) {
-        let which =
-            key.kid.as_deref().map_or_else(|| "without a `kid`".to_owned(), |kid| format!("of the `kid` {}", quoted(kid)));
-        section.mistake("jwks", format!("leaves open which key {which} is meant: give each a `kid` of its own"));
-    }
+    keys.flaws(&unfit).into_iter().for_each(|flaw| section.mistake("jwks", flaw));
     Some(keys)
 }

@@ -6,6 +6,7 @@ use super::mistake::{Place, Report, quoted, suggestion};
 use super::source::Source;
 use super::table::{Absent, CLIENT, Group, ISSUER, Kind, RESOURCE, Row, SETTINGS};
 use super::value::{Entry, Given};
+use jeton_domain::registration::Problem;
 use jeton_domain::time::Millis;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -122,6 +123,22 @@ impl<'a> Section<'a> {
     /// Reports what is probably not meant.
     pub(super) fn warning(&self, key: &str, problem: &str) {
         self.report.warning(&self.place(key), problem);
+    }
+
+    /// Reports what the rules of registrations say, where all that it rests on was read; `known` are the names that may have been meant.
+    pub(super) fn report(&self, problem: &Problem, known: &[&str]) {
+        let Some(first) = problem.fields.first().filter(|_| problem.fields.iter().all(|field| self.is_sound(field))) else {
+            return;
+        };
+        let given = problem.fields.iter().find(|field| problem.is_mistake && self.is_given(field));
+        let field = given.unwrap_or(first);
+        let hint = problem.unknown.as_ref().map(|name| suggestion(name, known.iter().copied())).unwrap_or_default();
+        let words = format!("{}{hint}", problem.words);
+        match problem.entry.and_then(|at| self.list(field).into_iter().nth(at)) {
+            _ if !problem.is_mistake => self.warning(field, &words),
+            Some(entry) => self.entry_mistake(field, &entry, words),
+            None => self.mistake(field, words),
+        }
     }
 
     pub(super) fn duration(&self, key: &'static str) -> Millis {

@@ -1,7 +1,6 @@
-//! Catch-ups shared by all requests of a replica: one running, one queued. Who arrives while one runs waits for the next,
-//! so that no request is answered by a catch-up that began before it.
+//! Catch-ups shared by all requests of a replica, with the log and with what else the store says: one running, one queued. Who arrives
+//! while one runs waits for the next, so that no request is answered by a catch-up that began before it.
 
-use crate::floors::Caught;
 use jeton_domain::error::Result;
 use std::future::Future;
 use std::sync::PoisonError;
@@ -9,19 +8,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 
 /// Whose turn it is.
-#[derive(Debug, Default)]
-pub struct Turns {
+#[derive(Debug)]
+pub struct Turns<T> {
     /// How many catch-ups began.
     begun: AtomicU64,
     /// Held by the one that runs.
     running: Mutex<()>,
     /// The last that ended: which it was, and what it found.
-    last: std::sync::Mutex<Option<(u64, Result<Caught>)>>,
+    last: std::sync::Mutex<Option<(u64, Result<T>)>>,
 }
 
-impl Turns {
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Self { begun: AtomicU64::new(0), running: Mutex::default(), last: std::sync::Mutex::default() }
+    }
+}
+
+impl<T: Clone> Turns<T> {
     /// Runs `catch_up`, or takes the answer of one that began after this call.
-    pub async fn join<F: Future<Output = Result<Caught>>>(&self, catch_up: impl FnOnce() -> F) -> Result<Caught> {
+    ///
+    /// # Errors
+    /// Those of `catch_up`.
+    pub async fn join<F: Future<Output = Result<T>>>(&self, catch_up: impl FnOnce() -> F) -> Result<T> {
         let begun_before = self.begun.load(Ordering::SeqCst);
         let _turn = self.running.lock().await;
         if let Some((turn, found)) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,6 +47,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::floors::Caught;
     use jeton_domain::id::Identity;
     use jeton_domain::revision::Revision;
     use std::sync::Arc;

@@ -12,7 +12,6 @@ use jeton_domain::id::GrantId;
 use jeton_domain::revision::Revision;
 use jeton_domain::target::TargetKind;
 use jeton_domain::time::Millis;
-use std::sync::PoisonError;
 
 /// How many floors are written at once.
 const AT_ONCE: usize = 64;
@@ -28,8 +27,7 @@ impl Alive {
     pub async fn settle(&self) -> Result<u64> {
         let caught = self.load().await?;
         // Another replica may hand out longer-lived tokens than this one was told of.
-        let ceilings = self.records.raise_ceilings(self.ceilings()).await?;
-        *self.ceilings.write().unwrap_or_else(PoisonError::into_inner) = ceilings;
+        self.raise_ceilings(self.ceilings()).await?;
         let known = self.read().position();
         let mut cursor = self.read().settled();
         let mut settled = 0_u64;

@@ -1,59 +1,197 @@
-//! Clients and resources as configured, and whether a client proved who it is (RFC 6749 section 2.3).
+//! Clients and resources as they are known at one moment, those of the configuration file and those that were registered at run time, and
+//! whether a client proved who it is (RFC 6749 section 2.3).
+//!
+//! What the file names nobody changes: where a name is registered too, the file's is meant.
 
+use crate::records::documents::Ceilings;
+use crate::records::registered::Retiring;
+use crate::records::registry::{Kind, Stored, Value};
 use jeton_domain::client::{Client, ClientKind};
+use jeton_domain::client_secret;
 use jeton_domain::error::{ClientRefusal, Error, Result};
-use jeton_domain::name::ClientId;
-use jeton_domain::resource::Resources;
+use jeton_domain::name::{ClientId, ResourceId};
+use jeton_domain::resource::{Resource, Resources};
+use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
-use sha2::{Digest as _, Sha256};
+use jeton_domain::time::{Millis, Timestamp};
 use std::collections::HashMap;
+use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 
-/// The clients and resources that are known.
+/// The clients and resources that are known. Never changed: another takes its place.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    clients: HashMap<ClientId, Client>,
-    resources: Resources,
+    /// Those of the file.
+    clients: Arc<HashMap<ClientId, Arc<Client>>>,
+    of_file: Arc<Resources>,
+    /// Those of the file, then the others in the order of their ids.
+    resources: Arc<Resources>,
+    stored: Stored,
+    has_stored: bool,
+    remarks: Arc<[String]>,
+    /// Where the view of revocations stood before the store was asked.
+    since: Revision,
+    /// When the store was asked, on the clock's run; none: never yet.
+    asked: Option<Millis>,
 }
 
 impl Registry {
-    /// As configured.
+    /// As configured. What is registered at run time is not known yet.
     #[must_use]
     pub fn new(clients: Vec<Client>, resources: Resources) -> Self {
-        Self { clients: clients.into_iter().map(|client| (client.id.clone(), client)).collect(), resources }
+        let resources = Arc::new(resources);
+        Self {
+            clients: Arc::new(clients.into_iter().map(|client| (client.id.clone(), Arc::new(client))).collect()),
+            of_file: Arc::clone(&resources),
+            resources,
+            ..Self::default()
+        }
+    }
+
+    /// With what is registered as the store says that was asked at `asked` of the clock's run, when the view stood at `since`.
+    #[must_use]
+    pub fn with(&self, stored: Stored, since: Revision, asked: Millis) -> Self {
+        let now = Self { since, asked: Some(asked), ..self.clone() };
+        if stored.is_unchanged(&self.stored) { Self { stored, ..now } } else { now.holding(stored) }
+    }
+
+    /// With what this replica has registered itself.
+    #[must_use]
+    pub fn holding(&self, stored: Stored) -> Self {
+        let resources = if stored.same_resources(&self.stored) { Arc::clone(&self.resources) } else { self.joined(&stored) };
+        let now = Self { resources, has_stored: !stored.is_empty(), stored, ..self.clone() };
+        Self { remarks: now.remarkable().into(), ..now }
+    }
+
+    fn joined(&self, stored: &Stored) -> Arc<Resources> {
+        let own = stored.all(Kind::Resource).filter_map(|(.., value)| value.resource());
+        let mut others: Vec<&Arc<Resource>> = own.filter(|resource| self.of_file.find(&resource.id).is_none()).collect();
+        others.sort_by(|one, other| one.id.cmp(&other.id));
+        Arc::new(self.of_file.shared().chain(others).map(Arc::clone).collect())
+    }
+
+    /// What is registered at run time.
+    #[must_use]
+    pub const fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// Whether it may be answered from: it is provably not older than `max_staleness`, or is of the file alone.
+    #[must_use]
+    pub fn is_fresh(&self, run: Millis, max_staleness: Millis) -> bool {
+        self.asked.is_some_and(|asked| !self.has_stored || run.minus(asked) <= max_staleness)
+    }
+
+    /// When the store was asked last, on the clock's run.
+    #[must_use]
+    pub const fn asked(&self) -> Option<Millis> {
+        self.asked
+    }
+
+    /// Where the view of revocations stood before the store was asked: what was deleted by a revocation above it may still be in it.
+    #[must_use]
+    pub const fn since(&self) -> Revision {
+        self.since
     }
 
     /// The client of that id.
     #[must_use]
-    pub fn client(&self, id: &ClientId) -> Option<&Client> {
-        self.clients.get(id)
+    pub fn client(&self, id: &ClientId) -> Option<&Arc<Client>> {
+        self.clients.get(id).or_else(|| self.stored.client(id).map(|stored| &stored.client))
     }
 
     /// Whether a name is the id of a client.
     #[must_use]
     pub fn is_client(&self, name: &str) -> bool {
-        ClientId::parse("client_id", name).is_ok_and(|id| self.clients.contains_key(&id))
+        ClientId::parse("client_id", name).is_ok_and(|id| self.client(&id).is_some())
+    }
+
+    /// Whether the file names this client.
+    #[must_use]
+    pub fn client_of_file(&self, id: &ClientId) -> Option<&Arc<Client>> {
+        self.clients.get(id)
+    }
+
+    /// Whether the file names this resource.
+    #[must_use]
+    pub fn resource_of_file(&self, id: &ResourceId) -> Option<&Resource> {
+        self.of_file.find(id)
     }
 
     /// Every client.
-    pub fn clients(&self) -> impl Iterator<Item = &Client> {
+    pub fn clients(&self) -> impl Iterator<Item = &Arc<Client>> {
+        let stored = self.stored.all(Kind::Client).filter_map(|(.., value)| value.client()).map(|stored| &stored.client);
+        self.clients.values().chain(stored.filter(|client| !self.clients.contains_key(&client.id)))
+    }
+
+    /// The clients of the file.
+    pub fn clients_of_file(&self) -> impl Iterator<Item = &Arc<Client>> {
         self.clients.values()
+    }
+
+    /// The resources of the file.
+    pub fn resources_of_file(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.of_file.shared()
     }
 
     /// The resources.
     #[must_use]
-    pub const fn resources(&self) -> &Resources {
+    pub fn resources(&self) -> &Resources {
         &self.resources
     }
 
-    /// The client, having proved who it is: a confidential one by its secret, a public one by nothing. What is given must match.
+    /// The longest lifetimes that what is registered at run time can hand out.
+    #[must_use]
+    pub fn longest(&self) -> Ceilings {
+        self.stored.longest()
+    }
+
+    /// Whether something that is registered at run time is signed with RS256.
+    #[must_use]
+    pub fn uses_rs256(&self) -> bool {
+        self.stored.uses_rs256()
+    }
+
+    /// What an operator should know: names that are registered and that the file has too, scopes that two resources own.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    fn remarkable(&self) -> Vec<String> {
+        let hidden = Kind::ALL.into_iter().flat_map(|kind| self.stored.all(kind)).filter_map(|(id, _, value)| {
+            let (what, command) = match value {
+                Value::Client(client) => (self.clients.contains_key(&client.client.id).then_some("client")?, "clients"),
+                Value::Resource(resource) => (self.of_file.find(&resource.id).map(|_| "resource")?, "resources"),
+            };
+            Some(format!(
+                "{what} `{id}` is in the configuration file and registered at run time too: the file's is meant; take it out of the \
+                 file, or delete the other (`jeton {command} delete {id}`)"
+            ))
+        });
+        let resources = self.stored.all(Kind::Resource).filter_map(|(.., value)| value.resource());
+        let shared = resources.flat_map(|resource| resource.scopes.iter().map(move |scope| (resource, scope))).filter_map(
+            |(resource, scope)| {
+                let owner = self.resources.owner(scope).filter(|owner| owner.id != resource.id)?;
+                Some(format!(
+                    "scope `{scope}` of resource `{}` is owned by `{}`: take it out of one of them",
+                    resource.id, owner.id
+                ))
+            },
+        );
+        let mut all: Vec<String> = hidden.chain(shared).collect();
+        all.sort();
+        all
+    }
+
+    /// The client, having proved who it is at `now`: a confidential one by a secret, a public one by nothing. What is given must match.
     /// By an assertion, whose keys are asked for elsewhere: the service's `authenticate`.
     ///
     /// # Errors
     /// `InvalidClient`; one answer outward, whatever the cause.
-    pub fn authenticate(&self, id: &ClientId, secret: Option<&SecretText>) -> Result<&Client> {
-        let client = self.clients.get(id);
-        let right = secret.is_some_and(|secret| self.secret_matches(client, secret));
+    pub fn authenticate(&self, id: &ClientId, secret: Option<&SecretText>, now: Timestamp) -> Result<&Arc<Client>> {
+        let client = self.client(id);
+        let right = secret.is_some_and(|secret| self.secret_matches(client, secret, now));
         let refusal = match client {
             None => ClientRefusal::Unknown,
             Some(client) if client.is_confidential() => match secret {
@@ -68,13 +206,22 @@ impl Registry {
     }
 
     /// Compares with every secret that is valid, and hashes for an unknown client too, so that time tells nothing.
-    fn secret_matches(&self, client: Option<&Client>, secret: &SecretText) -> bool {
-        let presented: [u8; 32] = Sha256::digest(secret.expose().as_bytes()).into();
-        match client.map(|client| &client.kind) {
-            Some(ClientKind::Confidential { secret_hashes, .. }) => {
-                secret_hashes.iter().fold(0_u8, |found, hash| found | hash.ct_eq(&presented).unwrap_u8()) == 1
-            }
-            Some(ClientKind::Public) | None => false,
+    fn secret_matches(&self, client: Option<&Arc<Client>>, secret: &SecretText, now: Timestamp) -> bool {
+        let presented = client_secret::hash(secret);
+        let Some(client) = client else { return false };
+        let valid = match &client.kind {
+            ClientKind::Confidential { secret_hashes, .. } => secret_hashes.as_slice(),
+            ClientKind::Public => return false,
+        };
+        let valid = valid.iter().chain(self.retiring(client).iter().filter(|one| now < one.until).map(|one| &one.hash));
+        valid.fold(0_u8, |found, hash| found | hash.ct_eq(&presented).unwrap_u8()) == 1
+    }
+
+    /// The secrets that others took the place of; none of a client of the file.
+    fn retiring(&self, client: &Client) -> &[Retiring] {
+        if self.clients.contains_key(&client.id) {
+            return &[];
         }
+        self.stored.client(&client.id).map(|stored| stored.retiring.as_slice()).unwrap_or_default()
     }
 }

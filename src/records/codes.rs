@@ -1,7 +1,8 @@
 //! The numbers that stand for words in records and in the log. A number never changes its meaning.
 
-use jeton_domain::client::GrantType;
+use jeton_domain::client::{Algorithm, GrantType, ReusePolicy, Rotation};
 use jeton_domain::error::{Cause, Error, Result};
+use jeton_domain::resource::TokenFormat;
 use jeton_domain::target::{Reason, TargetKind};
 
 macro_rules! codes {
@@ -68,4 +69,27 @@ codes!(grant_type_code, grant_type, GrantType, "a flow", {
     GrantType::ClientCredentials => 4,
     GrantType::RefreshToken => 5,
     GrantType::JwtBearer => 7,
+});
+
+codes!(algorithm_code, algorithm, Algorithm, "an algorithm", {
+    Algorithm::EdDsa => 1,
+    Algorithm::Es256 => 2,
+    Algorithm::Rs256 => 3,
+});
+
+codes!(rotation_code, rotation, Rotation, "a rotation", {
+    Rotation::Always => 1,
+    Rotation::UnboundPublic => 2,
+    Rotation::NearExpiry => 3,
+    Rotation::Never => 4,
+});
+
+codes!(reuse_code, reuse, ReusePolicy, "a reuse policy", {
+    ReusePolicy::EndGrant => 1,
+    ReusePolicy::Refuse => 2,
+});
+
+codes!(format_code, format, TokenFormat, "a format", {
+    TokenFormat::Jwt => 1,
+    TokenFormat::Opaque => 2,
 });

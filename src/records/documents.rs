@@ -26,6 +26,14 @@ pub struct Ceilings {
     pub grant: Millis,
 }
 
+impl Ceilings {
+    /// The longer of both, each by itself.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { access_token: self.access_token.max(other.access_token), grant: self.grant.max(other.grant) }
+    }
+}
+
 impl Records {
     /// Registers this replica's root keys and learns the order of all. Not sealed: who lacks a key must be able to see that.
     ///

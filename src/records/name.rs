@@ -69,6 +69,18 @@ pub fn ceilings() -> Name {
     Name::new("jeton:{ceilings}")
 }
 
+/// Which parts of what is registered at run time changed. All of it lies together.
+#[must_use]
+pub fn registry() -> Name {
+    Name::new("jeton:{registry}")
+}
+
+/// A part of what is registered at run time.
+#[must_use]
+pub fn registry_part(number: usize) -> Name {
+    Name::new(&format!("jeton:{{registry}}:{number}"))
+}
+
 /// Without the machinery of `format!`: an operation makes up to six names.
 fn placed(slot: [u8; 2], kind: char, id: &[u8; 16]) -> Name {
     let mut name = String::with_capacity(40);
@@ -96,6 +108,8 @@ mod tests {
         assert_eq!(device(DeviceId(id)).as_str(), "jeton:{ab12}:d:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(user_code(id).as_str(), "jeton:{ab12}:u:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(shown(TargetId(id)).as_str(), "jeton:{ab12}:p:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(registry().as_str(), "jeton:{registry}");
+        assert_eq!(registry_part(1_023).as_str(), "jeton:{registry}:1023");
         let documents = [ring(), salt(), signing(), ceilings()];
         assert_eq!(
             documents.each_ref().map(Name::as_str),

@@ -127,7 +127,8 @@ impl Service {
     /// What it tells that an access token of that generation is seen; none where that is nothing to anybody.
     pub(super) fn sign(&self, generation: Generation, token: &Active) -> Option<Sign> {
         let grant = token.grant.filter(|_| token.is_access_token && generation > 0)?;
-        let client = self.registry.client(&ClientId::parse("client_id", &token.client_id).ok()?)?;
+        let registry = self.registry();
+        let client = registry.client(&ClientId::parse("client_id", &token.client_id).ok()?)?;
         tells(client, token.binding.is_some()).then(|| Sign { grant, generation, jti: token.jti.as_str().into() })
     }
 
@@ -180,6 +181,7 @@ impl Service {
         let loaded = self.records.grant(sighting.grant).await?;
         let arrival = Arrival { generation, key };
         let ring = self.records.roots().order();
+        let registry = self.registry();
         let now = self.clock.now();
         let decided = self
             .records
@@ -191,7 +193,7 @@ impl Service {
                     let Some(Known::Grant(grant)) = known else { return Ok(Outcome::Kept("nothing")) };
                     // One that is over can be over for reuse, and is not to be so again.
                     let is_over = self.killing(&grant, &self.floor_targets(&grant)).is_some() || now >= grant.expires_at();
-                    let Some(client) = self.registry.client(&grant.client).filter(|_| !is_over) else {
+                    let Some(client) = registry.client(&grant.client).filter(|_| !is_over) else {
                         return Ok(Outcome::Kept("nothing"));
                     };
                     Ok(match seen(now, &grant, arrival, &Env { client, ring: &ring, identity }) {

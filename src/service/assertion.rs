@@ -11,6 +11,7 @@ use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
 use serde_json::Map;
+use std::sync::Arc;
 
 /// What is shown for a token.
 #[derive(Debug)]
@@ -66,8 +67,8 @@ impl Service {
             authorization_details: Vec::new(),
             credentials: asked.credentials,
         };
-        let narrowed = issuer.narrowed(client);
-        let prepared = self.prepare_for(&narrowed, &issue).await?;
+        let narrowed = Arc::new(issuer.narrowed(&client));
+        let prepared = self.prepare_for(narrowed, &issue).await?;
         // Refused before, it may be shown again.
         self.count_assertion(&assertion, until).await??;
         self.issue_prepared(prepared, None).await

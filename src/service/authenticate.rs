@@ -10,28 +10,33 @@ use jeton_domain::jwk::KeySource;
 use jeton_domain::name::ClientId;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::{Millis, Timestamp};
+use std::sync::Arc;
 
 impl Service {
     /// The client, having proved who it is.
     ///
     /// # Errors
     /// `InvalidClient`, one answer outward; `Invalid` where it authenticates in two ways; the store, which counts assertions.
-    pub(super) async fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
+    pub(super) async fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<Arc<Client>> {
         match (&credentials.secret, &credentials.assertion) {
             (Some(_), Some(_)) => {
                 let problem = "comes beside a secret: a client authenticates in one way (RFC 6749 section 2.3)";
                 Err(Error::invalid("client_assertion", problem))
             }
-            (secret, None) => self.registry.authenticate(id, secret.as_ref()),
+            (secret, None) => {
+                let registry = self.registry_for(id).await?;
+                registry.authenticate(id, secret.as_ref(), self.clock.now()).cloned()
+            }
             (None, Some(assertion)) => self.authenticate_by_assertion(id, assertion).await,
         }
     }
 
     /// RFC 7523 section 3. The assertion is counted as soon as it is known to be genuine, whatever becomes of the request: who makes one
     /// makes another for the next.
-    async fn authenticate_by_assertion(&self, id: &ClientId, assertion: &SecretText) -> Result<&Client> {
+    async fn authenticate_by_assertion(&self, id: &ClientId, assertion: &SecretText) -> Result<Arc<Client>> {
         let refused = |refusal| Error::InvalidClient(ClientRefusal::Assertion(refusal));
-        let client = self.registry.client(id).ok_or(Error::InvalidClient(ClientRefusal::Unknown))?;
+        let registry = self.registry_for(id).await?;
+        let client = registry.client(id).ok_or(Error::InvalidClient(ClientRefusal::Unknown))?;
         let ClientKind::Confidential { keys: Some(keys), .. } = &client.kind else {
             return Err(Error::InvalidClient(ClientRefusal::Method));
         };
@@ -42,7 +47,7 @@ impl Service {
         let lifetime = self.terms.client_assertion_lifetime;
         let until = self.judge_assertion(&assertion, self.issuer(), lifetime, keys).await?.map_err(refused)?;
         self.count_assertion(&assertion, until).await?.map_err(refused)?;
-        Ok(client)
+        Ok(Arc::clone(client))
     }
 
     /// Judges whom an assertion is for, its time, and that one of these keys signed it. It has to be counted then, and until when it

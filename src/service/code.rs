@@ -81,7 +81,7 @@ impl Service {
         }
         let issue = Issue { method: Some(GrantType::AuthorizationCode), ..issue };
         let Prepared { client, now, plan, mut grant, session, head, .. } = self.prepare(&issue).await?;
-        check_redirect(client, redirect_uri.as_ref())?;
+        check_redirect(&client, redirect_uri.as_ref())?;
         if challenge.is_none() && !client.is_confidential() {
             let problem = "must be given: a public client proves by it that the code is its own (RFC 9700 section 2.1.1)";
             return Err(Error::invalid("code_challenge", problem));
@@ -116,7 +116,7 @@ impl Service {
         else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
-        let client = self.authenticate(&asked.client, &asked.credentials).await?;
+        let client = &*self.authenticate(&asked.client, &asked.credentials).await?;
         if !client.may(GrantType::AuthorizationCode) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `authorization_code`", client.id)));
         }

@@ -27,7 +27,7 @@ use jeton_domain::secret::SecretText;
 use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::{DEVICE_PREFIX, Presented, parse};
 use sha2::{Digest as _, Sha256};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 /// What holds for every device.
 #[derive(Clone, Debug)]
@@ -138,7 +138,7 @@ impl Service {
             return Err(Error::UnauthorizedClient("no device is served here: `login.verification_uri` is not configured".into()));
         };
         let client = self.device_client(&asked.client, &asked.credentials).await?;
-        issue::may_ask(&asked.scopes, &asked.resources, client, self.registry.resources())?;
+        issue::may_ask(&asked.scopes, &asked.resources, &client, self.registry().resources())?;
         let device_code = SecretText::new(format!("{DEVICE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)));
         let authorization = Authorization {
             client: client.id.clone(),
@@ -246,16 +246,16 @@ impl Service {
             return Err(Error::DeviceRefused(DeviceRefusal::Denied));
         }
         if grant.lineage.refreshable || form.format == TokenFormat::Opaque {
-            self.keep_redeemed(&grant, client, &targets).await?;
+            self.keep_redeemed(&grant, &client, &targets).await?;
         }
         let out = first(&grant);
         let next_nonce = holder.next_nonce();
-        self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, client, None)
+        self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, &client, None)
     }
 }
 
 impl Service {
-    async fn device_client(&self, id: &ClientId, credentials: &Credentials) -> Result<&Client> {
+    async fn device_client(&self, id: &ClientId, credentials: &Credentials) -> Result<Arc<Client>> {
         let client = self.authenticate(id, credentials).await?;
         if client.may(GrantType::DeviceCode) {
             return Ok(client);

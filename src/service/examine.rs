@@ -136,6 +136,7 @@ impl Service {
     async fn judge_numbered(&self, numbered: &Numbered, grant: Grant, asker: Asker<'_>) -> Result<Examined> {
         let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
         let state = self.state(grant).await?;
+        self.registry_for(&state.grant.client).await?;
         let verdict = match state.why_not {
             Some(ref why) => Err((why.clone(), state.ended_at)),
             None => self.acceptable(numbered, &state.grant, asker).map(|()| self.refresh_token_says(&state.grant)),
@@ -146,10 +147,11 @@ impl Service {
     /// Whether Refresh would accept this generation now.
     fn acceptable(&self, numbered: &Numbered, grant: &Grant, asker: Asker<'_>) -> Result<(), (WhyNot, Option<Timestamp>)> {
         let now = self.clock.now();
-        let client = self.registry.client(&grant.client).ok_or((WhyNot::ClientUnknown, None))?;
+        let registry = self.registry();
+        let client = registry.client(&grant.client).ok_or((WhyNot::ClientUnknown, None))?;
         let env = Env {
             client,
-            resources: self.registry.resources(),
+            resources: registry.resources(),
             revoked: None,
             ring: &self.records.roots().order(),
             identity: Identity([0; 8]),
@@ -173,7 +175,7 @@ impl Service {
             Asker::Resource(name) => &vec![ResourceId::parse("resource", name).map_err(|_none| (WhyNot::Audience, None))?],
             Asker::Anyone | Asker::Client { .. } => &grant.resources,
         };
-        match policies_met(now, asking, self.registry.resources(), &grant.sign_in) {
+        match policies_met(now, asking, registry.resources(), &grant.sign_in) {
             Ok(()) => Ok(()),
             Err(Error::ReauthenticationRequired(unmet)) => Err((WhyNot::PolicyNotMet(unmet), None)),
             Err(_not_configured) => Err((WhyNot::Audience, None)),

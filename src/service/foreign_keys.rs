@@ -171,7 +171,8 @@ impl Service {
             KeySource::Uri(endpoint) => Some(endpoint.clone()),
             KeySource::Inline(_) => None,
         };
-        let clients = self.registry.clients().filter_map(|client| match &client.kind {
+        let registry = self.registry();
+        let clients = registry.clients().filter_map(|client| match &client.kind {
             ClientKind::Confidential { keys: Some(source), .. } => of(source),
             _ => None,
         });

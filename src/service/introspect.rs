@@ -180,7 +180,8 @@ impl Service {
             token_introspection: &'a Map<String, Value>,
         }
         let now = self.clock.now();
-        let client = self.registry.client(asker).ok_or(Error::InvalidClient(ClientRefusal::Unknown))?;
+        let registry = self.registry();
+        let client = registry.client(asker).ok_or(Error::InvalidClient(ClientRefusal::Unknown))?;
         let claims = Claims { iss: self.issuer(), aud: asker.as_str(), iat: now.secs(), token_introspection: answer };
         self.tokens.sign(Typ::TokenIntrospection, client.id_token_algorithm, &claims, now)
     }
@@ -188,8 +189,9 @@ impl Service {
     /// Which of a token's scopes a client sees: all of its own token, else those of the resources that it serves.
     #[must_use]
     pub fn scopes_seen(&self, asker: &ClientId, owner: &str, scope: &str) -> String {
-        let serves = self.registry.client(asker).map(|client| client.serves.as_slice()).unwrap_or_default();
-        let is_served = |scope: &str| self.registry.resources().owner(scope).is_some_and(|owner| serves.contains(&owner.id));
+        let registry = self.registry();
+        let serves = registry.client(asker).map(|client| client.serves.as_slice()).unwrap_or_default();
+        let is_served = |scope: &str| registry.resources().owner(scope).is_some_and(|owner| serves.contains(&owner.id));
         let seen = |scope: &&str| asker.as_str() == owner || is_served(scope);
         scope.split(' ').filter(seen).collect::<Vec<_>>().join(" ")
     }

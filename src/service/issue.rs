@@ -24,6 +24,7 @@ use jeton_domain::secret::{Secret, SecretText};
 use jeton_domain::target::slot;
 use jeton_domain::time::{Millis, Timestamp};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -95,8 +96,8 @@ pub struct Tokens {
 }
 
 /// What is granted, before anything of it is written.
-pub(super) struct Prepared<'a> {
-    pub client: &'a Client,
+pub(super) struct Prepared {
+    pub client: Arc<Client>,
     pub now: Timestamp,
     pub plan: Plan,
     pub grant: Grant,
@@ -126,11 +127,11 @@ impl Service {
     ///
     /// # Errors
     /// A DPoP proof that was used before, a revoked session, the store.
-    pub(super) async fn issue_prepared(&self, prepared: Prepared<'_>, nonce: Option<&str>) -> Result<Tokens> {
+    pub(super) async fn issue_prepared(&self, prepared: Prepared, nonce: Option<&str>) -> Result<Tokens> {
         let Prepared { client, now, plan, grant, session, head, holder } = prepared;
         self.count_proof(&holder).await?;
         let durability = if plan.needs_record() {
-            let kept = self.keep(&grant, client, &session, now).await;
+            let kept = self.keep(&grant, &client, &session, now).await;
             if kept.is_err() {
                 self.take_back(&grant, now).await;
             }
@@ -144,7 +145,7 @@ impl Service {
         let audience = Audience { scopes: plan.scopes, resources: plan.resources };
         let access = Access { audience: &audience, form: plan.access, generation, key: grant.lineage.key };
         let access = self.access_token(&grant, &access, now)?;
-        let id = if plan.id_token { Some(self.id_token(&grant, client, &access, nonce, now)?) } else { None };
+        let id = if plan.id_token { Some(self.id_token(&grant, &client, &access, nonce, now)?) } else { None };
         let refresh =
             if plan.refreshable { Some(self.tokens.refresh_token(&grant, generation, grant.lineage.key)?) } else { None };
         Ok(Tokens {
@@ -164,22 +165,23 @@ impl Service {
     }
 
     /// Decides what is granted, and where in the order of revocations it is born. Nothing is written yet.
-    pub(super) async fn prepare(&self, asked: &Issue) -> Result<Prepared<'_>> {
+    pub(super) async fn prepare(&self, asked: &Issue) -> Result<Prepared> {
         self.prepare_for(self.issuing_client(asked).await?, asked).await
     }
 
     /// The same for a client that proved who it is, where it had to.
-    pub(super) async fn prepare_for<'a>(&'a self, client: &'a Client, asked: &Issue) -> Result<Prepared<'a>> {
+    pub(super) async fn prepare_for(&self, client: Arc<Client>, asked: &Issue) -> Result<Prepared> {
         let holder = self.holder(&asked.credentials)?;
         let now = self.clock.now();
-        let plan = self.plan(now, asked, client)?;
-        let mut grant = self.new_grant(now, asked, client, &plan)?;
+        let plan = self.plan(now, asked, &client)?;
+        let mut grant = self.new_grant(now, asked, &client, &plan)?;
         grant.binding = holder.proof.binds(asked.binding)?;
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
         // A session that was only just made cannot have been revoked.
         let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
         let (caught, floor) = tokio::try_join!(self.alive.born(), self.records.read_killing_floor(&session, Born::default()))?;
         self.know_burnt_keys().await?;
+        self.still_registered(&client).await?;
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
         refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
@@ -187,12 +189,13 @@ impl Service {
     }
 
     /// The client that the tokens are for. The caller vouches for the user; a client that speaks for itself must prove who it is.
-    async fn issuing_client(&self, asked: &Issue) -> Result<&Client> {
+    async fn issuing_client(&self, asked: &Issue) -> Result<Arc<Client>> {
         let speaks_for_itself = asked.subject.is_none() || asked.method == Some(GrantType::ClientCredentials);
         if speaks_for_itself || !asked.credentials.is_empty() {
             return self.authenticate(&asked.client, &asked.credentials).await;
         }
-        self.registry.client(&asked.client).ok_or_else(|| Error::invalid("client_id", "is not a configured client"))
+        let registry = self.registry_for(&asked.client).await?;
+        registry.client(&asked.client).cloned().ok_or_else(|| Error::invalid("client_id", "is not a configured client"))
     }
 
     fn plan(&self, now: Timestamp, asked: &Issue, client: &Client) -> Result<Plan> {
@@ -219,7 +222,8 @@ impl Service {
             id_claims: &asked.id_claims,
             authorization_details: &asked.authorization_details,
         };
-        issue::plan(now, &question, client, self.registry.resources(), |name| self.registry.is_client(name))
+        let registry = self.registry();
+        issue::plan(now, &question, client, registry.resources(), |name| registry.is_client(name))
     }
 
     fn new_grant(&self, now: Timestamp, asked: &Issue, client: &Client, plan: &Plan) -> Result<Grant> {

@@ -119,7 +119,7 @@ impl Service {
         let holder = self.holder(&asked.credentials)?;
         let shown = Shown {
             presented,
-            client,
+            client: &client,
             holder: &holder,
             scopes: &asked.scopes,
             resources: &asked.resources,
@@ -129,7 +129,7 @@ impl Service {
         };
         let loaded = self.load(&shown).await?;
         let given = self.decide(&shown, loaded, |_| Ok(())).await?;
-        Ok((given.out.verdict, self.give(given, client, None)?))
+        Ok((given.out.verdict, self.give(given, &client, None)?))
     }
 
     /// Loads the grant that something was presented for, beside a catch-up that starts now. Where it is genuine, the holder's DPoP
@@ -156,6 +156,7 @@ impl Service {
         let Shown { presented, client, .. } = shown;
         let now = self.clock.now();
         let ring = self.records.roots().order();
+        let registry = self.registry();
         let decided = self
             .records
             .decide_grant(
@@ -169,7 +170,7 @@ impl Service {
                     let revoked = self.killing(&grant, &targets).map(|raised| raised.cause());
                     let env = Env {
                         client,
-                        resources: self.registry.resources(),
+                        resources: registry.resources(),
                         revoked,
                         ring: &ring,
                         identity,
@@ -248,7 +249,7 @@ impl Service {
 
     /// How the access token will look, and what it is bound to.
     pub(super) fn form(&self, grant: &Grant, out: &HandOut, proof: &Proof) -> Result<(AccessForm, Option<Binding>)> {
-        let form = AccessForm::of(&out.resources, self.registry.resources())?;
+        let form = AccessForm::of(&out.resources, self.registry().resources())?;
         let binding = proof.binds(grant.binding)?;
         if binding != grant.binding && form.format == TokenFormat::Opaque {
             return Err(Error::InvalidDpopProof(dpop::Refusal::UnboundGrant));

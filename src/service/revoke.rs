@@ -106,7 +106,7 @@ impl Service {
     ) -> Result<Revoked> {
         credentials.without_proof()?;
         let client = match client {
-            Some(client) => Some(&self.authenticate(client, credentials).await?.id),
+            Some(client) => Some(self.authenticate(client, credentials).await?.id.clone()),
             None if credentials.is_empty() => None,
             None => return Err(Error::invalid("token_client_id", "must name the client that authenticates")),
         };
@@ -115,7 +115,7 @@ impl Service {
         else {
             return Ok(if dry_run { Revoked::Counted(Some(Vec::new())) } else { Revoked::Nothing });
         };
-        if client.is_some_and(|client| *client != found.client) {
+        if client.is_some_and(|client| client != found.client) {
             return Err(Error::UnauthorizedClient("the token was issued to another client".into()));
         }
         if let (false, Some(done)) = (dry_run, self.done(&found.target)) {

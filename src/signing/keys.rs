@@ -3,7 +3,7 @@
 //! Private bytes live in aws-lc's own key objects, which wipe themselves, and in the record, which is wiped when dropped.
 
 use super::jwk;
-use crate::records::proto;
+use crate::records::{codes, proto};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::rand::SystemRandom;
@@ -101,18 +101,14 @@ fn modulus(pair: &RsaKeyPair) -> Vec<u8> {
 
 /// The code of an algorithm in a record.
 #[must_use]
-pub const fn code(algorithm: Algorithm) -> u32 {
-    match algorithm {
-        Algorithm::EdDsa => 1,
-        Algorithm::Es256 => 2,
-        Algorithm::Rs256 => 3,
-    }
+pub fn code(algorithm: Algorithm) -> u32 {
+    codes::algorithm_code(algorithm).into()
 }
 
 /// The algorithm of a code; none for one that a newer version wrote.
 #[must_use]
 pub fn algorithm(code_in_record: u32) -> Option<Algorithm> {
-    Algorithm::ALL.into_iter().find(|algorithm| code(*algorithm) == code_in_record)
+    codes::algorithm(code_in_record).ok()
 }
 
 impl SigningKey {

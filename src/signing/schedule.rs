@@ -81,7 +81,7 @@ impl Settings {
     }
 
     /// The algorithms that keys are made for, and what is signed here is signed with.
-    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<> {
         let makes_rs256 = self.makes_rs256;
         Algorithm::ALL.into_iter().filter(move |algorithm| makes_rs256 || *algorithm != Algorithm::Rs256)
     }

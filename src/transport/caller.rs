@@ -33,6 +33,10 @@ pub enum Permission {
     ReadKeys,
     /// Rotate signing keys.
     RotateKeys,
+    /// Read clients and resources.
+    ReadRegistry,
+    /// Register, change and delete clients and resources: for operators only.
+    WriteRegistry,
     /// Follow the revocations.
     Watch,
     /// See how the log is, and accept what it lost: for operators only.

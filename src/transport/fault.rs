@@ -102,6 +102,13 @@ impl Fault {
             Error::UserCodeUnknown => Self::new(Reason::UserCodeUnknown, "no device waits for that user code"),
             Error::TooManyGuesses => Self::new(Reason::TooManyGuesses, "too many wrong user codes were tried"),
             Error::GrantUnknown => Self::new(Reason::GrantUnknown, "no grant of that id is known"),
+            Error::RegistrationUnknown(text) => Self::new(Reason::RegistrationUnknown, clipped(text)),
+            Error::RegistrationExists(text) => Self::new(Reason::RegistrationExists, clipped(text)),
+            Error::RegistrationChanged(text) => Self::new(Reason::RegistrationChanged, clipped(text)),
+            Error::RegistrationFixed(text) => Self::new(Reason::RegistrationReadOnly, clipped(text)),
+            Error::RegistrationInUse(text) => Self::new(Reason::RegistrationInUse, clipped(text)),
+            Error::RegistryFull(text) => Self::new(Reason::RegistryFull, clipped(text)),
+            Error::RegistrationUnsound(problems) => Self::fields(problems),
             Error::KeyUnknown(text) => Self::new(Reason::KeyUnknown, clipped(text)),
             Error::RevisionLost => Self::new(Reason::RevisionLost, "the revision is not part of this log's history"),
             Error::WatchCut(revision) => Self {
@@ -181,6 +188,14 @@ impl Fault {
     fn field(reason: Reason, field: &str, problem: &str) -> Self {
         let mut fault = Self::new(reason, clipped(&format!("`{field}` {problem}")));
         fault.add(field, problem);
+        fault
+    }
+
+    fn fields(problems: &[(String, String)]) -> Self {
+        let mut all = problems.iter();
+        let first = all.next().map(|(field, problem)| Self::field(Reason::InvalidField, field, problem));
+        let mut fault = first.unwrap_or_else(|| Self::new(Reason::InvalidField, "a field is at fault"));
+        all.for_each(|(field, problem)| fault.add(field, problem));
         fault
     }
 

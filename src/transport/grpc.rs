@@ -1,7 +1,7 @@
 //! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
 //!
-//! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `device`, `grant`, `key`, `revocation` (messages to operations
-//! and back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
+//! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `device`, `grant`, `key`, `client` and `resource` with their
+//! `registration`, `revocation` (messages to operations and back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
 //! holds for every call), `connections`, `listener`.
 
 pub mod codec;
@@ -9,6 +9,7 @@ pub mod listener;
 pub mod status;
 
 pub(super) mod claims;
+mod client;
 mod code;
 mod connections;
 mod device;
@@ -18,6 +19,8 @@ pub(super) mod introspect;
 mod key;
 mod layers;
 mod polish;
+mod registration;
+mod resource;
 mod revocation;
 mod token;
 mod unary;
@@ -38,9 +41,11 @@ use crate::transport::caller::{self, Admission, Permission};
 use crate::transport::fault::Fault;
 use crate::transport::logged;
 use api::authorization_code_service_server::{AuthorizationCodeServiceServer, SERVICE_NAME as CODE_SERVICE};
+use api::client_service_server::{ClientServiceServer, SERVICE_NAME as CLIENT_SERVICE};
 use api::device_service_server::{DeviceServiceServer, SERVICE_NAME as DEVICE_SERVICE};
 use api::grant_service_server::{GrantServiceServer, SERVICE_NAME as GRANT_SERVICE};
 use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
+use api::resource_service_server::{ResourceServiceServer, SERVICE_NAME as RESOURCE_SERVICE};
 use api::revocation_service_server::{RevocationServiceServer, SERVICE_NAME as REVOCATION_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
 use jeton_domain::error::Error;
@@ -166,6 +171,8 @@ fn front(
     .add_service(AuthorizationCodeServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(DeviceServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(ClientServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(ResourceServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(
         RevocationServiceServer::new(Revocations { api: api.clone(), hub: Arc::clone(hub) })
             .max_decoding_message_size(MAX_REQUEST_BYTES),
@@ -202,7 +209,17 @@ async fn follow(
 
 async fn report(health: &HealthReporter, ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in ["", TOKEN_SERVICE, CODE_SERVICE, DEVICE_SERVICE, GRANT_SERVICE, KEY_SERVICE, REVOCATION_SERVICE] {
+    let served = [
+        TOKEN_SERVICE,
+        CODE_SERVICE,
+        DEVICE_SERVICE,
+        GRANT_SERVICE,
+        KEY_SERVICE,
+        CLIENT_SERVICE,
+        RESOURCE_SERVICE,
+        REVOCATION_SERVICE,
+    ];
+    for service in [""].into_iter().chain(served) {
         health.set_service_status(service, status).await;
     }
 }

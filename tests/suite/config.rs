@@ -111,7 +111,7 @@ fn the_development_file_is_valid_and_its_comments_tell_the_secrets() {
     for name in ["web-app", "billing-job"] {
         let prefix = format!("jcs_dev_{}_", name.replace('-', "_"));
         let secret = text.split_whitespace().find(|word| word.starts_with(&prefix)).unwrap();
-        let hash = config::hash_secret(&SecretText::new(secret.into()));
+        let hash = jeton_domain::client_secret::hash(&SecretText::new(secret.into()));
         assert_eq!(client(name).kind, ClientKind::Confidential { secret_hashes: vec![hash], keys: None });
     }
     assert_eq!(client("mobile-app").kind, ClientKind::Public);

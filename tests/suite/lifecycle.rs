@@ -16,6 +16,7 @@ mod keys;
 mod outage;
 mod races;
 mod refresh;
+mod registry;
 mod remembered;
 mod reuse;
 mod revoke;

@@ -42,6 +42,8 @@ mod redis_sentinel;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
+mod registry_command;
+#[cfg(test)]
 mod replica_down;
 #[cfg(test)]
 #[path = "../rfc/rfc.rs"]

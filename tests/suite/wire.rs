@@ -22,7 +22,7 @@ const ISSUE: &str = "/jeton.v1.TokenService/Issue";
 const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
 
 /// Every method that takes and gives one message.
-const UNARY: [&str; 19] = [
+const UNARY: [&str; 30] = [
     ISSUE,
     "/jeton.v1.TokenService/Refresh",
     "/jeton.v1.TokenService/Revoke",
@@ -39,6 +39,17 @@ const UNARY: [&str; 19] = [
     "/jeton.v1.KeyService/GetJwks",
     "/jeton.v1.KeyService/ListKeys",
     "/jeton.v1.KeyService/RotateKey",
+    "/jeton.v1.ClientService/CreateClient",
+    "/jeton.v1.ClientService/GetClient",
+    "/jeton.v1.ClientService/ListClients",
+    "/jeton.v1.ClientService/UpdateClient",
+    "/jeton.v1.ClientService/DeleteClient",
+    "/jeton.v1.ClientService/RotateClientSecret",
+    "/jeton.v1.ResourceService/CreateResource",
+    "/jeton.v1.ResourceService/GetResource",
+    "/jeton.v1.ResourceService/ListResources",
+    "/jeton.v1.ResourceService/UpdateResource",
+    "/jeton.v1.ResourceService/DeleteResource",
     "/jeton.v1.RevocationService/GetLog",
     "/jeton.v1.RevocationService/AcceptLog",
     "/grpc.health.v1.Health/Check",

@@ -3,8 +3,10 @@
 use crate::redis_cluster::RedisCluster;
 use crate::redis_sentinel::RedisSentinel;
 use crate::redis_server::RedisServer;
+use jeton::api::client_service_client::ClientServiceClient;
 use jeton::api::grant_service_client::GrantServiceClient;
 use jeton::api::key_service_client::KeyServiceClient;
+use jeton::api::resource_service_client::ResourceServiceClient;
 use jeton::api::revocation_service_client::RevocationServiceClient;
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
@@ -85,6 +87,8 @@ pub struct Replica {
     pub tokens: TokenServiceClient<Channel>,
     pub grants: GrantServiceClient<Channel>,
     pub keys: KeyServiceClient<Channel>,
+    pub clients: ClientServiceClient<Channel>,
+    pub resources: ResourceServiceClient<Channel>,
     pub revocations: RevocationServiceClient<Channel>,
     pub address: SocketAddr,
     /// Where OAuth is spoken.
@@ -220,6 +224,8 @@ impl World {
             tokens: TokenServiceClient::new(channel.clone()),
             grants: GrantServiceClient::new(channel.clone()),
             keys: KeyServiceClient::new(channel.clone()),
+            clients: ClientServiceClient::new(channel.clone()),
+            resources: ResourceServiceClient::new(channel.clone()),
             revocations: RevocationServiceClient::new(channel),
             address,
             http: http_address,

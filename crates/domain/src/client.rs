@@ -94,6 +94,48 @@ pub enum ReusePolicy {
     Refuse,
 }
 
+impl Rotation {
+    /// Every one, the default second.
+    pub const ALL: [Self; 4] = [Self::Always, Self::UnboundPublic, Self::NearExpiry, Self::Never];
+
+    /// The word for it in settings and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::UnboundPublic => "unbound-public",
+            Self::NearExpiry => "near-expiry",
+            Self::Never => "never",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rotation| rotation.word() == word)
+    }
+}
+
+impl ReusePolicy {
+    /// Every one, the default first.
+    pub const ALL: [Self; 2] = [Self::EndGrant, Self::Refuse];
+
+    /// The word for it in settings and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::EndGrant => "end-grant",
+            Self::Refuse => "refuse",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.word() == word)
+    }
+}
+
 /// A signature algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
@@ -136,6 +178,12 @@ impl GrantType {
             Self::RefreshToken => "refresh_token",
             Self::JwtBearer => "jwt_bearer",
         }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|grant_type| grant_type.word() == word)
     }
 
     /// Whether the subject is a user, and not the client.

@@ -79,6 +79,27 @@ pub enum Error {
     /// No grant of that id is known.
     #[error("no grant of that id is known")]
     GrantUnknown,
+    /// No client or resource of that name is known.
+    #[error("{0}")]
+    RegistrationUnknown(String),
+    /// A client or resource of that name is there already.
+    #[error("{0}")]
+    RegistrationExists(String),
+    /// Somebody changed the client or resource since it was read.
+    #[error("{0}")]
+    RegistrationChanged(String),
+    /// The configuration file names the client or resource: it is changed there only.
+    #[error("{0}")]
+    RegistrationFixed(String),
+    /// The resource cannot be deleted: a client names it.
+    #[error("{0}")]
+    RegistrationInUse(String),
+    /// The registry, or this registration of it, would be larger than it may be.
+    #[error("{0}")]
+    RegistryFull(String),
+    /// Several fields of a registration are at fault: each with what is wrong.
+    #[error("{}", .0.iter().map(|(field, problem)| format!("`{field}` {problem}")).collect::<Vec<_>>().join("; "))]
+    RegistrationUnsound(Vec<(String, String)>),
     /// No signing key of that id or algorithm is known.
     #[error("{0}")]
     KeyUnknown(String),

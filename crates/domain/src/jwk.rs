@@ -228,6 +228,17 @@ impl Signs {
             _ => None,
         }
     }
+
+    /// The `alg` of it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Ps256 => "PS256",
+            Self::Rs256 => "RS256",
+        }
+    }
 }
 
 impl Jwk {
@@ -271,6 +282,50 @@ impl KeySet {
             }
         }
         Some((Self(keys), unfit))
+    }
+
+    /// What is wrong with a set that is registered, beside `unfit`, the keys of it that are not used: there is none, or which is meant is open.
+    #[must_use]
+    pub fn flaws(&self, unfit: &[(usize, Unfit)]) -> Vec<String> {
+        let mut flaws: Vec<String> = unfit.iter().map(|(place, why)| format!("key {place} {why}")).collect();
+        if self.is_empty() && unfit.is_empty() {
+            flaws.push("holds no key: add one, or remove it".into());
+        }
+        if let Some(key) = self.iter().find(|key| self.find(key.kid.as_deref(), key.signs).is_none()) {
+            let named = |kid: &str| format!("of the `kid` `{}`", kid.escape_debug());
+            let which = key.kid.as_deref().map_or_else(|| "without a `kid`".to_owned(), named);
+            flaws.push(format!("leaves open which key {which} is meant: give each a `kid` of its own"));
+        }
+        flaws
+    }
+
+    /// The set as JSON, which reads back as the same.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let one = |jwk: &Jwk| {
+            let mut members = Map::new();
+            let mut add = |name: &str, text: &str| members.insert(name.to_owned(), text.into());
+            if let Some(kid) = &jwk.kid {
+                add("kid", kid);
+            }
+            add("alg", jwk.signs.word());
+            match &jwk.key {
+                PublicKey::Ed25519(x) => {
+                    [("kty", "OKP"), ("crv", "Ed25519"), ("x", &number(x))].map(|(name, text)| add(name, text))
+                }
+                PublicKey::P256 { x, y } => {
+                    add("y", &number(y));
+                    [("kty", "EC"), ("crv", "P-256"), ("x", &number(x))].map(|(name, text)| add(name, text))
+                }
+                PublicKey::Rsa { n, e } => {
+                    [("kty", "RSA"), ("n", &number(n)), ("e", &number(e))].map(|(name, text)| add(name, text))
+                }
+            };
+            Value::Object(members)
+        };
+        let keys: Vec<Value> = self.iter().map(one).collect();
+        serde_json::json!({ "keys": keys }).to_string()
     }
 
     /// The one key of that algorithm and name; where none is named, the only one of that algorithm. None where two are.

@@ -1,5 +1,8 @@
 //! Moments and durations of the decision: milliseconds since the Unix epoch, saturating, never read from a clock here.
 
+/// The units in which people write durations, in milliseconds, the longest first.
+pub const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
 /// A moment, in milliseconds since the Unix epoch.
 ///
 /// Differences saturate at zero, so that a clock that steps back can make something look younger but never negative.
@@ -77,6 +80,13 @@ impl Millis {
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
+    }
+
+    /// As people write it: `90s`, `15m`, `14d`, in the longest unit that divides it.
+    #[must_use]
+    pub fn written(self) -> String {
+        let (word, unit) = UNITS.into_iter().find(|(_, unit)| self.0.is_multiple_of(*unit)).unwrap_or(("ms", 1));
+        format!("{}{word}", self.0.checked_div(unit).unwrap_or_default())
     }
 
     /// In whole seconds, rounded down.

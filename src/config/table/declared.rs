@@ -1,7 +1,15 @@
 //! The keys of what the file declares: resources, clients, and issuers whose assertions are taken.
 
 use super::Absent::{Mistake, Off, Takes};
-use super::{DAY, Group, Kind, MINUTE, count, row, secs};
+use super::{DAY, Group, Kind, count, row, secs};
+use jeton_domain::client::Client;
+use jeton_domain::registration::Bounds;
+use jeton_domain::resource::Resource;
+use jeton_domain::time::Millis;
+
+const fn within(bounds: Bounds<Millis>) -> Kind {
+    Kind::Duration { min: bounds.least, max: bounds.most }
+}
 
 const JWKS: Kind = Kind::Text("JWK set");
 const JWKS_OF_CLIENT: &str = "The public keys that its assertions are signed with (`private_key_jwt`, RFC 7523 section 2.2): a JWK set of \
@@ -42,7 +50,12 @@ pub(in crate::config) const RESOURCE: Group = Group {
             "The algorithm of its JWTs. RS256 is for gateways that know nothing else: a signature costs 230 us, one of EdDSA 8. \
              Every replica must know it before one is set to it.",
         ),
-        row("access_token_lifetime", secs(10, DAY), Takes("5m"), "How long its access tokens are valid."),
+        row(
+            "access_token_lifetime",
+            within(Resource::ACCESS_TOKEN_LIFETIME),
+            Takes("5m"),
+            "How long its access tokens are valid.",
+        ),
         row(
             "acr_values",
             Kind::List("acr values"),
@@ -57,7 +70,7 @@ pub(in crate::config) const RESOURCE: Group = Group {
             "The sign-in must have all of these `amr` values (RFC 8176). Empty demands none.",
         )
         .sample("mfa"),
-        row("max_age", secs(1, 3_650 * DAY), Off, "The sign-in must be no older than this.").sample("1h"),
+        row("max_age", within(Resource::MAX_AGE), Off, "The sign-in must be no older than this.").sample("1h"),
     ],
 };
 
@@ -116,10 +129,10 @@ pub(in crate::config) const CLIENT: Group = Group {
              its own tokens only.",
         )
         .sample("https://orders.internal"),
-        row("idle_lifetime", secs(MINUTE, 3_650 * DAY), Takes("14d"), "A grant that is not used for this long expires."),
+        row("idle_lifetime", within(Client::IDLE_LIFETIME), Takes("14d"), "A grant that is not used for this long expires."),
         row(
             "absolute_lifetime",
-            secs(MINUTE, 3_650 * DAY),
+            within(Client::ABSOLUTE_LIFETIME),
             Takes("90d"),
             "However used, a grant expires after this. At least idle_lifetime.",
         ),
@@ -150,7 +163,7 @@ pub(in crate::config) const CLIENT: Group = Group {
             "The algorithm of its ID tokens, and of introspection answers that it asks for as JWTs. RS256 is for those that know \
              nothing else: a signature costs 230 us, one of EdDSA 8.",
         ),
-        row("id_token_lifetime", secs(10, DAY), Takes("1h"), "How long its ID tokens are valid."),
+        row("id_token_lifetime", within(Client::ID_TOKEN_LIFETIME), Takes("1h"), "How long its ID tokens are valid."),
     ],
 };
 
@@ -187,3 +200,26 @@ pub(in crate::config) const ISSUER: Group = Group {
         row("assertion_lifetime", secs(10, DAY), Takes("10m"), "The longest that its assertions may be valid. Each counts once."),
     ],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::table::Absent;
+
+    #[test]
+    fn defaults_are_those_of_who_registers_at_run_time() {
+        for (group, key, default) in [
+            (&RESOURCE, "access_token_lifetime", Resource::ACCESS_TOKEN_LIFETIME.default.written()),
+            (&CLIENT, "idle_lifetime", Client::IDLE_LIFETIME.default.written()),
+            (&CLIENT, "absolute_lifetime", Client::ABSOLUTE_LIFETIME.default.written()),
+            (&CLIENT, "id_token_lifetime", Client::ID_TOKEN_LIFETIME.default.written()),
+            (&CLIENT, "grants_per_subject", Client::GRANTS_PER_SUBJECT.default.to_string()),
+        ] {
+            let row = group.rows.iter().find(|row| row.key == key).unwrap();
+            assert!(matches!(row.absent, Absent::Takes(text) if text == default), "{key}");
+        }
+        let Bounds { least, most, .. } = Client::GRANTS_PER_SUBJECT;
+        let row = CLIENT.rows.iter().find(|row| row.key == "grants_per_subject").unwrap();
+        assert!(matches!(row.kind, Kind::Count { min, max } if (min, max) == (least.into(), most.into())));
+    }
+}

@@ -149,6 +149,24 @@ reasons! {
     GrantUnknown = "GRANT_UNKNOWN", NotFound, 404, "invalid_request", 0,
         "No grant of that id is known (any more).",
         "Check the id.";
+    RegistrationUnknown = "REGISTRATION_UNKNOWN", NotFound, 404, "invalid_request", 0,
+        "No client or resource of that name is known.",
+        "`jeton clients list` and `jeton resources list` show those there are.";
+    RegistrationExists = "REGISTRATION_EXISTS", AlreadyExists, 409, "invalid_request", 0,
+        "A client or resource of that name is there already.",
+        "Read it; update it if it is to be another. A retry of a create whose answer was lost ends so too.";
+    RegistrationChanged = "REGISTRATION_CHANGED", FailedPrecondition, 412, "invalid_request", 0,
+        "The client or resource was changed since it was read: its `etag` is another.",
+        "Read it again, and decide again. A retry of an update whose answer was lost ends so too.";
+    RegistrationReadOnly = "REGISTRATION_READ_ONLY", FailedPrecondition, 409, "invalid_request", 0,
+        "The client or resource is one of the configuration file.",
+        "Change it there, and restart the replicas one by one.";
+    RegistrationInUse = "REGISTRATION_IN_USE", FailedPrecondition, 409, "invalid_request", 0,
+        "The resource is named by a client.",
+        "Take it out of that client first.";
+    RegistryFull = "REGISTRY_FULL", ResourceExhausted, 507, "invalid_request", 60_000,
+        "So many clients and resources are registered, or so long ones, that there is no place for more.",
+        "Delete some, or make it shorter.";
     KeyUnknown = "KEY_UNKNOWN", NotFound, 404, "invalid_request", 0,
         "No signing key of that id or algorithm is known.",
         "`jeton keys list` shows those there are.";

@@ -125,7 +125,7 @@ struct Called {
 }
 
 /// Every method, Introspect first.
-const METHODS: [&str; 25] = [
+const METHODS: [&str; 36] = [
     "jeton.v1.TokenService/Introspect",
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",
@@ -144,6 +144,17 @@ const METHODS: [&str; 25] = [
     "jeton.v1.KeyService/GetJwks",
     "jeton.v1.KeyService/ListKeys",
     "jeton.v1.KeyService/RotateKey",
+    "jeton.v1.ClientService/CreateClient",
+    "jeton.v1.ClientService/GetClient",
+    "jeton.v1.ClientService/ListClients",
+    "jeton.v1.ClientService/UpdateClient",
+    "jeton.v1.ClientService/DeleteClient",
+    "jeton.v1.ClientService/RotateClientSecret",
+    "jeton.v1.ResourceService/CreateResource",
+    "jeton.v1.ResourceService/GetResource",
+    "jeton.v1.ResourceService/ListResources",
+    "jeton.v1.ResourceService/UpdateResource",
+    "jeton.v1.ResourceService/DeleteResource",
     WATCH,
     "jeton.v1.RevocationService/GetLog",
     "jeton.v1.RevocationService/AcceptLog",

@@ -281,7 +281,7 @@ fn clients() {
         ),
         (
             "kind = 'public'\ngrant_types = 'password'\nresources = ['https://order']".into(),
-            "jeton.toml:8: [clients.app] resources: `https://order` is not configured: add [resources.\"URI\"] for it; did you mean `https://orders`?",
+            "jeton.toml:8: [clients.app] resources: `https://order` is no known resource: add it first; did you mean `https://orders`?",
         ),
         (
             "kind = 'public'\ngrant_types = 'password'\nscopes = [\n'openid',\n'orders:raed']".into(),
