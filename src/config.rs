@@ -28,7 +28,7 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};
 pub use roots::{RingMistake, RootKeys, written_key};
-pub use settings::{Limits, Listen, LogFormat, LogLevel, Login, Outbound, Redis, Settings, Signing, Telemetry, Tokens};
+pub use settings::{Limits, Listen, LogFormat, LogLevel, Login, Outbound, Redis, Settings, Signing, Telemetry, Tls, Tokens};
 pub use store_url::StoreUrl;
 
 use jeton_domain::time::Millis;
@@ -117,7 +117,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn settings(&self, env: &dyn Environment, overrides: &Overrides) -> Option<Settings> {
         let outranking = SETTINGS.each_ref().map(|group| outranking(group, env, overrides));
-        let [top, listen, login, redis, tokens, signing, limits, telemetry, outbound] = &{
+        let [top, listen, tls, login, redis, tokens, signing, limits, telemetry, outbound] = &{
             let mut outranking = outranking.into_iter();
             SETTINGS.each_ref().map(|group| self.section(group, outranking.next().unwrap_or_default()))
         };
@@ -135,6 +135,7 @@ impl<'a> Reading<'a> {
                 http: listen.text("http", check::address)?,
                 admin: listen.text("admin", check::address)?,
             },
+            tls: check::tls(tls),
             login: Login {
                 authorization_endpoint: login.text("authorization_endpoint", check::page),
                 end_session_endpoint: login.text("end_session_endpoint", check::page),
@@ -186,10 +187,10 @@ impl<'a> Reading<'a> {
             .filter(|name| !name.is_empty())
             .collect();
         top.refuse_unknown_keys(&names);
-        for section in [listen, login, redis, tokens, signing, limits, telemetry, outbound] {
+        for section in [listen, tls, login, redis, tokens, signing, limits, telemetry, outbound] {
             section.refuse_unknown_keys(&[]);
         }
-        check::relations(&settings, &check::Sections { top, listen, redis, tokens, signing, limits });
+        check::relations(&settings, &check::Sections { top, listen, tls, redis, tokens, signing, limits });
         Some(settings)
     }
 

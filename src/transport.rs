@@ -1,16 +1,18 @@
 //! Who asks, and in which words? gRPC, HTTP, the admin port, and the one table of refusals.
 //!
 //! Lives here: reading requests, checking the form of their fields, writing answers, limits of connections and
-//! messages. Must not live here: any rule of the domain, anything about stores or keys.
+//! messages, TLS of listeners. Must not live here: any rule of the domain, anything about stores or keys.
 
 pub mod admin;
 pub mod caller;
 mod capacity;
+pub mod connections;
 pub mod fault;
 pub mod grpc;
 pub mod http;
 #[cfg(feature = "bench")]
 pub mod noop;
+pub mod tls;
 
 use crate::telemetry::log::Throttle;
 use fault::{Fault, Reason};

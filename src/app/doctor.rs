@@ -2,6 +2,7 @@
 //!
 //! Must not live here: what is a mistake (`config`, which refuses it), how a store is examined (`store`).
 
+use super::serve;
 use crate::cli::{self, Finding, Output};
 use crate::clock::Clock;
 use crate::config::{Loaded, Settings, StoreUrl};
@@ -19,6 +20,8 @@ const PUBLISHED: [&str; 2] = ["jcs_dev_web_app_never_use_in_production", "jcs_de
 const OVERLAP: [Millis; 2] = [Millis::from_secs(5), Millis::from_secs(30)];
 /// For longer nobody expects a revoked token to be believed.
 const STALE: Millis = Millis::from_secs(10);
+/// A certificate that ends sooner should have been exchanged.
+const SOON: Millis = Millis::from_secs(14 * 86_400);
 /// A verifier that does not introspect believes a JWT for so long.
 const LONG_JWT: Millis = Millis::from_secs(3_600);
 
@@ -33,6 +36,7 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     if all.is_empty() {
         all.push(Diagnosis::ok("configuration", file, "without mistakes"));
     }
+    all.extend(certificate(settings, clock));
     all.extend([listeners(settings), issuer(settings), root_key(settings), overlap(settings), staleness(settings)]);
     if settings.clients.is_empty() {
         let advice = "configure them: without one nothing can be issued";
@@ -58,6 +62,29 @@ pub fn show(all: &[Diagnosis], output: Output) -> ExitCode {
     cli::doctor(&findings, output)
 }
 
+/// The files of TLS go together, and the certificate lives for a while.
+fn certificate(settings: &Settings, clock: &Clock) -> Option<Diagnosis> {
+    let at = settings.tls.as_ref()?.certificate.display().to_string();
+    let tls = match serve::tls(settings, clock) {
+        Ok([_, Some(tls), _]) => tls,
+        Ok(_) => return None,
+        Err(problem) => {
+            let advice = "give a certificate and its key, PEM, that this user may read, and authorities that are some";
+            return Some(Diagnosis::fail("TLS", at, problem.to_string(), advice));
+        }
+    };
+    let (now, ends) = (clock.now(), tls.not_after());
+    let days = ends.since(now).secs() / 86_400;
+    Some(if ends < now {
+        Diagnosis::fail("TLS", at, "the certificate has expired", "exchange it: nobody who checks it connects")
+    } else if ends.since(now) < SOON {
+        let advice = "exchange it in time, with its key: both are read again while jeton runs";
+        Diagnosis::warn("TLS", at, format!("the certificate ends in {days} days"), advice)
+    } else {
+        Diagnosis::ok("TLS", at, format!("the certificate is valid for {days} days"))
+    })
+}
+
 fn listeners(settings: &Settings) -> Diagnosis {
     let grpc = settings.listen.grpc;
     let at = format!("grpc {grpc}");
@@ -73,7 +100,7 @@ fn listeners(settings: &Settings) -> Diagnosis {
         return Diagnosis::fail(
             "listeners",
             at,
-            "plain text, and every caller may do everything",
+            if settings.tls.is_some() { "every caller may do everything" } else { "plain text, and every caller may do everything" },
             "keep the port to a network that encrypts by itself and lets only your services in, or listen on 127.0.0.1 behind what \
              does: who reaches it can issue tokens for anybody",
         );

@@ -7,7 +7,9 @@ use crate::clock::Clock;
 use crate::config::{LogFormat, Settings};
 use crate::telemetry::{self, Telemetry};
 use crate::transport::caller::Admission;
+use crate::transport::connections::Listener;
 use crate::transport::grpc::listener;
+use crate::transport::tls::{Asks, Files, Problem, Speaks, Tls};
 use crate::transport::{admin, grpc, http};
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -45,6 +47,14 @@ pub enum ServeError {
         /// What is wrong.
         problem: io::Error,
     },
+    /// There is no TLS to be had.
+    #[error("TLS of the {what} listener: {problem}")]
+    Tls {
+        /// Which.
+        what: &'static str,
+        /// What is wrong.
+        problem: Problem,
+    },
     /// A listener ended by itself.
     #[error("the {what} listener ended: {problem}")]
     Ended {
@@ -71,7 +81,8 @@ pub async fn serve(settings: Settings, warnings: &[String]) -> Result<(), ServeE
         tracing::warn!("{warning}");
     }
     if settings.insecure {
-        tracing::warn!("INSECURE: plain text, and every caller may do everything; keep this port from the network");
+        let text = if settings.tls.is_some() { "" } else { "plain text, and " };
+        tracing::warn!("INSECURE: {text}every caller may do everything; keep this port from the network");
     }
     let served = run(settings, &telemetry).await;
     telemetry.shutdown().await;
@@ -84,7 +95,9 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     let grpc_listener = listen(settings.listen.grpc, "grpc")?;
     let http_listener = listen(settings.listen.http, "http")?;
     let admin_listener = listen(settings.listen.admin, "admin")?;
-    let app = App::start(&settings, Clock::system()).await?;
+    let clock = Clock::system();
+    let [grpc_tls, http_tls, admin_tls] = tls(&settings, &clock)?;
+    let app = App::start(&settings, clock).await?;
 
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let readiness = Readiness::new();
@@ -94,21 +107,27 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         max_in_flight: settings.limits.concurrency,
         max_concurrent_streams: settings.limits.max_streams,
         drain: DRAIN,
-        admission: Admission::of_listener(settings.listen.grpc, settings.insecure),
+        admission: Admission::of_listener(settings.listen.grpc, settings.insecure, knows_callers(&settings)),
         sampler: telemetry.sampler(),
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
     };
+    for tls in [&grpc_tls, &http_tls, &admin_tls].into_iter().flatten() {
+        tracker.spawn(tls.clone().follow(stop.clone()));
+    }
+    let grpc_listener = Listener::new(grpc_listener, grpc_tls);
     let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
     let http_settings = http::Settings {
         request_deadline: settings.limits.request_deadline.into(),
         max_in_flight: settings.limits.concurrency,
-        admission: Admission::of_listener(settings.listen.http, settings.insecure),
+        // Over HTTP it is the clients who prove who they are, each request for itself.
+        admission: Admission::of_listener(settings.listen.http, settings.insecure, settings.tls.is_some()),
         sampler: telemetry.sampler(),
         pages: http::Pages {
             authorization: settings.login.authorization_endpoint.clone(),
             end_session: settings.login.end_session_endpoint.clone(),
         },
     };
+    let http_listener = Listener::new(http_listener, http_tls);
     let http = http::serve(http_listener, http::router(app.service.clone(), http_settings), DRAIN, stop.clone());
     let mut listeners = JoinSet::new();
     listeners.spawn(ended("gRPC", stop.clone(), grpc));
@@ -116,6 +135,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     // The admin port answers to the end, so that the platform sees that readiness is off.
     let last = CancellationToken::new();
     let told = readiness.clone();
+    let admin_listener = Listener::new(admin_listener, admin_tls);
     let admin = http::serve(admin_listener, admin::router(Arc::new(move || told.said())), DRAIN, last.clone());
     let mut to_the_end = JoinSet::new();
     to_the_end.spawn(ended("admin", stop.clone(), admin));
@@ -150,9 +170,9 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     served.and(answered).and(if told_to { Ok(()) } else { Err(ServeError::GaveUp) })
 }
 
-/// The tour where its client is configured; else it would be refused.
+/// The tour where its client is configured, and plain text is spoken; else it would be refused.
 fn first_steps(settings: &Settings, grpc: SocketAddr) -> String {
-    if settings.clients.iter().any(|client| client.id.as_str() == cli::TOUR_CLIENT) {
+    if settings.tls.is_none() && settings.clients.iter().any(|client| client.id.as_str() == cli::TOUR_CLIENT) {
         return cli::tour(grpc);
     }
     let nothing = "No client is configured, so nothing can be issued: `jeton config example` shows how.\n\n";
@@ -171,6 +191,29 @@ async fn all_ended(mut listeners: JoinSet<Result<(), ServeError>>) -> Result<(),
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeError> {
     listener::listen(address).map_err(|problem| ServeError::Listen { address, what, problem })
+}
+
+/// TLS of the three, where there is some: gRPC, HTTP, admin.
+///
+/// # Errors
+/// A file cannot be read, or they do not go together.
+pub(super) fn tls(settings: &Settings, clock: &Clock) -> Result<[Option<Tls>; 3], ServeError> {
+    let Some(told) = &settings.tls else { return Ok([None, None, None]) };
+    let callers = told.callers.clone().map_or(Asks::Nobody, Asks::Callers);
+    let clients = if told.client_certificates { Asks::Clients(told.clients.clone()) } else { Asks::Nobody };
+    let load = |what, speaks, asks| {
+        let files = Files { certificate: told.certificate.clone(), key: told.key.clone(), asks };
+        Tls::load(files, speaks, clock.clone()).map(Some).map_err(|problem| ServeError::Tls { what, problem })
+    };
+    Ok([
+        load("gRPC", Speaks::Http2, callers)?,
+        load("HTTP", Speaks::Http, clients)?,
+        load("admin", Speaks::Http, Asks::Nobody)?,
+    ])
+}
+
+fn knows_callers(settings: &Settings) -> bool {
+    settings.tls.as_ref().is_some_and(|tls| tls.callers.is_some())
 }
 
 /// A listener that ends by itself ends the process.

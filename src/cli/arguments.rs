@@ -68,6 +68,27 @@ pub struct Remote {
         help_heading = "Server and output"
     )]
     pub server: String,
+    /// The authorities that are trusted at an https address, PEM [default: those of this machine]
+    #[arg(long, env = "JETON_CA_FILE", value_name = "FILE", help_heading = "Server and output")]
+    pub ca_file: Option<PathBuf>,
+    /// The certificate of this caller, PEM
+    #[arg(
+        long,
+        env = "JETON_CALLER_CERTIFICATE_FILE",
+        value_name = "FILE",
+        requires = "caller_key_file",
+        help_heading = "Server and output"
+    )]
+    pub caller_certificate_file: Option<PathBuf>,
+    /// The private key of that certificate, PEM
+    #[arg(
+        long,
+        env = "JETON_CALLER_KEY_FILE",
+        value_name = "FILE",
+        requires = "caller_certificate_file",
+        help_heading = "Server and output"
+    )]
+    pub caller_key_file: Option<PathBuf>,
     /// A table for people, or JSON for scripts with the field names of the API
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM", help_heading = "Server and output")]
     pub output: Output,

@@ -17,12 +17,13 @@ use crate::api::{self, ClientAuthentication};
 use crate::clock::Clock;
 use crate::random;
 use jeton_domain::secret::SecretText;
+use std::fs;
 use std::future::Future;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
@@ -252,13 +253,35 @@ fn generate_root() -> Result<String, Failure> {
 
 pub(super) fn channel(remote: &Remote) -> Result<Channel, Failure> {
     let server = &remote.server;
-    let next = "write it like http://127.0.0.1:50051; TLS comes with a later version";
-    if !server.starts_with("http://") {
+    let next = "write it like http://127.0.0.1:50051 or https://jeton.internal:50051";
+    let is_tls = server.starts_with("https://");
+    if !is_tls && !server.starts_with("http://") {
         return Err(Failure::usage(format!("`{server}` is no address that a client can call"), next));
     }
-    let endpoint = Endpoint::from_shared(server.clone())
+    let mut endpoint = Endpoint::from_shared(server.clone())
         .map_err(|error| Failure::usage(format!("`{server}` is no address that a client can call: {error}"), next))?;
+    if is_tls {
+        endpoint = endpoint.tls_config(tls(remote)?).map_err(|error| {
+            Failure::usage(format!("there is no TLS by these files: {error}"), "name files of PEM: authorities, a certificate, its key")
+        })?;
+    }
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy())
+}
+
+/// Whom to trust, and what to show.
+fn tls(remote: &Remote) -> Result<ClientTlsConfig, Failure> {
+    let read = |file: &Path| {
+        let unreadable = |error| Failure::usage(format!("cannot read {}: {error}", file.display()), "name a file that can be read");
+        fs::read(file).map(Zeroizing::new).map_err(unreadable)
+    };
+    let mut tls = match &remote.ca_file {
+        Some(file) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(file)?.as_slice())),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    if let (Some(certificate), Some(key)) = (&remote.caller_certificate_file, &remote.caller_key_file) {
+        tls = tls.identity(Identity::from_pem(read(certificate)?.as_slice(), read(key)?.as_slice()));
+    }
+    Ok(tls)
 }
 
 /// A request whose deadline the server is told, so that it stops working when nobody waits any more.

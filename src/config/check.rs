@@ -2,7 +2,7 @@
 
 use super::duration::written;
 use super::section::Section;
-use super::settings::{Limits, Listen, Redis, Settings, Signing, Tokens};
+use super::settings::{Limits, Redis, Settings, Signing, Tls, Tokens};
 use std::net::{IpAddr, SocketAddr};
 
 /// The issuer (RFC 8414 section 2, without its demand for https, so that loopback works).
@@ -75,15 +75,22 @@ pub(super) fn path(text: &str) -> Result<std::path::PathBuf, String> {
 pub(super) struct Sections<'a> {
     pub(super) top: &'a Section<'a>,
     pub(super) listen: &'a Section<'a>,
+    pub(super) tls: &'a Section<'a>,
     pub(super) redis: &'a Section<'a>,
     pub(super) tokens: &'a Section<'a>,
     pub(super) signing: &'a Section<'a>,
     pub(super) limits: &'a Section<'a>,
 }
 
+impl Sections<'_> {
+    fn is_tls_sound(&self) -> bool {
+        ["certificate_file", "key_file", "caller_ca_file"].into_iter().all(|key| self.tls.is_sound(key))
+    }
+}
+
 /// Reports what does not go together.
 pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
-    listeners(&settings.listen, settings.insecure, sections);
+    listeners(settings, sections);
     schedule(&settings.signing, sections.signing);
     waits(&settings.tokens, &settings.limits, sections);
     replicas(&settings.redis, &settings.tokens, settings.store.is_redis(), sections);
@@ -95,28 +102,56 @@ pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
     }
 }
 
-fn listeners(listen: &Listen, insecure: bool, sections: &Sections<'_>) {
-    let section = sections.listen;
+/// TLS of the listeners. What goes with it is no use without it.
+pub(super) fn tls(section: &Section<'_>) -> Option<Tls> {
+    let [certificate, key, callers, clients] =
+        ["certificate_file", "key_file", "caller_ca_file", "client_ca_file"].map(|file| section.text(file, path));
+    let client_certificates = section.switch("client_certificates");
+    if clients.is_some() && !client_certificates && section.is_sound("client_certificates") {
+        section.mistake("client_ca_file", "is of no use where clients are not asked: set client_certificates = true too");
+    }
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Tls { certificate, key, callers, client_certificates, clients }),
+        (Some(_), None) => incomplete(section, "key_file", "is missing beside certificate_file"),
+        (None, Some(_)) => incomplete(section, "certificate_file", "is missing beside key_file"),
+        (None, None) if callers.is_some() => incomplete(section, "caller_ca_file", "needs certificate_file and key_file too"),
+        (None, None) if client_certificates => {
+            incomplete(section, "client_certificates", "needs certificate_file and key_file too")
+        }
+        (None, None) => None,
+    }
+}
+
+fn incomplete(section: &Section<'_>, key: &'static str, problem: &str) -> Option<Tls> {
+    if ["certificate_file", "key_file"].into_iter().all(|file| section.is_sound(file)) {
+        section.mistake(key, problem);
+    }
+    None
+}
+
+fn listeners(settings: &Settings, sections: &Sections<'_>) {
+    let Settings { listen, insecure, tls, .. } = settings;
+    let (section, insecure) = (sections.listen, *insecure);
+    let knows_callers = tls.as_ref().is_some_and(|tls| tls.callers.is_some());
     let all = [("grpc", listen.grpc), ("http", listen.http), ("admin", listen.admin)];
     for (key, address) in
         all.into_iter().filter(|(key, address)| section.is_sound(key) && !address.ip().to_canonical().is_loopback())
     {
+        let (lacks, cure) = match tls {
+            None => ("TLS", "set certificate_file and key_file under [tls]"),
+            Some(_) if key == "grpc" && !knows_callers => ("KNOWN CALLERS", "set caller_ca_file under [tls]"),
+            Some(_) => continue,
+        };
         if insecure {
-            section.warning(
-                key,
-                &format!(
-                    "{address} is open beyond this machine WITHOUT TLS, as `insecure` allows: tokens and secrets cross the \
-                     network in the clear"
-                ),
+            let problem = format!("{address} is open beyond this machine WITHOUT {lacks}, as `insecure` allows: {}", danger(lacks));
+            section.warning(key, &problem);
+        } else if sections.top.is_sound("insecure") && sections.is_tls_sound() {
+            let problem = format!(
+                "{address} is open beyond this machine without {}: bind it to 127.0.0.1, {cure}, or set insecure = true (--insecure, \
+                 JETON_INSECURE) inside a network that encrypts by itself and lets only your services in",
+                if lacks == "TLS" { lacks } else { "known callers" }
             );
-        } else if sections.top.is_sound("insecure") {
-            section.mistake(
-                key,
-                format!(
-                    "{address} is open beyond this machine and there is no TLS: bind it to 127.0.0.1, or set insecure = \
-                     true (--insecure, JETON_INSECURE) inside a network that encrypts by itself"
-                ),
-            );
+            section.mistake(key, problem);
         }
     }
     let collides = |a: SocketAddr, b: SocketAddr| a.port() == b.port() && a.port() != 0 && same_place(a.ip(), b.ip());
@@ -130,6 +165,10 @@ fn listeners(listen: &Listen, insecure: bool, sections: &Sections<'_>) {
             section.mistake(key, format!("{first} and {second} both listen on port {}: give each its own", a.port()));
         }
     }
+}
+
+fn danger(lacks: &str) -> &'static str {
+    if lacks == "TLS" { "tokens and secrets cross the network in the clear" } else { "whoever calls may do everything" }
 }
 
 fn same_place(one: IpAddr, other: IpAddr) -> bool {

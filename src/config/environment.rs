@@ -39,6 +39,12 @@ impl Environment for BTreeMap<String, String> {
 pub const ROOT_KEY: &str = "JETON_ROOT_KEY";
 /// The server that client commands call.
 pub const SERVER: &str = "JETON_SERVER";
+/// The authorities that client commands trust.
+pub const CA_FILE: &str = "JETON_CA_FILE";
+/// The certificate that client commands show.
+pub const CALLER_CERTIFICATE_FILE: &str = "JETON_CALLER_CERTIFICATE_FILE";
+/// Its key.
+pub const CALLER_KEY_FILE: &str = "JETON_CALLER_KEY_FILE";
 /// The client secret that client commands present.
 pub const CLIENT_SECRET: &str = "JETON_CLIENT_SECRET";
 /// The configuration file.
@@ -48,13 +54,19 @@ pub const CONFIG: &str = "JETON_CONFIG";
 pub const KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
 
 /// The variables that are no setting of the file, and what they are for.
-pub(super) const OTHERS: [(&str, &str); 4] = [
+pub(super) const OTHERS: [(&str, &str); 7] = [
     (
         ROOT_KEY,
         "The ring of root keys: 64 hexadecimal digits each, comma between, the active one first. Excludes `root_key_file`.",
     ),
     (CONFIG, "The configuration file, where `--config` does not name one."),
     (SERVER, "The server that client commands call, where `--server` does not name one."),
+    (CA_FILE, "The authorities that client commands trust at an https address, where `--ca-file` names none. Without: the machine's."),
+    (
+        CALLER_CERTIFICATE_FILE,
+        "The certificate that client commands show, where `--caller-certificate-file` names none. Goes with `JETON_CALLER_KEY_FILE`.",
+    ),
+    (CALLER_KEY_FILE, "The key of that certificate, where `--caller-key-file` names none."),
     (CLIENT_SECRET, "The client secret that client commands present. Never an argument, for other users see those."),
 ];
 

@@ -18,7 +18,9 @@ pub struct Settings {
     pub store: StoreUrl,
     /// The addresses that are listened on.
     pub listen: Listen,
-    /// Listening beyond loopback without TLS was asked for in so many words.
+    /// TLS of the listeners; none: they speak plain text.
+    pub tls: Option<Tls>,
+    /// Listening beyond loopback without TLS, or without knowing the caller, was asked for in so many words.
     pub insecure: bool,
     /// The ring of root keys, the active one first. Empty is possible on the embedded store only.
     pub root_keys: RootKeys,
@@ -53,6 +55,21 @@ pub struct Listen {
     pub http: SocketAddr,
     /// Liveness, readiness, metrics.
     pub admin: SocketAddr,
+}
+
+/// TLS of the listeners: files of PEM, which are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate that is shown, with those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authorities of gRPC callers; where there are some, nobody else is connected.
+    pub callers: Option<PathBuf>,
+    /// Whether OAuth clients are asked for a certificate.
+    pub client_certificates: bool,
+    /// The authorities that are believed whom such a certificate names.
+    pub clients: Option<PathBuf>,
 }
 
 /// The pages of the login service, which clients are told.

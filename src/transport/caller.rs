@@ -1,4 +1,4 @@
-//! Who calls, and may they? One permission a method; today a caller is anyone who reaches an open listener.
+//! Who calls, and may they? One permission a method; today a caller is anyone who is let in at a listener.
 //!
 //! Lives here: what a caller is and what each may do. Must not live here: clients (a caller is not a client), tokens.
 
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 /// The internal service that calls, as authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Whoever reaches a listener that is open: on loopback, or with `insecure`.
+    /// Whoever is let in: at a listener that is open, or one that connects nobody who shows no certificate of a trusted authority.
     Anyone,
     /// Reached a listener that demands authentication, and showed none.
     Unauthenticated,
@@ -53,10 +53,11 @@ pub enum Admission {
 }
 
 impl Admission {
-    /// Loopback is open for development; anything else only where the operator says `insecure`.
+    /// Loopback is open for development. Anything else only where the operator says `insecure`, or where who is not to be let in is not
+    /// even connected: `known`.
     #[must_use]
-    pub const fn of_listener(address: SocketAddr, insecure: bool) -> Self {
-        if insecure || address.ip().is_loopback() { Self::Open } else { Self::Authenticated }
+    pub const fn of_listener(address: SocketAddr, insecure: bool, known: bool) -> Self {
+        if insecure || known || address.ip().is_loopback() { Self::Open } else { Self::Authenticated }
     }
 
     /// Who the caller of a request is.
@@ -77,7 +78,7 @@ pub fn may(caller: Caller, _permission: Permission) -> Result<()> {
     match caller {
         Caller::Anyone => Ok(()),
         Caller::Unauthenticated => Err(Error::CallerRefused(
-            "callers of this listener must authenticate, which this version cannot check: listen on loopback, or start with --insecure"
+            "callers of this listener must show a certificate: set [tls] caller_ca_file, listen on loopback, or start with --insecure"
                 .into(),
         )),
     }
@@ -89,12 +90,13 @@ mod tests {
 
     #[test]
     fn only_loopback_is_open_by_default() {
-        let admitted = |address: &str, insecure| Admission::of_listener(address.parse().unwrap(), insecure);
+        let admitted = |address: &str, insecure| Admission::of_listener(address.parse().unwrap(), insecure, false);
         assert_eq!(admitted("127.0.0.1:1", false), Admission::Open);
         assert_eq!(admitted("[::1]:1", false), Admission::Open);
         assert_eq!(admitted("0.0.0.0:1", false), Admission::Authenticated);
         assert_eq!(admitted("10.1.2.3:1", false), Admission::Authenticated);
         assert_eq!(admitted("0.0.0.0:1", true), Admission::Open);
+        assert_eq!(Admission::of_listener("0.0.0.0:1".parse().unwrap(), false, true), Admission::Open);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `device`, `grant`, `key`, `client` and `resource` with their
 //! `registration`, `revocation` (messages to operations and back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
-//! holds for every call), `connections`, `listener`.
+//! holds for every call), `listener`.
 
 pub mod codec;
 pub mod listener;
@@ -11,7 +11,6 @@ pub mod status;
 pub(super) mod claims;
 mod client;
 mod code;
-mod connections;
 mod device;
 mod fields;
 mod grant;
@@ -38,6 +37,7 @@ pub mod api {
 use crate::service::Service;
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Permission};
+use crate::transport::connections::{self, Accepted, Listener, http2, introduce, until_over};
 use crate::transport::fault::Fault;
 use crate::transport::logged;
 use api::authorization_code_service_server::{AuthorizationCodeServiceServer, SERVICE_NAME as CODE_SERVICE};
@@ -48,6 +48,7 @@ use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::resource_service_server::{ResourceServiceServer, SERVICE_NAME as RESOURCE_SERVICE};
 use api::revocation_service_server::{RevocationServiceServer, SERVICE_NAME as REVOCATION_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
+use hyper::service::{Service as _, service_fn};
 use jeton_domain::error::Error;
 use revocation::Revocations;
 use std::fmt;
@@ -121,7 +122,7 @@ impl ServeError {
 /// # Errors
 /// Where it cannot be started. A drain that takes too long is none.
 pub async fn serve(
-    listener: tokio::net::TcpListener,
+    listener: impl Into<Listener>,
     service: Arc<Service>,
     settings: Settings,
     ready: watch::Receiver<bool>,
@@ -132,7 +133,15 @@ pub async fn serve(
     report(&health, false).await;
     let (hub, pump) = Hub::new(&service, settings.watching, &shutdown);
     let front = front(&service, &hub, &settings, &health)?;
-    let serving = connections::serve(listener, front, &settings, &shutdown);
+    let (http, over) = (http2(settings.max_concurrent_streams), shutdown.clone());
+    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, .. }| {
+        let front = front.clone();
+        let service = service_fn(move |mut request| {
+            introduce(&peer, &mut request);
+            front.call(request)
+        });
+        until_over(http.serve_connection(stream, service), over.clone())
+    });
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(drain).await;

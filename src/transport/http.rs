@@ -21,6 +21,7 @@ use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::{self, Admission, Permission};
 use crate::transport::capacity::{Capacity, within};
+use crate::transport::connections::{self, Accepted, Listener, http1, http2, introduce, until_over};
 use crate::transport::fault::{Edge, Fault, code_word};
 use axum::Router;
 use axum::body::Body;
@@ -29,12 +30,19 @@ use axum::routing::{MethodRouter, get, post};
 use challenge::Scheme;
 use form::Asked;
 use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use jeton_domain::error::Error;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span};
+
+/// The most requests at once on one connection of HTTP/2; the client waits with the next.
+const MAX_STREAMS: u32 = 100;
 
 /// How requests are served.
 #[derive(Clone, Debug)]
@@ -188,20 +196,35 @@ impl Door {
 /// Serves `router`, this or the admin's, until `shutdown`; what was begun then may take `drain` to end.
 ///
 /// # Errors
-/// The listener's.
+/// None today: it ends where it was told to.
 pub async fn serve(
-    listener: tokio::net::TcpListener,
+    listener: impl Into<Listener>,
     router: Router,
     drain: Duration,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+) -> Result<(), Infallible> {
+    let over = shutdown.clone();
+    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, is_http2 }| {
+        let router = router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            introduce(&peer, &mut request);
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let over = over.clone();
+        async move {
+            if is_http2 {
+                until_over(http2(MAX_STREAMS).serve_connection(stream, service), over).await;
+            } else {
+                until_over(http1().serve_connection(stream, service), over).await;
+            }
+        }
+    });
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(drain).await;
     };
     tokio::select! {
-        ended = async { serving.await } => ended,
+        () = serving => Ok(()),
         () = overdue => Ok(()),
     }
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod attack;
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod certificates;
@@ -70,6 +72,8 @@ mod store_redis_eras;
 mod store_sentinel;
 #[cfg(test)]
 mod store_tls;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::retry::{self, Patience, Repeat};
 use std::future::Future;
 use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 
 /// A connection that takes longer is given up.
@@ -81,7 +81,31 @@ impl Client {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        let endpoints: Vec<Endpoint> = addresses.into_iter().map(|address| endpoint(address.into())).collect::<Result<_, _>>()?;
+        Self::connect_with_tls(addresses, ClientTlsConfig::new().with_enabled_roots())
+    }
+
+    /// The same at addresses such as `https://jeton.internal:50051`, with the authorities that are trusted there and, where the listener
+    /// knows its callers by their certificates, the certificate of this service:
+    ///
+    /// ```
+    /// # fn tls(authorities: &str, certificate: &str, key: &str) -> tonic::transport::ClientTlsConfig {
+    /// use jeton_client::tonic::transport::{Certificate, ClientTlsConfig, Identity};
+    /// ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities)).identity(Identity::from_pem(certificate, key))
+    /// # }
+    /// ```
+    ///
+    /// `connect` trusts the authorities of this machine, and shows no certificate. A certificate that is exchanged is shown by a client
+    /// that is made anew.
+    ///
+    /// # Errors
+    /// As `connect`; `NotSent` where the certificates or the key are none.
+    pub fn connect_with_tls<I>(addresses: I, tls: ClientTlsConfig) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let endpoint = |address: I::Item| endpoint(address.into(), &tls);
+        let endpoints: Vec<Endpoint> = addresses.into_iter().map(endpoint).collect::<Result<_, _>>()?;
         let channel = match endpoints.as_slice() {
             [] => return Err(Error::NotSent("there is no address to connect to".into())),
             [one] => one.connect_lazy(),
@@ -90,7 +114,7 @@ impl Client {
         Ok(Self::on(channel, Settings::default()))
     }
 
-    /// Calls over a channel of your own making: with TLS, say, or over a socket.
+    /// Calls over a channel of your own making: over a socket, say.
     #[must_use]
     pub const fn on(channel: Channel, settings: Settings) -> Self {
         Self { channel, patience: Patience { deadline: settings.deadline, attempt: settings.attempt } }
@@ -178,9 +202,14 @@ impl Client {
     }
 }
 
-fn endpoint(address: String) -> Result<Endpoint, Error> {
-    let shown = format!("`{address}` is no address such as http://127.0.0.1:50051");
-    let endpoint = Endpoint::from_shared(address).map_err(|_not_a_uri| Error::NotSent(shown))?;
+fn endpoint(address: String, tls: &ClientTlsConfig) -> Result<Endpoint, Error> {
+    let shown = format!("`{address}` is no address such as http://127.0.0.1:50051 or https://jeton.internal:50051");
+    let mut endpoint = Endpoint::from_shared(address).map_err(|_not_a_uri| Error::NotSent(shown))?;
+    if endpoint.uri().scheme_str() == Some("https") {
+        endpoint = endpoint.tls_config(tls.clone()).map_err(|problem| {
+            Error::NotSent(format!("there is no TLS by these authorities, this certificate and its key: {problem}"))
+        })?;
+    }
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)

@@ -6,7 +6,7 @@ use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 9] = [
+pub(in crate::config) const SETTINGS: [Group; 10] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
@@ -44,8 +44,9 @@ pub(in crate::config) const SETTINGS: [Group; 9] = [
                 "insecure",
                 Kind::Switch,
                 Takes("false"),
-                "Allows to listen beyond loopback without TLS. Tokens and client secrets then cross the network in the \
-                 clear: only inside a network that encrypts by itself.",
+                "Allows to listen beyond loopback without TLS, and for gRPC without knowing the caller, who may then do everything. \
+                 Without TLS tokens and client secrets cross the network in the clear: only inside a network that encrypts by \
+                 itself, and lets only your services in.",
             ),
         ],
     },
@@ -56,6 +57,45 @@ pub(in crate::config) const SETTINGS: [Group; 9] = [
             row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
             row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: OAuth 2.0 endpoints, discovery and the public keys."),
             row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness and metrics. Not for the outside."),
+        ],
+    },
+    Group {
+        section: "tls",
+        doc: "TLS of the three listeners. The files are looked at every second, and what changed is used for new connections; what does \
+              not go together changes nothing and is logged.",
+        rows: &[
+            row(
+                "certificate_file",
+                Kind::Text("path"),
+                Off,
+                "The certificate that is shown, and after it those between it and its authority, PEM. Without it all listeners speak \
+                 plain text.",
+            )
+            .sample("/etc/jeton/tls.crt"),
+            row("key_file", Kind::Text("path"), Off, "The private key of that certificate, PEM.").sample("/etc/jeton/tls.key"),
+            row(
+                "caller_ca_file",
+                Kind::Text("path"),
+                Off,
+                "The authorities of the services that call over gRPC, PEM. Who shows no certificate of one is not connected, and who \
+                 does may call everything: use authorities that sign for nobody else. Needed to listen for gRPC beyond loopback.",
+            )
+            .sample("/etc/jeton/callers.crt"),
+            row(
+                "client_certificates",
+                Kind::Switch,
+                Takes("false"),
+                "Whether OAuth clients are asked for a certificate over HTTP (RFC 8705). They need not show one. A browser may ask its \
+                 user which.",
+            ),
+            row(
+                "client_ca_file",
+                Kind::Text("path"),
+                Off,
+                "The authorities that are believed whom a certificate of an OAuth client names, PEM: roots, and those between that \
+                 clients do not send.",
+            )
+            .sample("/etc/jeton/clients.crt"),
         ],
     },
     Group {

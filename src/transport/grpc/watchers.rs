@@ -7,11 +7,11 @@ mod watcher;
 pub use watcher::Told;
 
 use super::codec::Encoded;
-use super::connections::MAX_AGE;
 use super::revocation::{CHUNK, changes};
 use crate::service::Service;
 use crate::service::watch::Change;
 use crate::telemetry::metrics;
+use crate::transport::connections::MAX_AGE;
 use jeton_domain::floors::Raised;
 use jeton_domain::revision::Revision;
 use std::convert::Infallible;

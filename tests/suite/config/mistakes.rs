@@ -51,7 +51,7 @@ fn settings_of_the_process() {
         ),
         (
             "[listen]\n\nhttp = '0.0.0.0:8080'",
-            "jeton.toml:3: [listen] http: 0.0.0.0:8080 is open beyond this machine and there is no TLS: bind it to 127.0.0.1, or set insecure = true",
+            "jeton.toml:3: [listen] http: 0.0.0.0:8080 is open beyond this machine without TLS: bind it to 127.0.0.1, set certificate_file and key_file under [tls], or set insecure = true",
         ),
         ("listen.admin = '[::]:1'", "jeton.toml:1: [listen] admin: [::]:1 is open beyond this machine"),
         ("[listen]\nadmin = '127.0.0.1:8080'", "jeton.toml:2: [listen] admin: http and admin both listen on port 8080"),

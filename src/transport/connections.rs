@@ -1,0 +1,227 @@
+//! Connections of every listener: accepted, TLS spoken where there is some, told to go when they are old or the server ends.
+//!
+//! Must not live here: what is asked over them (`grpc`, `http`, `admin`), certificates (`tls`).
+
+use super::tls::{Peer, Tls};
+use crate::coalescing::Coalescing;
+use http::Request;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use std::fmt::Display;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The headers of one request.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
+/// Connections are told to go after this long, so that load spreads over new replicas, and certificates are shown anew.
+pub const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// A peer that is gone is noticed within the sum of both.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who takes longer to send the headers of a request over HTTP/1.1 is cut off.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long no connection is accepted after one could not be: out of file descriptors, say, asking again at once would take a whole core
+/// and cure nothing.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Streams that the peer opens and resets at once (CVE-2023-44487) or that we had to reset end its connection.
+const MAX_RESET_STREAMS: usize = 20;
+const MAX_LOCAL_ERROR_RESETS: usize = 256;
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The most handshakes at once of one listener; the next connection is closed.
+const MAX_HANDSHAKES: usize = 1_024;
+
+/// A listening socket, and the TLS that is spoken on it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener {
+    /// With TLS, or in plain text.
+    #[must_use]
+    pub const fn new(socket: TcpListener, tls: Option<Tls>) -> Self {
+        Self { socket, tls }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self::new(socket, None)
+    }
+}
+
+/// A connection that may be served.
+pub struct Accepted {
+    /// What is read from and written to.
+    pub stream: TokioIo<Stream>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Whether both sides agreed on HTTP/2.
+    pub is_http2: bool,
+}
+
+/// Accepts until `shutdown`, then no more, and waits for the connections that are there. `serve` serves one.
+pub async fn accept<F>(listener: Listener, shutdown: &CancellationToken, serve: impl Fn(Accepted) -> F + Clone + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Listener { socket, tls } = listener;
+    let connections = TaskTracker::new();
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    while let Some(accepted) = shutdown.run_until_cancelled(socket.accept()).await {
+        let stream = match accepted.and_then(|(stream, _)| ready(stream)) {
+            Ok(stream) => stream,
+            Err(problem) => {
+                tracing::debug!(%problem, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(tls) = &tls else {
+            let plain = Accepted { stream: TokioIo::new(Stream::Plain(stream)), peer: Peer::default(), is_http2: false };
+            connections.spawn(serve(plain));
+            continue;
+        };
+        let Ok(place) = Arc::clone(&handshakes).try_acquire_owned() else { continue };
+        let (tls, serve, shutdown) = (tls.clone(), serve.clone(), shutdown.clone());
+        connections.spawn(async move {
+            let shaken = shutdown.run_until_cancelled(tokio::time::timeout(HANDSHAKE_WITHIN, shake(&tls, stream))).await;
+            drop(place);
+            match shaken {
+                Some(Ok(Ok(accepted))) => serve(accepted).await,
+                Some(Ok(Err(problem))) => tracing::debug!(%problem, "a connection was refused by TLS"),
+                Some(Err(_late)) => tracing::debug!("a connection took too long to begin with TLS"),
+                None => {}
+            }
+        });
+    }
+    drop(socket);
+    connections.close();
+    connections.wait().await;
+}
+
+fn ready(stream: TcpStream) -> io::Result<Coalescing> {
+    // Answers never wait for acknowledgements.
+    stream.set_nodelay(true)?;
+    Ok(Coalescing::new(stream))
+}
+
+async fn shake(tls: &Tls, stream: Coalescing) -> io::Result<Accepted> {
+    let (acceptor, peer) = tls.acceptor();
+    let stream = acceptor.accept(stream).await?;
+    let (_, connection) = stream.get_ref();
+    let (peer, is_http2) = (peer(connection), connection.alpn_protocol() == Some(b"h2"));
+    Ok(Accepted { stream: TokioIo::new(Stream::Tls(Box::new(stream))), peer, is_http2 })
+}
+
+/// HTTP/2 with every limit set.
+pub fn http2(max_streams: u32) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(max_streams)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESETS)
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    http
+}
+
+/// HTTP/1.1 with every limit set.
+pub fn http1() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    http
+}
+
+/// Until it ends, or is old, or the server ends: then it may end what was begun.
+pub async fn until_over<C>(connection: C, shutdown: CancellationToken)
+where
+    C: GracefulConnection,
+    C::Error: Display,
+{
+    let mut serving = pin!(connection);
+    let has_to_go = async {
+        let _old_or_over = shutdown.run_until_cancelled(tokio::time::sleep(MAX_AGE)).await;
+    };
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = has_to_go => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(problem) = ended {
+        tracing::debug!(%problem, "a connection broke");
+    }
+}
+
+/// Tells the request who is at the other end, where that is known: an extension of type `Peer`.
+pub fn introduce<B>(peer: &Peer, request: &mut Request<B>) {
+    if peer.certificate.is_some() {
+        request.extensions_mut().insert(peer.clone());
+    }
+}
+
+/// What is read from and written to.
+pub enum Stream {
+    /// As it is.
+    Plain(Coalescing),
+    /// Over TLS.
+    Tls(Box<TlsStream<Coalescing>>),
+}
+
+macro_rules! of_either {
+    ($self:ident, $stream:ident => $does:expr) => {
+        match $self.get_mut() {
+            Self::Plain(stream) => {
+                let $stream = Pin::new(stream);
+                $does
+            }
+            Self::Tls(stream) => {
+                let $stream = Pin::new(stream.as_mut());
+                $does
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        of_either!(self, stream => stream.poll_read(context, buffer))
+    }
+}
+
+/// Never writes vectors, as `Coalescing` says.
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        of_either!(self, stream => stream.poll_write(context, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        of_either!(self, stream => stream.poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        of_either!(self, stream => stream.poll_shutdown(context))
+    }
+}
