@@ -13,6 +13,7 @@ mod hex;
 mod issuers;
 mod keys;
 mod mistake;
+mod mutual_tls;
 mod render;
 mod resources;
 mod roots;

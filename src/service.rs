@@ -32,6 +32,7 @@ use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::signing::Signing;
 use crate::tokens::Tokens;
+use jeton_domain::certificate::Certificate;
 use jeton_domain::client::Algorithm;
 use jeton_domain::device::Guesses;
 use jeton_domain::error::Result;
@@ -160,8 +161,8 @@ pub struct Credentials {
     pub secret: Option<SecretText>,
     /// A client assertion (RFC 7523).
     pub assertion: Option<SecretText>,
-    /// The certificate's SHA-256 thumbprint, as the caller asserts it.
-    pub certificate: Option<[u8; 32]>,
+    /// The certificate whose key the client proved to have, to us or to who passes it on.
+    pub certificate: Option<Box<Certificate>>,
     /// A DPoP proof (RFC 9449), made for the token endpoint.
     pub dpop: Option<SecretText>,
 }
@@ -171,5 +172,10 @@ impl Credentials {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.secret.is_none() && self.assertion.is_none() && self.certificate.is_none()
+    }
+
+    /// SHA-256 of the certificate.
+    fn thumbprint(&self) -> Option<[u8; 32]> {
+        self.certificate.as_ref().map(|certificate| certificate.thumbprint)
     }
 }

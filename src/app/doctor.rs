@@ -100,7 +100,11 @@ fn listeners(settings: &Settings) -> Diagnosis {
         return Diagnosis::fail(
             "listeners",
             at,
-            if settings.tls.is_some() { "every caller may do everything" } else { "plain text, and every caller may do everything" },
+            if settings.tls.is_some() {
+                "every caller may do everything"
+            } else {
+                "plain text, and every caller may do everything"
+            },
             "keep the port to a network that encrypts by itself and lets only your services in, or listen on 127.0.0.1 behind what \
              does: who reaches it can issue tokens for anybody",
         );

@@ -81,8 +81,11 @@ pub async fn serve(settings: Settings, warnings: &[String]) -> Result<(), ServeE
         tracing::warn!("{warning}");
     }
     if settings.insecure {
-        let text = if settings.tls.is_some() { "" } else { "plain text, and " };
-        tracing::warn!("INSECURE: {text}every caller may do everything; keep this port from the network");
+        if settings.tls.is_none() {
+            tracing::warn!("INSECURE: plain text, and every caller may do everything; keep this port from the network");
+        } else {
+            tracing::warn!("INSECURE: every caller may do everything; keep this port from the network");
+        }
     }
     let served = run(settings, &telemetry).await;
     telemetry.shutdown().await;
@@ -126,6 +129,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
             authorization: settings.login.authorization_endpoint.clone(),
             end_session: settings.login.end_session_endpoint.clone(),
         },
+        certificates: certificates(&settings),
     };
     let http_listener = Listener::new(http_listener, http_tls);
     let http = http::serve(http_listener, http::router(app.service.clone(), http_settings), DRAIN, stop.clone());
@@ -197,7 +201,7 @@ fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeE
 ///
 /// # Errors
 /// A file cannot be read, or they do not go together.
-pub(super) fn tls(settings: &Settings, clock: &Clock) -> Result<[Option<Tls>; 3], ServeError> {
+pub fn tls(settings: &Settings, clock: &Clock) -> Result<[Option<Tls>; 3], ServeError> {
     let Some(told) = &settings.tls else { return Ok([None, None, None]) };
     let callers = told.callers.clone().map_or(Asks::Nobody, Asks::Callers);
     let clients = if told.client_certificates { Asks::Clients(told.clients.clone()) } else { Asks::Nobody };
@@ -205,11 +209,21 @@ pub(super) fn tls(settings: &Settings, clock: &Clock) -> Result<[Option<Tls>; 3]
         let files = Files { certificate: told.certificate.clone(), key: told.key.clone(), asks };
         Tls::load(files, speaks, clock.clone()).map(Some).map_err(|problem| ServeError::Tls { what, problem })
     };
-    Ok([
-        load("gRPC", Speaks::Http2, callers)?,
-        load("HTTP", Speaks::Http, clients)?,
-        load("admin", Speaks::Http, Asks::Nobody)?,
-    ])
+    Ok([load("gRPC", Speaks::Http2, callers)?, load("HTTP", Speaks::Http, clients)?, load("admin", Speaks::Http, Asks::Nobody)?])
+}
+
+/// How certificates of clients come over HTTP.
+#[must_use]
+pub fn certificates(settings: &Settings) -> http::Certificates {
+    let Some(told) = settings.tls.as_ref().filter(|tls| tls.client_certificates) else { return http::Certificates::default() };
+    let standard = http::Certificates::default();
+    http::Certificates {
+        asked: true,
+        vouched: told.clients.is_some(),
+        proxies: told.proxies.clone(),
+        // The configuration has refused what is no name.
+        header: told.proxy_header.to_ascii_lowercase().parse().unwrap_or(standard.header),
+    }
 }
 
 fn knows_callers(settings: &Settings) -> bool {

@@ -262,7 +262,10 @@ pub(super) fn channel(remote: &Remote) -> Result<Channel, Failure> {
         .map_err(|error| Failure::usage(format!("`{server}` is no address that a client can call: {error}"), next))?;
     if is_tls {
         endpoint = endpoint.tls_config(tls(remote)?).map_err(|error| {
-            Failure::usage(format!("there is no TLS by these files: {error}"), "name files of PEM: authorities, a certificate, its key")
+            Failure::usage(
+                format!("there is no TLS by these files: {error}"),
+                "name files of PEM: authorities, a certificate, its key",
+            )
         })?;
     }
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy())
@@ -271,7 +274,8 @@ pub(super) fn channel(remote: &Remote) -> Result<Channel, Failure> {
 /// Whom to trust, and what to show.
 fn tls(remote: &Remote) -> Result<ClientTlsConfig, Failure> {
     let read = |file: &Path| {
-        let unreadable = |error| Failure::usage(format!("cannot read {}: {error}", file.display()), "name a file that can be read");
+        let unreadable =
+            |error| Failure::usage(format!("cannot read {}: {error}", file.display()), "name a file that can be read");
         fs::read(file).map(Zeroizing::new).map_err(unreadable)
     };
     let mut tls = match &remote.ca_file {

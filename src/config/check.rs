@@ -1,8 +1,11 @@
 //! What a single value must be beyond its type, and what does not go together. Must not live here: clients and resources.
 
 use super::duration::written;
+use super::mistake::quoted;
 use super::section::Section;
 use super::settings::{Limits, Redis, Settings, Signing, Tls, Tokens};
+use jeton_domain::certificate::CertificateName;
+use jeton_domain::client::{KnownBy, MutualTls};
 use std::net::{IpAddr, SocketAddr};
 
 /// The issuer (RFC 8414 section 2, without its demand for https, so that loopback works).
@@ -94,6 +97,7 @@ pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
     schedule(&settings.signing, sections.signing);
     waits(&settings.tokens, &settings.limits, sections);
     replicas(&settings.redis, &settings.tokens, settings.store.is_redis(), sections);
+    certificates(settings, sections.tls);
     if settings.store == super::StoreUrl::Memory {
         sections.top.warning("store", "nothing is kept when the process ends: for trials only");
     }
@@ -110,8 +114,11 @@ pub(super) fn tls(section: &Section<'_>) -> Option<Tls> {
     if clients.is_some() && !client_certificates && section.is_sound("client_certificates") {
         section.mistake("client_ca_file", "is of no use where clients are not asked: set client_certificates = true too");
     }
+    let (proxies, proxy_header) = (proxies(section, clients.is_some()), section.text("proxy_header", header));
     match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(Tls { certificate, key, callers, client_certificates, clients }),
+        (Some(certificate), Some(key)) => {
+            Some(Tls { certificate, key, callers, client_certificates, clients, proxies, proxy_header: proxy_header? })
+        }
         (Some(_), None) => incomplete(section, "key_file", "is missing beside certificate_file"),
         (None, Some(_)) => incomplete(section, "certificate_file", "is missing beside key_file"),
         (None, None) if callers.is_some() => incomplete(section, "caller_ca_file", "needs certificate_file and key_file too"),
@@ -120,6 +127,28 @@ pub(super) fn tls(section: &Section<'_>) -> Option<Tls> {
         }
         (None, None) => None,
     }
+}
+
+fn proxies(section: &Section<'_>, has_authorities: bool) -> Vec<CertificateName> {
+    let entries = section.list("proxies");
+    if !entries.is_empty() && !has_authorities && section.is_sound("client_ca_file") {
+        section.mistake("proxies", "need client_ca_file: nobody else says whose certificate is a proxy's");
+    }
+    let mut names = Vec::new();
+    for entry in &entries {
+        let name = if entry.text.contains(':') { CertificateName::uri(&entry.text) } else { CertificateName::dns(&entry.text) };
+        match name {
+            Ok(name) => names.push(name),
+            Err(problem) => section.entry_mistake("proxies", entry, format!("{} {problem}", quoted(&entry.text))),
+        }
+    }
+    names
+}
+
+/// The name of a header (RFC 9110 section 5.1), without the underscore that some servers take for a dash.
+fn header(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if is_name { Ok(text.into()) } else { Err("is no name of a header: letters, digits and dashes, such as Client-Cert".into()) }
 }
 
 fn incomplete(section: &Section<'_>, key: &'static str, problem: &str) -> Option<Tls> {
@@ -143,7 +172,8 @@ fn listeners(settings: &Settings, sections: &Sections<'_>) {
             Some(_) => continue,
         };
         if insecure {
-            let problem = format!("{address} is open beyond this machine WITHOUT {lacks}, as `insecure` allows: {}", danger(lacks));
+            let problem =
+                format!("{address} is open beyond this machine WITHOUT {lacks}, as `insecure` allows: {}", danger(lacks));
             section.warning(key, &problem);
         } else if sections.top.is_sound("insecure") && sections.is_tls_sound() {
             let problem = format!(
@@ -173,6 +203,21 @@ fn danger(lacks: &str) -> &'static str {
 
 fn same_place(one: IpAddr, other: IpAddr) -> bool {
     one == other || one.is_unspecified() || other.is_unspecified()
+}
+
+/// Clients that can show no certificate, or whose certificate nobody vouches for, cannot prove who they are.
+fn certificates(settings: &Settings, section: &Section<'_>) {
+    let (asked, vouched) = settings.tls.as_ref().map_or((false, false), |tls| (tls.client_certificates, tls.clients.is_some()));
+    for client in &settings.clients {
+        let MutualTls { authenticates, binds } = &client.mutual_tls;
+        if !asked && (authenticates.is_some() || *binds) {
+            let problem = format!("is not set, and client {} is to show a certificate over HTTP", quoted(client.id.as_str()));
+            section.warning("client_certificates", &problem);
+        } else if !vouched && matches!(authenticates, Some(KnownBy::Name(_))) {
+            let problem = format!("is not set, and nobody else vouches for client {}", quoted(client.id.as_str()));
+            section.warning("client_ca_file", &problem);
+        }
+    }
 }
 
 fn schedule(signing: &Signing, section: &Section<'_>) {

@@ -3,6 +3,7 @@
 use super::client_secret::parse_hash;
 use super::keys;
 use super::mistake::quoted;
+use super::mutual_tls;
 use super::resources::{problem_of, scopes};
 use super::section::Section;
 use super::value::{Entry, parse_word};
@@ -29,6 +30,8 @@ pub(super) fn read<'a>(sections: impl Iterator<Item = (&'a str, Section<'a>)>, r
 fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Client> {
     let id = ClientId::parse("client", name).map_err(|error| section.mistake_of_name(problem_of(error)));
     let kind = kind(section);
+    let is_confidential = matches!(kind, Some(ClientKind::Confidential { .. }) | None);
+    let mutual_tls = mutual_tls::read(section, is_confidential);
     let grant_types = grant_types(section);
     let own_resources = named_resources(section, "resources");
     let serves = named_resources(section, "serves");
@@ -47,6 +50,7 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
         grants_per_subject: section.count("grants_per_subject"),
         id_token_algorithm: section.word("id_token_algorithm", Algorithm::parse).unwrap_or_default(),
         id_token_lifetime: section.duration("id_token_lifetime"),
+        mutual_tls,
         id: id.ok()?,
         kind: kind?,
     };
@@ -78,9 +82,10 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
         _ => None,
     })?;
     let keys = keys::read(section);
-    if confidential && entries.is_empty() && section.is_sound("secret_hashes") && keys::given(section).is_none() {
+    let proves_otherwise = keys::given(section).is_some() || mutual_tls::is_given(section);
+    if confidential && entries.is_empty() && section.is_sound("secret_hashes") && !proves_otherwise {
         let problem = "is missing: a confidential client authenticates, so `jeton clients secret` makes a secret and its \
-                       hash; or jwks or jwks_uri name its keys; or kind = \"public\"";
+                       hash; or jwks or jwks_uri name its keys; or its certificate is known; or kind = \"public\"";
         section.mistake("secret_hashes", problem);
     }
     if !confidential && !entries.is_empty() {

@@ -61,7 +61,10 @@ pub(super) const OTHERS: [(&str, &str); 7] = [
     ),
     (CONFIG, "The configuration file, where `--config` does not name one."),
     (SERVER, "The server that client commands call, where `--server` does not name one."),
-    (CA_FILE, "The authorities that client commands trust at an https address, where `--ca-file` names none. Without: the machine's."),
+    (
+        CA_FILE,
+        "The authorities that client commands trust at an https address, where `--ca-file` names none. Without: the machine's.",
+    ),
     (
         CALLER_CERTIFICATE_FILE,
         "The certificate that client commands show, where `--caller-certificate-file` names none. Goes with `JETON_CALLER_KEY_FILE`.",

@@ -2,6 +2,7 @@
 
 use super::roots::RootKeys;
 use super::store_url::StoreUrl;
+use jeton_domain::certificate::CertificateName;
 use jeton_domain::client::Client;
 use jeton_domain::issuer::Issuers;
 use jeton_domain::resource::Resources;
@@ -70,6 +71,10 @@ pub struct Tls {
     pub client_certificates: bool,
     /// The authorities that are believed whom such a certificate names.
     pub clients: Option<PathBuf>,
+    /// The names of the proxies that pass such certificates on.
+    pub proxies: Vec<CertificateName>,
+    /// The header by which they do.
+    pub proxy_header: String,
 }
 
 /// The pages of the login service, which clients are told.

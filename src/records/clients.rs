@@ -6,6 +6,7 @@
 use crate::records::documents::Ceilings;
 use crate::records::registered::Retiring;
 use crate::records::registry::{Kind, Stored, Value};
+use jeton_domain::certificate::Certificate;
 use jeton_domain::client::{Client, ClientKind};
 use jeton_domain::client_secret;
 use jeton_domain::error::{ClientRefusal, Error, Result};
@@ -184,12 +185,19 @@ impl Registry {
         all
     }
 
-    /// The client, having proved who it is at `now`: a confidential one by a secret, a public one by nothing. What is given must match.
+    /// The client, having proved who it is at `now`: a confidential one by a secret or its certificate, a public one by nothing. What is
+    /// given must match; but a certificate beside another proof is not for this, it is what tokens may be bound to.
     /// By an assertion, whose keys are asked for elsewhere: the service's `authenticate`.
     ///
     /// # Errors
     /// `InvalidClient`; one answer outward, whatever the cause.
-    pub fn authenticate(&self, id: &ClientId, secret: Option<&SecretText>, now: Timestamp) -> Result<&Arc<Client>> {
+    pub fn authenticate(
+        &self,
+        id: &ClientId,
+        secret: Option<&SecretText>,
+        certificate: Option<&Certificate>,
+        now: Timestamp,
+    ) -> Result<&Arc<Client>> {
         let client = self.client(id);
         let right = secret.is_some_and(|secret| self.secret_matches(client, secret, now));
         let refusal = match client {
@@ -197,7 +205,11 @@ impl Registry {
             Some(client) if client.is_confidential() => match secret {
                 Some(_) if right => return Ok(client),
                 Some(_) => ClientRefusal::Wrong,
-                None => ClientRefusal::Missing,
+                None => match (&client.mutual_tls.authenticates, certificate) {
+                    (Some(known), Some(shown)) if known.knows(shown) => return Ok(client),
+                    (Some(_), Some(_)) => ClientRefusal::Wrong,
+                    _ => ClientRefusal::Missing,
+                },
             },
             Some(client) if secret.is_none() => return Ok(client),
             Some(_) => ClientRefusal::Method,

@@ -2,7 +2,7 @@
 
 use crate::records::codes;
 use crate::records::proto::{ClientRecord, ResourceRecord, SecretRecord};
-use jeton_domain::client::{Client, ClientKind};
+use jeton_domain::client::{Client, ClientKind, MutualTls};
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::jwk::{KeySet, KeySource};
@@ -51,6 +51,8 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         grants_per_subject,
         id_token_algorithm,
         id_token_lifetime,
+        // Of clients of the file only: no way registers another's.
+        mutual_tls: _,
     } = &*stored.client;
     let (confidential, hashes, keys) = match kind {
         ClientKind::Public => (false, [].as_slice(), None),
@@ -118,6 +120,7 @@ pub fn client(id: &str, body: &[u8]) -> Result<StoredClient> {
         grants_per_subject: record.grants_per_subject,
         id_token_algorithm: codes::algorithm(record.id_token_algorithm)?,
         id_token_lifetime: Millis::new(record.id_token_lifetime),
+        mutual_tls: MutualTls::default(),
     };
     Ok(StoredClient { client: Arc::new(client), retiring })
 }
@@ -226,6 +229,7 @@ mod tests {
             grants_per_subject: 7,
             id_token_algorithm: Algorithm::Es256,
             id_token_lifetime: Millis::new(11_003),
+            mutual_tls: MutualTls::default(),
         };
         let retiring = vec![Retiring { hash: [3; 32], until: Timestamp::from_millis(17) }];
         StoredClient { client: Arc::new(client), retiring }

@@ -1,4 +1,4 @@
-//! Which client asks, having proved it (RFC 6749 section 2.3): by one secret, by one assertion, or, where it is public, by nothing.
+//! Which client asks, having proved it (RFC 6749 section 2.3): by one secret, by one assertion, by a certificate, or, where it is public, by nothing.
 //!
 //! What else the holder of a token proved is not here: `dpop`.
 
@@ -25,7 +25,7 @@ impl Service {
             }
             (secret, None) => {
                 let registry = self.registry_for(id).await?;
-                registry.authenticate(id, secret.as_ref(), self.clock.now()).cloned()
+                registry.authenticate(id, secret.as_ref(), credentials.certificate.as_deref(), self.clock.now()).cloned()
             }
             (None, Some(assertion)) => self.authenticate_by_assertion(id, assertion).await,
         }

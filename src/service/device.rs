@@ -233,7 +233,7 @@ impl Service {
                 // Refused here nothing is consumed.
                 Ok(grant) => {
                     let targets = self.floor_targets(&grant);
-                    Answer { outcome: Ok(self.redeemable(grant, &targets, holder.proof)?), targets }
+                    Answer { outcome: Ok(self.redeemable(grant, &targets, holder.proof, &client)?), targets }
                 }
                 Err(refusal) => Answer { targets: Vec::new(), outcome: Err(refusal) },
             };
@@ -241,13 +241,15 @@ impl Service {
         };
         let also = |answer: &Answer| floors::names(&answer.targets);
         let (Answer { outcome, targets }, read) = self.records.decide_device(loaded, needs, decide, also).await?;
-        let (grant, form) = outcome?;
+        let (mut grant, form) = outcome?;
         if self.records.killing_floor(&targets, read, grant.born)?.is_some() {
             return Err(Error::DeviceRefused(DeviceRefusal::Denied));
         }
         if grant.lineage.refreshable || form.format == TokenFormat::Opaque {
             self.keep_redeemed(&grant, &client, &targets).await?;
         }
+        // The record keeps its own: this is what these tokens say.
+        grant.binding = holder.proof.binds(grant.binding, &client)?;
         let out = first(&grant);
         let next_nonce = holder.next_nonce();
         self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, &client, None)
@@ -277,15 +279,22 @@ impl Service {
     }
 
     /// What was allowed is alive, its holder is who he must be, and it can be handed out as things are configured now.
-    fn redeemable(&self, mut grant: Box<Grant>, targets: &[TargetId], proof: Proof) -> Result<(Box<Grant>, AccessForm)> {
+    fn redeemable(
+        &self,
+        mut grant: Box<Grant>,
+        targets: &[TargetId],
+        proof: Proof,
+        client: &Client,
+    ) -> Result<(Box<Grant>, AccessForm)> {
         if grant.binding.is_some_and(|binding| !proof.proves(binding)) {
             return Err(Error::RefreshRefused(RefreshRefusal::WrongProof));
         }
         if self.killing(&grant, targets).is_some() {
             return Err(Error::DeviceRefused(DeviceRefusal::Denied));
         }
-        grant.binding = proof.binds(grant.binding)?;
-        let (form, _) = self.form(&grant, &first(&grant), &proof)?;
+        let binding = proof.binds(grant.binding, client)?;
+        grant.bind(binding, client);
+        let (form, _) = self.form(&grant, &first(&grant), &proof, client)?;
         Ok((grant, form))
     }
 

@@ -66,7 +66,7 @@ impl Service {
     /// `InvalidDpopProof`, `UseDpopNonce`.
     pub(super) fn holder(&self, credentials: &Credentials) -> Result<Holder> {
         let made_for = MadeFor { method: "POST", path: TOKEN_PATH, access_token: None };
-        self.holder_at(&made_for, credentials.certificate, credentials.dpop.as_ref())
+        self.holder_at(&made_for, credentials.thumbprint(), credentials.dpop.as_ref())
     }
 
     /// The same of any request.

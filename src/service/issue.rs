@@ -18,6 +18,7 @@ use jeton_domain::grant::{Binding, Grant, Lineage};
 use jeton_domain::id::{GrantId, Identity, TargetId};
 use jeton_domain::issue::{self, Plan};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
+use jeton_domain::resource::TokenFormat;
 use jeton_domain::revision::{Born, Revision};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::{Secret, SecretText};
@@ -128,7 +129,12 @@ impl Service {
     /// # Errors
     /// A DPoP proof that was used before, a revoked session, the store.
     pub(super) async fn issue_prepared(&self, prepared: Prepared, nonce: Option<&str>) -> Result<Tokens> {
-        let Prepared { client, now, plan, grant, session, head, holder } = prepared;
+        let Prepared { client, now, plan, mut grant, session, head, holder } = prepared;
+        let binding = holder.proof.binds(grant.binding, &client)?;
+        grant.bind(binding, &client);
+        if plan.access.format == TokenFormat::Opaque {
+            grant.says(binding)?;
+        }
         self.count_proof(&holder).await?;
         let durability = if plan.needs_record() {
             let kept = self.keep(&grant, &client, &session, now).await;
@@ -140,6 +146,8 @@ impl Service {
             refuse_dead(&grant, self.records.read_killing_floor(&session, grant.born).await?)?;
             None
         };
+        // The record keeps its own: this is what these tokens say.
+        grant.binding = binding;
         let generation = grant.lineage.newest;
         let has_id = plan.needs_record() || grant.sign_in.method.has_user();
         let audience = Audience { scopes: plan.scopes, resources: plan.resources };
@@ -175,7 +183,6 @@ impl Service {
         let now = self.clock.now();
         let plan = self.plan(now, asked, &client)?;
         let mut grant = self.new_grant(now, asked, &client, &plan)?;
-        grant.binding = holder.proof.binds(asked.binding)?;
         // The floor is read beside the catch-up, so that what is refused takes no other grant's place; what decides is read after it.
         // A session that was only just made cannot have been revoked.
         let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
@@ -253,7 +260,7 @@ impl Service {
             scopes: plan.scopes.clone(),
             resources: plan.resources.clone(),
             sign_in: plan.sign_in.clone(),
-            binding: None,
+            binding: asked.binding,
             born: Born::default(),
             created_at: now,
             idle,

@@ -11,7 +11,6 @@ use crate::telemetry::metrics;
 use jeton_domain::access::Belongs;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
-use jeton_domain::dpop;
 use jeton_domain::error::{Cause, Error, RefreshRefusal, Result};
 use jeton_domain::floors::Raised;
 use jeton_domain::grant::{Binding, Grant, Proof};
@@ -188,7 +187,7 @@ impl Service {
                             // Refused here nothing is consumed: the configuration may have changed since the grant was made.
                             let is_changed = changed.is_some();
                             let grant = changed.unwrap_or(grant);
-                            let (form, binding) = self.form(&grant, &out, &shown.holder.proof)?;
+                            let (form, binding) = self.form(&grant, &out, &shown.holder.proof, client)?;
                             let outcome = Outcome::HandOut(form, binding, out);
                             Ok(Answer { grant, is_changed, targets, outcome })
                         }
@@ -248,11 +247,17 @@ impl Service {
     }
 
     /// How the access token will look, and what it is bound to.
-    pub(super) fn form(&self, grant: &Grant, out: &HandOut, proof: &Proof) -> Result<(AccessForm, Option<Binding>)> {
+    pub(super) fn form(
+        &self,
+        grant: &Grant,
+        out: &HandOut,
+        proof: &Proof,
+        client: &Client,
+    ) -> Result<(AccessForm, Option<Binding>)> {
         let form = AccessForm::of(&out.resources, self.registry().resources())?;
-        let binding = proof.binds(grant.binding)?;
-        if binding != grant.binding && form.format == TokenFormat::Opaque {
-            return Err(Error::InvalidDpopProof(dpop::Refusal::UnboundGrant));
+        let binding = proof.binds(grant.binding, client)?;
+        if form.format == TokenFormat::Opaque {
+            grant.says(binding)?;
         }
         let sayable = form.format != TokenFormat::Opaque
             || (Opaque::bits_of_scopes(grant, &out.scopes).is_some()

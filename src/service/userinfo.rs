@@ -21,6 +21,8 @@ pub struct Ask<'a> {
     pub method: &'a str,
     /// The DPoP proof; none where the token is shown as a bearer token.
     pub dpop: Option<SecretText>,
+    /// SHA-256 of the certificate that came with it.
+    pub certificate: Option<[u8; 32]>,
 }
 
 /// The answer.
@@ -33,14 +35,15 @@ pub struct UserInfo {
 
 impl Service {
     /// The claims of the user. A token that is bound to a key is accepted with a proof of that key, made for this token and this
-    /// request (RFC 9449 section 7), and a proof goes with no other token.
+    /// request (RFC 9449 section 7), and a proof goes with no other token; one that is bound to a certificate with that (RFC 8705 section
+    /// 3).
     ///
     /// # Errors
     /// `InvalidDpopProof`, `UseDpopNonce`, `AccessTokenRefused`, `InsufficientScope`, the store.
     pub async fn user_info(&self, ask: Ask<'_>) -> Result<UserInfo> {
         let token = ask.token.expose();
         let made_for = MadeFor { method: ask.method, path: USERINFO_PATH, access_token: Some(token) };
-        let holder = self.holder_at(&made_for, None, ask.dpop.as_ref())?;
+        let holder = self.holder_at(&made_for, ask.certificate, ask.dpop.as_ref())?;
         let (_caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token))?;
         let Examined { kind, generation, grant, verdict, .. } = self.judge(looked, Asker::Anyone).await?;
         let (TokenKind::JwtAccess | TokenKind::OpaqueAccess, Ok(says)) = (kind, verdict) else {

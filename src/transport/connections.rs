@@ -177,7 +177,7 @@ where
 
 /// Tells the request who is at the other end, where that is known: an extension of type `Peer`.
 pub fn introduce<B>(peer: &Peer, request: &mut Request<B>) {
-    if peer.certificate.is_some() {
+    if peer.showed() {
         request.extensions_mut().insert(peer.clone());
     }
 }

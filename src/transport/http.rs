@@ -1,9 +1,11 @@
 //! HTTP: what OAuth clients and resource servers ask without gRPC (RFC 6749, 7009, 7662, 8414, 8628). The same operations, other words.
 //!
-//! Lives here: the paths, and what holds for every request. Below: `form` (what is sent), `client` (which client asks), `challenge`
+//! Lives here: the paths, and what holds for every request. Below: `form` (what is sent), `client` (which client asks), `certificate` (by
+//! which certificate), `challenge`
 //! (how an access token is shown), the endpoints `token`, `device`, `introspect`, `revoke`, `userinfo`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
 
 mod answer;
+mod certificate;
 mod challenge;
 mod client;
 mod device;
@@ -14,6 +16,7 @@ mod revoke;
 mod token;
 mod userinfo;
 
+pub use certificate::Certificates;
 pub use metadata::{JWKS_PATH, Pages};
 
 use crate::service::Service;
@@ -57,6 +60,8 @@ pub struct Settings {
     pub sampler: Sampler,
     /// The pages of the login service.
     pub pages: Pages,
+    /// How certificates come.
+    pub certificates: Certificates,
 }
 
 impl Default for Settings {
@@ -67,6 +72,7 @@ impl Default for Settings {
             admission: Admission::Authenticated,
             sampler: Sampler::OFF,
             pages: Pages::default(),
+            certificates: Certificates::default(),
         }
     }
 }
@@ -138,13 +144,16 @@ impl Door {
         let door = self.clone();
         post(move |request: Request<Body>| async move {
             let span = door.span(endpoint, &request);
-            let work = async { answer(door.admit(endpoint)?, Asked::read(request).await?).await };
+            let work = async {
+                let service = door.admit(endpoint)?;
+                answer(service, Asked::read(request, &door.0.settings.certificates).await?).await
+            };
             door.at_most(endpoint, span, work, answer::refusal).await
         })
     }
 
     /// An endpoint that takes an access token.
-    fn token<F>(&self, endpoint: Endpoint, answer: fn(Arc<Service>, Request<Body>) -> F) -> MethodRouter<Self>
+    fn token<F>(&self, endpoint: Endpoint, answer: fn(Arc<Service>, Request<Body>, Certificates) -> F) -> MethodRouter<Self>
     where
         F: Future<Output = Result<Response, Fault>> + Send + 'static,
     {
@@ -152,7 +161,7 @@ impl Door {
         let handler = move |request: Request<Body>| async move {
             let span = door.span(endpoint, &request);
             let scheme = Scheme::of(request.headers());
-            let work = async { answer(door.admit(endpoint)?, request).await };
+            let work = async { answer(door.admit(endpoint)?, request, door.0.settings.certificates.clone()).await };
             door.at_most(endpoint, span, work, |fault| challenge::refusal_of(fault, scheme)).await
         };
         get(handler.clone()).post(handler)

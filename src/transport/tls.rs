@@ -99,15 +99,43 @@ struct Contents {
 }
 
 /// The connection's other end.
-#[derive(Clone, Debug, Default)]
-pub struct Peer {
-    /// The certificate that it showed; the handshake proved that it has the key.
-    pub certificate: Option<Arc<Certificate>>,
+#[derive(Clone, Default)]
+pub struct Peer(Option<Showed>);
+
+/// It showed a certificate.
+#[derive(Clone)]
+struct Showed {
+    certificate: Arc<Certificate>,
+    loaded: Arc<Loaded>,
+    clock: Clock,
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tls({:?})", self.0.files)
+    }
+}
+
+impl Peer {
+    /// Whether it showed a certificate.
+    #[must_use]
+    pub const fn showed(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The certificate that it showed, while that is valid; the handshake proved that it has the key.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        let Showed { certificate, clock, .. } = self.0.as_ref()?;
+        certificate.is_valid_at(clock.now()).then_some(certificate)
+    }
+
+    /// A certificate that it passes on, whose key somebody proved to it to have. None where that is none, or is not valid now.
+    #[must_use]
+    pub fn passed_on(&self, der: Vec<u8>) -> Option<Certificate> {
+        let Showed { loaded, clock, .. } = self.0.as_ref()?;
+        let now = clock.now();
+        certificate::read(&der.into(), &[], loaded.vouches.as_deref(), now).filter(|passed_on| passed_on.is_valid_at(now))
     }
 }
 
@@ -171,7 +199,9 @@ impl Tls {
         let peer = move |connection: &ServerConnection| {
             let shown = connection.peer_certificates().and_then(<[_]>::split_first);
             let read = shown.and_then(|(own, chain)| certificate::read(own, chain, loaded.vouches.as_deref(), clock.now()));
-            Peer { certificate: read.map(Arc::new) }
+            let showed =
+                |certificate| Showed { certificate: Arc::new(certificate), loaded: Arc::clone(&loaded), clock: clock.clone() };
+            Peer(read.map(showed))
         };
         (acceptor, peer)
     }
@@ -202,7 +232,10 @@ impl Contents {
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_no_key| Problem::of(&files.key, "holds no private key as PEM (PKCS #8, PKCS #1 or SEC 1)"))?;
         let key = provider.key_provider.load_private_key(key).map_err(|_no_key| {
-            Problem::of(&files.key, "holds a private key of a kind that is not spoken: RSA from 2,048 bits, P-256, P-384 or Ed25519")
+            Problem::of(
+                &files.key,
+                "holds a private key of a kind that is not spoken: RSA from 2,048 bits, P-256, P-384 or Ed25519",
+            )
         })?;
         let shown = sign::CertifiedKey::new(chain, key);
         shown.keys_match().map_err(|_other_key| Problem::of(&files.key, "is not the key of the certificate"))?;
@@ -241,7 +274,9 @@ impl Contents {
         };
         let mut roots = RootCertStore::empty();
         for authority in certificates(text, file)? {
-            roots.add(authority).map_err(|problem| Problem::of(file, format!("holds a certificate of no authority: {problem}")))?;
+            roots
+                .add(authority)
+                .map_err(|problem| Problem::of(file, format!("holds a certificate of no authority: {problem}")))?;
         }
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
         verifier.map(Some).map_err(|problem| Problem::of(file, problem))

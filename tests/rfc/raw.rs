@@ -5,8 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 
 /// A request in the making.
 pub struct Asking {
@@ -15,6 +18,7 @@ pub struct Asking {
     headers: String,
     body: Vec<u8>,
     has_type: bool,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// What came back.
@@ -27,7 +31,14 @@ pub struct Answer {
 
 impl Asking {
     pub fn new(to: SocketAddr, method: &str, path: &str) -> Self {
-        Self { to, line: format!("{method} {path} HTTP/1.1\r\n"), headers: String::new(), body: Vec::new(), has_type: false }
+        Self {
+            to,
+            line: format!("{method} {path} HTTP/1.1\r\n"),
+            headers: String::new(),
+            body: Vec::new(),
+            has_type: false,
+            tls: None,
+        }
     }
 
     pub fn post(to: SocketAddr, path: &str) -> Self {
@@ -58,8 +69,32 @@ impl Asking {
         self
     }
 
+    /// Over TLS, spoken like this.
+    pub fn over(mut self, tls: &Arc<ClientConfig>) -> Self {
+        self.tls = Some(Arc::clone(tls));
+        self
+    }
+
     pub async fn send(self) -> Answer {
-        let mut stream = TcpStream::connect(self.to).await.unwrap();
+        self.try_send().await.unwrap_or_else(|all| panic!("no answer: {all:?}"))
+    }
+
+    /// What came back is an answer, or where TLS was refused it is none.
+    pub async fn try_send(self) -> Result<Answer, Vec<u8>> {
+        let stream = TcpStream::connect(self.to).await.unwrap();
+        match &self.tls {
+            None => self.send_on(stream).await,
+            Some(tls) => {
+                let name = self.to.ip().into();
+                match TlsConnector::from(Arc::clone(tls)).connect(name, stream).await {
+                    Ok(stream) => self.send_on(stream).await,
+                    Err(_refused) => Err(Vec::new()),
+                }
+            }
+        }
+    }
+
+    async fn send_on(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Answer, Vec<u8>> {
         let form = if self.has_type || self.line.starts_with("GET") {
             ""
         } else {
@@ -72,18 +107,18 @@ impl Asking {
             self.body.len(),
             self.headers
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let _refused = stream.write_all(head.as_bytes()).await;
         // Who refuses by the headers need not read the body.
         let _refused = stream.write_all(&self.body).await;
         let mut all = Vec::new();
         let _reset = stream.read_to_end(&mut all).await;
-        Answer::parse(&all)
+        Answer::parse(all)
     }
 }
 
 impl Answer {
-    fn parse(all: &[u8]) -> Self {
-        let end = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {all:?}"));
+    fn parse(all: Vec<u8>) -> Result<Self, Vec<u8>> {
+        let Some(end) = all.windows(4).position(|four| four == b"\r\n\r\n") else { return Err(all) };
         let head = std::str::from_utf8(&all[..end]).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -92,7 +127,7 @@ impl Answer {
             (name.to_ascii_lowercase(), value.trim().to_owned())
         };
         let headers = lines.map(header).collect();
-        Self { status, headers, body: all[end + 4..].to_vec() }
+        Ok(Self { status, headers, body: all[end + 4..].to_vec() })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

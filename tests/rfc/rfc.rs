@@ -2,6 +2,7 @@
 
 mod assertion_grants;
 pub mod assertions;
+mod certificates;
 mod codes;
 mod confusion;
 mod device;

@@ -200,12 +200,16 @@ async fn certificates_are_exchanged_while_a_stream_runs() {
     let parties = Parties::new();
     let served = parties.serve();
     let caller = parties.callers.client(billing);
-    let mut watching =
-        served.called(Some(&caller), &["watch", "--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut watching = served
+        .called(Some(&caller), &["watch", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap());
     let mut told = async |client: &str| {
         let Output { status, stderr, .. } =
-            served.called(Some(&caller), &["revoke", "client", client, "--reason", "incident"]).output().unwrap();
+            served.called(Some(&caller), &["revoke", "--client", client, "--reason", "incident"]).output().unwrap();
         assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
         let mut line = String::new();
         assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the stream ended");

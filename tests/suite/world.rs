@@ -11,13 +11,14 @@ use jeton::api::revocation_service_client::RevocationServiceClient;
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::{self, AuthenticationContext, ClientAuthentication, Grant, IssueRequest, IssueResponse};
-use jeton::app::App;
+use jeton::app::{App, serve};
 use jeton::clock::Clock;
 use jeton::config::{self, Overrides, RootKeys, Settings};
 use jeton::store::Store;
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::{self, Redis};
 use jeton::transport::caller::Admission;
+use jeton::transport::connections::Listener;
 use jeton::transport::{grpc, http};
 use jeton_domain::client::Client;
 use jeton_domain::name::{ClientId, ResourceId};
@@ -207,10 +208,13 @@ impl World {
             request_deadline: settings.limits.request_deadline.into(),
             max_in_flight: settings.limits.concurrency,
             admission: Admission::Open,
+            certificates: serve::certificates(&settings),
             ..http::Settings::default()
         };
         let router = http::router(Arc::clone(&app.service), http_settings);
-        let served = http::serve(http_listener, router, Duration::ZERO, shutdown.clone());
+        // Over HTTP only: callers of these tests call in plain text.
+        let [_, http_tls, _] = serve::tls(&settings, &self.clock).unwrap();
+        let served = http::serve(Listener::new(http_listener, http_tls), router, Duration::ZERO, shutdown.clone());
         serving.spawn(async move { served.await.unwrap() });
         let (ready, told) = watch::channel(true);
         let served = grpc::serve(listener, Arc::clone(&app.service), grpc_settings, told, shutdown.clone());

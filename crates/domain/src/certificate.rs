@@ -61,12 +61,7 @@ impl Certificate {
     /// One of which only the thumbprint is known: who passed it on looked at the rest.
     #[must_use]
     pub const fn known_by_thumbprint(thumbprint: [u8; 32]) -> Self {
-        Self {
-            thumbprint,
-            vouched: None,
-            not_before: Timestamp::NEVER,
-            not_after: Timestamp::from_millis(u64::MAX),
-        }
+        Self { thumbprint, vouched: None, not_before: Timestamp::NEVER, not_after: Timestamp::from_millis(u64::MAX) }
     }
 
     /// Whether it is valid at `now`.
@@ -97,9 +92,7 @@ impl Names {
 /// Of a mailbox only the host is compared without regard to case (RFC 5280 section 7.5).
 fn is_same_mailbox(one: &str, other: &str) -> bool {
     match (one.rsplit_once('@'), other.rsplit_once('@')) {
-        (Some((local, host)), Some((other_local, other_host))) => {
-            local == other_local && host.eq_ignore_ascii_case(other_host)
-        }
+        (Some((local, host)), Some((other_local, other_host))) => local == other_local && host.eq_ignore_ascii_case(other_host),
         _ => false,
     }
 }

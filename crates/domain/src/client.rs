@@ -1,5 +1,6 @@
 //! Clients: who may ask for tokens, what they may have, and how their refresh tokens rotate.
 
+use crate::certificate::{Certificate, CertificateName};
 use crate::jwk::KeySource;
 use crate::name::{ClientId, ResourceId};
 use crate::redirect::RedirectUri;
@@ -37,6 +38,37 @@ pub struct Client {
     pub id_token_algorithm: Algorithm,
     /// How long its ID tokens are valid.
     pub id_token_lifetime: Millis,
+    /// What its certificate is for.
+    pub mutual_tls: MutualTls,
+}
+
+/// What a client's certificate is for (RFC 8705).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MutualTls {
+    /// How a confidential client proves by it who it is; none: it does not.
+    pub authenticates: Option<KnownBy>,
+    /// Whether its tokens are bound to the certificate that it shows, and it must show one (section 3.4).
+    pub binds: bool,
+}
+
+/// By what a client's certificate is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// A name that an authority vouches for: `tls_client_auth` (RFC 8705 section 2.1).
+    Name(CertificateName),
+    /// SHA-256 of each certificate that is valid now: `self_signed_tls_client_auth` (RFC 8705 section 2.2).
+    Thumbprints(Vec<[u8; 32]>),
+}
+
+impl KnownBy {
+    /// Whether a certificate is that of the client.
+    #[must_use]
+    pub fn knows(&self, certificate: &Certificate) -> bool {
+        match self {
+            Self::Name(name) => certificate.is_of(name),
+            Self::Thumbprints(known) => known.contains(&certificate.thumbprint),
+        }
+    }
 }
 
 /// Whether a client can keep a secret (RFC 6749 section 2.1).

@@ -2,7 +2,7 @@
 //!
 //! The decisions over it live in `issue`, `refresh` and `arrival`.
 
-use crate::client::GrantType;
+use crate::client::{Client, GrantType};
 use crate::dpop;
 use crate::error::{Ended, Error, Result};
 use crate::id::{Generation, GrantId, Identity, KeyId, RequestHash};
@@ -163,14 +163,20 @@ impl Proof {
         self.jkt.is_some() == is_of_a_key && binding.is_none_or(|binding| self.proves(binding))
     }
 
-    /// What tokens handed out for this proof are bound to: `binding`, which a DPoP key must not contradict, else that key.
+    /// What tokens handed out to `client` for this proof are bound to: `binding`, which a DPoP key must not contradict, else that key, else
+    /// the certificate where the client's tokens are bound to one.
     ///
     /// # Errors
-    /// `InvalidDpopProof`: they are bound to another key, or to a certificate.
-    pub fn binds(&self, binding: Option<Binding>) -> Result<Option<Binding>> {
+    /// `InvalidDpopProof`: they are bound to another key, or to a certificate. `Invalid`: there must be a certificate.
+    pub fn binds(&self, binding: Option<Binding>, client: &Client) -> Result<Option<Binding>> {
         let proved = self.jkt.map(Binding::Jkt);
         match (binding, proved) {
             (Some(bound), Some(proved)) if bound != proved => Err(Error::InvalidDpopProof(dpop::Refusal::OtherBinding)),
+            (None, Some(_)) if client.mutual_tls.binds => Err(Error::InvalidDpopProof(dpop::Refusal::OtherBinding)),
+            (None, None) if client.mutual_tls.binds => {
+                let problem = "must be shown: the tokens of this client are bound to it (RFC 8705 section 3)";
+                self.x5t.map(Binding::X5t).map(Some).ok_or_else(|| Error::invalid("client_certificate", problem))
+            }
             (bound, proved) => Ok(bound.or(proved)),
         }
     }
@@ -183,6 +189,29 @@ impl Grant {
     pub const MAX_OPAQUE_RESOURCES: usize = 16;
     /// The access token revoked one by one that ends the grant.
     pub const TOKENS_REVOKED_MAX: u8 = 16;
+
+    /// Binds it, when tokens with that binding are handed out for the first time. Not to the certificate of a confidential client with
+    /// refresh tokens: that proves at each refresh who it is, so that it may exchange its certificate (RFC 8705 section 7.1).
+    pub fn bind(&mut self, binding: Option<Binding>, client: &Client) {
+        let may_exchange = self.lineage.refreshable && client.is_confidential();
+        let stays = |binding: &Binding| matches!(binding, Binding::Jkt(_)) || !may_exchange;
+        self.binding = self.binding.or(binding.filter(stays));
+    }
+
+    /// Whether its opaque access tokens, which say what it says, can say this binding.
+    ///
+    /// # Errors
+    /// `InvalidDpopProof`, `InvalidTarget`: it is not bound to that.
+    pub fn says(&self, binding: Option<Binding>) -> Result<()> {
+        match binding {
+            _ if binding == self.binding => Ok(()),
+            Some(Binding::X5t(_)) => {
+                let problem = "is given opaque access tokens, which cannot be bound to a certificate that may be exchanged";
+                Err(Error::invalid_target("resource", problem))
+            }
+            _ => Err(Error::InvalidDpopProof(dpop::Refusal::UnboundGrant)),
+        }
+    }
 
     /// The user it speaks for; none for client credentials, where the client speaks for itself.
     #[must_use]

@@ -9,7 +9,7 @@ mod verdict;
 use crate::audience::{Audience, narrow, policies_met};
 use crate::client::{Client, ReusePolicy};
 use crate::error::{Cause, Error, RefreshRefusal};
-use crate::grant::{Binding, Grant, Proof};
+use crate::grant::{Grant, Proof};
 use crate::id::{Generation, Identity, KeyId, RequestHash};
 use crate::name::ResourceId;
 use crate::resource::Resources;
@@ -225,9 +225,13 @@ fn hand_out(
     }
     let Audience { scopes, resources } = audience;
     let (generation, key) = (lineage.newest, env.ring.newest(lineage.key));
-    // Whoever redeems a code with a DPoP key binds the grant to it (RFC 9449 section 5). No refresh does: a thief would keep it so.
-    let key_of_redeemer = env.proof.jkt.filter(|_| grant.lineage.newest == 0).map(Binding::Jkt);
-    let binding = grant.binding.or(key_of_redeemer);
-    let changed = (lineage != grant.lineage).then(|| Box::new(Grant { lineage, binding, ..grant.clone() }));
+    // Whoever redeems a code with a DPoP key or a certificate binds the grant to it (RFC 9449 section 5, RFC 8705 section 4). No refresh
+    // does: a thief would keep it so.
+    let proved = if grant.lineage.newest == 0 { env.proof.binds(grant.binding, env.client).ok().flatten() } else { None };
+    let changed = (lineage != grant.lineage).then(|| {
+        let mut changed = Box::new(Grant { lineage, ..grant.clone() });
+        changed.bind(proved, env.client);
+        changed
+    });
     Decision::HandOut { changed, out: HandOut { verdict, generation, key, scopes, resources, event } }
 }

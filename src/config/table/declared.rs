@@ -83,7 +83,7 @@ pub(in crate::config) const CLIENT: Group = Group {
             "kind",
             Kind::Word(&["confidential", "public"]),
             Mistake,
-            "`confidential` authenticates, with a secret or a key; `public` cannot keep one.",
+            "`confidential` authenticates, with a secret, a key or a certificate; `public` cannot keep one.",
         )
         .sample("confidential"),
         row(
@@ -96,6 +96,42 @@ pub(in crate::config) const CLIENT: Group = Group {
         .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
         row("jwks", JWKS, Off, JWKS_OF_CLIENT).sample(JWKS_SAMPLE),
         row("jwks_uri", Kind::Text("URI"), Off, JWKS_URI_DOC).sample(JWKS_URI_SAMPLE),
+        row(
+            "tls_client_auth_subject_dn",
+            Kind::Text("distinguished name"),
+            Off,
+            "It authenticates by a certificate whose subject is this, as a whole (`tls_client_auth`, RFC 8705 section 2.1.2; written as in \
+             RFC 4514, compared letter by letter), and for which an authority of tls.client_ca_file vouches. One of these five at most.",
+        )
+        .sample("CN=billing,OU=Jobs,O=Example,C=DE"),
+        row("tls_client_auth_san_dns", Kind::Text("host"), Off, "The same, where this host is among the alternative names.")
+            .sample("billing.example.com"),
+        row(
+            "tls_client_auth_san_uri",
+            Kind::Text("URI"),
+            Off,
+            "The same, where this is the only URI among the alternative names, as in a SPIFFE certificate.",
+        )
+        .sample("spiffe://example.com/billing"),
+        row("tls_client_auth_san_ip", Kind::Text("IP address"), Off, "The same, where this address is among the alternative names.")
+            .sample("192.0.2.1"),
+        row("tls_client_auth_san_email", Kind::Text("mailbox"), Off, "The same, where this mailbox is among the alternative names.")
+            .sample("billing@example.com"),
+        row(
+            "self_signed_certificates",
+            Kind::List("hashes"),
+            Takes(""),
+            "It authenticates by one of these certificates, whoever signed them (`self_signed_tls_client_auth`, RFC 8705 section 2.2): of \
+             each the hash of its DER, `sha256:` and 64 hexadecimal digits. Two while one replaces the other.",
+        )
+        .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        row(
+            "tls_client_certificate_bound_access_tokens",
+            Kind::Switch,
+            Takes("false"),
+            "Whether its tokens are bound to the certificate that it shows, and it must show one (RFC 8705 section 3). The refresh tokens \
+             of a public client are bound too; a confidential one may exchange its certificate.",
+        ),
         row(
             "grant_types",
             Kind::List("grant types"),

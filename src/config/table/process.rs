@@ -84,18 +84,33 @@ pub(in crate::config) const SETTINGS: [Group; 10] = [
             row(
                 "client_certificates",
                 Kind::Switch,
-                Takes("false"),
+                Off,
                 "Whether OAuth clients are asked for a certificate over HTTP (RFC 8705). They need not show one. A browser may ask its \
                  user which.",
-            ),
+            )
+            .sample("true"),
             row(
                 "client_ca_file",
                 Kind::Text("path"),
                 Off,
-                "The authorities that are believed whom a certificate of an OAuth client names, PEM: roots, and those between that \
-                 clients do not send.",
+                "The authorities that are believed whom a certificate of an OAuth client or of a proxy names, PEM: roots, and those \
+                 between that clients do not send.",
             )
             .sample("/etc/jeton/clients.crt"),
+            row(
+                "proxies",
+                Kind::List("names"),
+                Off,
+                "Proxies before the HTTP listener that pass on the certificates of clients: the host or URI that an authority of \
+                 client_ca_file says in a proxy's own certificate. From anybody else the header is not looked at.",
+            )
+            .sample("proxy.internal spiffe://example.com/proxy"),
+            row(
+                "proxy_header",
+                Kind::Text("header"),
+                Takes("Client-Cert"),
+                "The header by which they do, as RFC 9440 writes it. The proxy must remove it from what clients send.",
+            ),
         ],
     },
     Group {

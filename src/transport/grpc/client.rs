@@ -7,7 +7,7 @@ use crate::service::clients::{ClientState, KEEP, MAX_KEEP};
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
 use api::client_service_server::ClientService;
-use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, ReusePolicy, Rotation};
+use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, MutualTls, ReusePolicy, Rotation};
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::error::{Error, Result as Judged};
 use jeton_domain::jwk::{KeySet, KeySource, MAX_KEYS};
@@ -182,6 +182,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         redirect_uris,
         serves,
         kind: if is_confidential? { ClientKind::Confidential { secret_hashes: Vec::new(), keys } } else { ClientKind::Public },
+        mutual_tls: MutualTls::default(),
         id: id?,
     })
 }
@@ -254,6 +255,7 @@ fn message(client: &Client) -> api::Client {
         grants_per_subject,
         id_token_algorithm,
         id_token_lifetime,
+        mutual_tls: _,
     } = client;
     let [public, confidential] = KINDS;
     let (jwks, jwks_uri) = match kind {

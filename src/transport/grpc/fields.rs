@@ -7,6 +7,7 @@ use crate::service::{Credentials, Freshness};
 use crate::transport::fault::Fault;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::certificate::Certificate;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::GrantId;
@@ -190,7 +191,9 @@ impl Fields {
             secret: secret("client_secret", proof.client_secret, MAX_SECRET_BYTES),
             assertion: secret("client_assertion", proof.client_assertion, MAX_TOKEN_BYTES),
             dpop: secret("dpop_proof", proof.dpop_proof, MAX_TOKEN_BYTES),
-            certificate: self.thumbprint(&format!("{field}.certificate_thumbprint"), &proof.certificate_thumbprint),
+            certificate: self
+                .thumbprint(&format!("{field}.certificate_thumbprint"), &proof.certificate_thumbprint)
+                .map(|thumbprint| Box::new(Certificate::known_by_thumbprint(thumbprint))),
         }
     }
 

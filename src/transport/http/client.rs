@@ -1,5 +1,5 @@
-//! Which client asks, and how it proves who it is (RFC 6749 section 2.3): by header, in the form, by an
-//! assertion (RFC 7523), or not at all.
+//! Which client asks, and how it proves who it is (RFC 6749 section 2.3): by header, in the form, by an assertion (RFC 7523), by the
+//! certificate that came with the request (RFC 8705), or not at all.
 //!
 //! Must not live here: whether the proof is right.
 
@@ -43,7 +43,7 @@ pub fn client(asked: &mut Asked) -> Result<(ClientId, Credentials), Fault> {
     };
     // Whoever it is, it is none of ours.
     let id = ClientId::parse("client_id", &id).map_err(|_malformed| Fault::of(&Error::InvalidClient(ClientRefusal::Unknown)))?;
-    Ok((id, Credentials { secret, assertion, ..Credentials::default() }))
+    Ok((id, Credentials { secret, assertion, certificate: asked.certificate.take().map(Box::new), ..Credentials::default() }))
 }
 
 /// A client assertion, which comes with its type (RFC 7521 section 4.2).

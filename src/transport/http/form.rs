@@ -2,11 +2,13 @@
 //!
 //! Must not live here: what a parameter means.
 
+use super::certificate::Certificates;
 use crate::transport::fault::{Edge, Fault};
 use axum::body::Body;
 use http::request::Parts;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jeton_domain::certificate::Certificate;
 use jeton_domain::error::Error;
 use jeton_domain::secret::SecretText;
 use percent_encoding::percent_decode_str;
@@ -22,6 +24,8 @@ const REPEATABLE: [&str; 2] = ["resource", "audience"];
 pub struct Asked {
     /// Its headers.
     pub headers: HeaderMap,
+    /// The certificate that came with it.
+    pub certificate: Option<Certificate>,
     /// Its parameters.
     pub form: Form,
 }
@@ -35,8 +39,10 @@ impl Asked {
     ///
     /// # Errors
     /// Another content type, more than [`MAX_BODY_BYTES`], not UTF-8, a parameter given twice.
-    pub async fn read(request: Request<Body>) -> Result<Self, Fault> {
-        let (Parts { headers, .. }, body) = request.into_parts();
+    pub async fn read(request: Request<Body>, certificates: &Certificates) -> Result<Self, Fault> {
+        let (parts, body) = request.into_parts();
+        let certificate = certificates.of(&parts)?;
+        let Parts { headers, .. } = parts;
         if !is_form(&headers) {
             let problem = "must be application/x-www-form-urlencoded (RFC 6749 section 3.2)";
             return Err(Fault::of(&Error::invalid("content-type", problem)));
@@ -49,7 +55,7 @@ impl Asked {
             Err(_cut_off) => return Err(Fault::at(Edge::MessageMalformed)),
         };
         let text = std::str::from_utf8(&body).map_err(|_bytes| not_text())?;
-        Ok(Self { headers, form: Form::parse(text)? })
+        Ok(Self { headers, certificate, form: Form::parse(text)? })
     }
 }
 

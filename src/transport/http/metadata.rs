@@ -65,8 +65,15 @@ impl Door {
         let issuer = self.0.service.issuer();
         let at = |path: &str| format!("{issuer}{path}");
         let algorithms: Vec<&str> = self.0.service.algorithms().map(Algorithm::word).collect();
-        let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
-        let authenticated = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+        let certificates = &self.0.settings.certificates;
+        let by_name = certificates.vouched.then_some("tls_client_auth");
+        let by_thumbprint = certificates.asked.then_some("self_signed_tls_client_auth");
+        let authenticated: Vec<&str> = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+            .into_iter()
+            .chain(by_name)
+            .chain(by_thumbprint)
+            .collect();
+        let methods = [authenticated.as_slice(), &["none"]].concat();
         let mut document = json!({
             "issuer": issuer,
             "jwks_uri": at(JWKS_PATH),
@@ -94,9 +101,11 @@ impl Door {
             ("end_session_endpoint", self.0.settings.pages.end_session.clone()),
             ("device_authorization_endpoint", self.0.service.serves_devices().then(|| at(DEVICE.path))),
         ];
+        let bound = certificates.asked.then(|| ("tls_client_certificate_bound_access_tokens".to_owned(), true.into()));
         let given = optional.into_iter().filter_map(|(name, place)| Some((name.to_owned(), place?.into())));
         if let Some(members) = document.as_object_mut() {
             members.extend(given);
+            members.extend(bound);
         }
         document
     }

@@ -2,6 +2,7 @@
 //! section 2.1; RFC 9700 section 4.3.2).
 
 use super::answer::{DPOP_NONCE, insert, unstored};
+use super::certificate::Certificates;
 use super::challenge::{Scheme, challenge, shown};
 use super::form::{Asked, Form, is_form};
 use super::refused;
@@ -17,20 +18,25 @@ use jeton_domain::error::Error;
 use serde_json::Value;
 use std::sync::Arc;
 
-pub async fn answer(service: Arc<Service>, request: Request<Body>) -> Result<Response, Fault> {
+pub async fn answer(service: Arc<Service>, request: Request<Body>, certificates: Certificates) -> Result<Response, Fault> {
     nowhere_else(Form::parse(request.uri().query().unwrap_or_default())?)?;
     let (token, proof) = (shown(request.headers()), dpop_proof(request.headers()));
     let method = request.method().clone();
-    if is_form(request.headers()) {
-        nowhere_else(Asked::read(request).await?.form)?;
-    }
+    let certificate = if is_form(request.headers()) {
+        let Asked { form, certificate, .. } = Asked::read(request, &certificates).await?;
+        nowhere_else(form)?;
+        certificate
+    } else {
+        certificates.of(&request.into_parts().0)?
+    };
+    let certificate = certificate.map(|certificate| certificate.thumbprint);
     let Some((scheme, token)) = token? else { return Ok(challenge()) };
     let dpop = match scheme {
         // A bearer token needs no proof, so none that comes with it is looked at.
         Scheme::Bearer => None,
         Scheme::Dpop => Some(proof?.ok_or(Error::InvalidDpopProof(dpop::Refusal::NotOne))?),
     };
-    let said = service.user_info(Ask { token, method: method.as_str(), dpop }).await.map_err(refused)?;
+    let said = service.user_info(Ask { token, method: method.as_str(), dpop, certificate }).await.map_err(refused)?;
     let mut answer = unstored(&Value::Object(said.claims));
     if let Some(nonce) = &said.next_dpop_nonce {
         insert(answer.headers_mut(), DPOP_NONCE, nonce);

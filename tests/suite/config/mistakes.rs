@@ -436,3 +436,80 @@ fn what_is_probably_not_meant_is_a_warning() {
         assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{text}\n{warnings:#?}");
     }
 }
+
+const CERTIFICATE: &str = "certificate_file = 'a'\nkey_file = 'b'\n";
+
+#[test]
+fn tls_of_listeners() {
+    let with = |rest: &str| format!("[tls]\n{CERTIFICATE}{rest}");
+    let rows = [
+        ("[tls]\ncertificate_file = 'a'".to_owned(), "jeton.toml:1: [tls] key_file: is missing beside certificate_file"),
+        ("[tls]\nkey_file = 'a'".into(), "jeton.toml:1: [tls] certificate_file: is missing beside key_file"),
+        ("[tls]\ncaller_ca_file = 'a'".into(), "jeton.toml:2: [tls] caller_ca_file: needs certificate_file and key_file too"),
+        (
+            "[tls]\nclient_certificates = true".into(),
+            "jeton.toml:2: [tls] client_certificates: needs certificate_file and key_file too",
+        ),
+        (with("client_ca_file = 'c'"), "jeton.toml:4: [tls] client_ca_file: is of no use where clients are not asked"),
+        (
+            with("client_certificates = true\nproxies = 'proxy.internal'"),
+            "jeton.toml:5: [tls] proxies: need client_ca_file: nobody else says whose certificate is a proxy's",
+        ),
+        (
+            with("client_certificates = true\nclient_ca_file = 'c'\nproxies = ['*.internal']"),
+            "jeton.toml:6: [tls] proxies: `*.internal` is no host name such as client.example.com",
+        ),
+        (
+            with("client_certificates = true\nclient_ca_file = 'c'\nproxies = ['spiffe:']"),
+            "jeton.toml:6: [tls] proxies: `spiffe:` is no absolute URI",
+        ),
+        (with("proxy_header = 'Client_Cert'"), "jeton.toml:4: [tls] proxy_header: is no name of a header"),
+        (
+            format!("[listen]\ngrpc = '0.0.0.0:1'\n[tls]\n{CERTIFICATE}"),
+            "jeton.toml:2: [listen] grpc: 0.0.0.0:1 is open beyond this machine without known callers: bind it to 127.0.0.1, set caller_ca_file under [tls]",
+        ),
+    ];
+    for (text, expected) in &rows {
+        each_is_told(&[(text.as_str(), expected)]);
+    }
+    let open = "[listen]\ngrpc = '0.0.0.0:1'\nhttp = '0.0.0.0:2'\nadmin = '0.0.0.0:3'\n";
+    from_text(&format!("{open}[tls]\n{CERTIFICATE}caller_ca_file = 'c'\n")).expect("all of it is known, or open to all");
+}
+
+#[test]
+fn certificates_of_clients() {
+    let hash = format!("sha256:{}", "a1".repeat(32));
+    let job = |keys: &str| client(&format!("kind = 'confidential'\ngrant_types = 'client_credentials'\n{keys}"));
+    let rows = [
+        (
+            job("tls_client_auth_san_dns = 'a.example.com'\ntls_client_auth_san_ip = '192.0.2.1'"),
+            "jeton.toml:9: [clients.app] tls_client_auth_san_ip: is given beside another",
+        ),
+        (
+            job(&format!("tls_client_auth_san_dns = 'a.example.com'\nself_signed_certificates = '{hash}'")),
+            "jeton.toml:9: [clients.app] self_signed_certificates: is given beside another",
+        ),
+        (
+            job("tls_client_auth_subject_dn = 'billing'"),
+            "jeton.toml:8: [clients.app] tls_client_auth_subject_dn: is no distinguished name such as",
+        ),
+        (job("tls_client_auth_san_uri = 'billing'"), "jeton.toml:8: [clients.app] tls_client_auth_san_uri: is no absolute URI"),
+        (
+            job("self_signed_certificates = ['x']"),
+            "jeton.toml:8: [clients.app] self_signed_certificates: entry 1 is not `sha256:` and 64 hexadecimal digits",
+        ),
+        (
+            client("kind = 'public'\ngrant_types = 'password'\ntls_client_auth_san_dns = 'a.example.com'"),
+            "jeton.toml:8: [clients.app] tls_client_auth_san_dns: is given to a public client, which does not authenticate",
+        ),
+    ];
+    for (text, expected) in &rows {
+        each_is_told(&[(text.as_str(), expected)]);
+    }
+    let named = job("tls_client_auth_subject_dn = 'CN=billing,O=Example'\n");
+    let warnings = |tls: &str| load(format!("{tls}{named}"), &[], &Overrides::default()).unwrap().warnings;
+    assert!(warnings("").iter().any(|line| line.contains("client `app` is to show a certificate over HTTP")));
+    let asked = format!("[tls]\n{CERTIFICATE}client_certificates = true\n");
+    assert!(warnings(&asked).iter().any(|line| line.contains("nobody else vouches for client `app`")));
+    assert_eq!(warnings(&format!("{asked}client_ca_file = 'c'\n")), Vec::<String>::new());
+}

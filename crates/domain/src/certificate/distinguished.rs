@@ -69,8 +69,7 @@ fn identifier(kind: &str) -> Result<String, &'static str> {
     if let Some((_, identifier)) = WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(kind)) {
         return Ok((*identifier).to_owned());
     }
-    let is_number =
-        |part: &str| part.parse::<u64>().is_ok_and(|number| number.to_string() == part);
+    let is_number = |part: &str| part.parse::<u64>().is_ok_and(|number| number.to_string() == part);
     if kind.contains('.') && kind.split('.').all(is_number) { Ok(kind.to_owned()) } else { Err(UNKNOWN_TYPE) }
 }
 
@@ -169,8 +168,26 @@ mod tests {
     #[test]
     fn what_is_no_name_is_told() {
         for bad in [
-            "", "billing", "CN=", "CN= ", "=x", "CN=a,", "CN=a,,O=b", "CN=a+", "CN=a;O=b", "CN=\"a\"", "CN=a\\", "CN=a\\0", "CN=a\\zz",
-            "CN=\\ff", "CN=#04024869", "XX=a", "2.5.04.3=a", "2..3=a", "CN=a\\00b", "CN=a\u{7}",
+            "",
+            "billing",
+            "CN=",
+            "CN= ",
+            "=x",
+            "CN=a,",
+            "CN=a,,O=b",
+            "CN=a+",
+            "CN=a;O=b",
+            "CN=\"a\"",
+            "CN=a\\",
+            "CN=a\\0",
+            "CN=a\\zz",
+            "CN=\\ff",
+            "CN=#04024869",
+            "XX=a",
+            "2.5.04.3=a",
+            "2..3=a",
+            "CN=a\\00b",
+            "CN=a\u{7}",
         ] {
             assert!(DistinguishedName::parse(bad).is_err(), "{bad:?}");
         }

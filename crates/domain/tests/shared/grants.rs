@@ -1,6 +1,6 @@
 //! A public client that always rotates, a grant of it, and what the decisions rest on: what tests vary from.
 
-use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, ReusePolicy, Rotation};
+use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, MutualTls, ReusePolicy, Rotation};
 use jeton_domain::grant::{Grant, Lineage, Proof, SignIn};
 use jeton_domain::id::{Generation, GrantId, Identity, KeyId};
 use jeton_domain::name::{ClientId, ResourceId, Subject};
@@ -98,6 +98,7 @@ pub fn client() -> Client {
         grants_per_subject: 10,
         id_token_algorithm: Algorithm::EdDsa,
         id_token_lifetime: Millis::from_secs(300),
+        mutual_tls: MutualTls::default(),
     }
 }
 
