@@ -103,6 +103,7 @@ impl Service {
                 let verdict = match self.judge_access(&says.standing(), record, ended, asker).await? {
                     Ok(()) => Ok(says),
                     Err(Dead::Expired) => Err((WhyNot::Expired, Some(Timestamp::from_secs(says.exp)))),
+                    Err(Dead::NotYet) => Err((WhyNot::NotYet, None)),
                     Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
                     Err(Dead::Audience) => Err((WhyNot::Audience, None)),
                 };

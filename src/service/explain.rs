@@ -40,6 +40,8 @@ pub enum WhyNot {
     GrantExpired(Expiry),
     /// It reached its `exp`.
     Expired,
+    /// Its `nbf` is still to come.
+    NotYet,
     /// A newer generation was handed out and this one would not be accepted.
     Rotated,
     /// It, or something it belongs to, was ended.
@@ -136,6 +138,7 @@ fn dead_text(
         }
         WhyNot::GrantExpired(Expiry::Code) => format!("expired: the authorization code was not redeemed in time{ago}"),
         WhyNot::Expired => format!("expired: it reached its `exp`{ago}"),
+        WhyNot::NotYet => "not valid yet: its `nbf` is still to come".into(),
         WhyNot::Rotated => format!(
             "rotated away: generation {generation} of {newest}; presenting it to Refresh would be taken as reuse and end the grant"
         ),

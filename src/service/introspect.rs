@@ -111,7 +111,7 @@ impl Active {
     /// What the life of an access token depends on.
     pub(super) fn standing(&self) -> Standing<'_> {
         let exp = Timestamp::from_secs(self.exp);
-        Standing { born: self.born, exp, audience: &self.aud, targets: &self.targets }
+        Standing { born: self.born, exp, nbf: self.nbf.map(Timestamp::from_secs), audience: &self.aud, targets: &self.targets }
     }
 }
 

@@ -82,8 +82,12 @@ impl Settings {
 
     /// The algorithms that keys are made for, and what is signed here is signed with.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<> {
-        let makes_rs256 = self.makes_rs256;
-        Algorithm::ALL.into_iter().filter(move |algorithm| makes_rs256 || *algorithm != Algorithm::Rs256)
+        let settings = *self;
+        Algorithm::ALL.into_iter().filter(move |algorithm| settings.makes(*algorithm))
+    }
+
+    fn makes(&self, algorithm: Algorithm) -> bool {
+        self.makes_rs256 || algorithm != Algorithm::Rs256
     }
 
     const fn gone_after(&self) -> Millis {
@@ -124,7 +128,8 @@ impl Schedule {
         }
     }
 
-    /// Brings everything up to date: removes what is due, makes the first key and every missing standby. Whether anything changed.
+    /// Brings everything up to date: removes what is due, makes the first key and every missing standby, lets algorithms go that nobody
+    /// signs with any more. Whether anything changed.
     ///
     /// # Errors
     /// What `make` refuses with.
@@ -140,8 +145,12 @@ impl Schedule {
                 changed = true;
             }
         }
-        for algorithm in settings.algorithms() {
-            changed |= self.fill(algorithm, now, settings, make)?;
+        for algorithm in Algorithm::ALL {
+            changed |= if settings.makes(algorithm) {
+                self.fill(algorithm, now, settings, make)?
+            } else {
+                self.let_go(algorithm, now, settings)
+            };
         }
         Ok(changed)
     }
@@ -187,8 +196,7 @@ impl Schedule {
             // The key that signs has no successor any more, until the next standby is made.
             Some(KeyState::Standby) => {
                 if let Some(signer) = self.signer_at(entry.algorithm, now) {
-                    signer.retires_at = None;
-                    signer.removed_at = None;
+                    signer.stay();
                 }
             }
             _ => {}
@@ -231,7 +239,11 @@ impl Schedule {
     fn fill(&mut self, algorithm: Algorithm, now: Timestamp, settings: &Settings, make: &mut Make<'_>) -> Result<bool> {
         let mut changed = false;
         if self.last(algorithm).is_none() {
-            self.0.push(Entry::new(make(algorithm)?, algorithm, now, now));
+            match self.signer_at(algorithm, now) {
+                // It was let go, and is wanted after all.
+                Some(signer) => signer.stay(),
+                None => self.0.push(Entry::new(make(algorithm)?, algorithm, now, now)),
+            }
             changed = true;
         }
         let Some(signer) = self.last(algorithm).filter(|last| last.activates_at <= now) else { return Ok(changed) };
@@ -242,6 +254,15 @@ impl Schedule {
         }
         self.0.push(standby);
         Ok(true)
+    }
+
+    /// Lets an algorithm go that no replica makes keys for any more. Who does makes a successor as soon as the last in line begins: one
+    /// that is alone for as long as a key is published ahead is nobody's. It retires after as long again, so that who comes back before
+    /// keeps it. Whether anything changed.
+    fn let_go(&mut self, algorithm: Algorithm, now: Timestamp, settings: &Settings) -> bool {
+        let ahead = settings.ahead();
+        let alone = self.last(algorithm).filter(|last| last.activates_at.plus(ahead) <= now);
+        alone.map(|last| last.retire(now.plus(ahead), settings)).is_some()
     }
 
     /// The last in line begins at `at`, and who signs before it stops then.
@@ -276,6 +297,12 @@ impl Entry {
     fn retire(&mut self, at: Timestamp, settings: &Settings) {
         self.retires_at = Some(at);
         self.removed_at = Some(at.plus(settings.gone_after()));
+    }
+
+    /// It goes on to sign, until it has a successor again.
+    const fn stay(&mut self) {
+        self.retires_at = None;
+        self.removed_at = None;
     }
 
     /// Whether it is neither published nor listed any more.
@@ -487,6 +514,64 @@ mod tests {
         assert!(world.advance(at(1_030)));
         assert_eq!(world.in_state(KeyState::Active, Algorithm::Rs256, at(1_030)).len(), 1);
         assert_eq!(world.in_state(KeyState::Standby, Algorithm::Rs256, at(1_030)).len(), 1);
+    }
+
+    fn without_rs256() -> Settings {
+        Settings { makes_rs256: false, ..settings() }
+    }
+
+    /// The keys for RS256 that are published.
+    fn published_rs256(world: &World, now: Timestamp) -> usize {
+        world.schedule.iter().filter(|entry| entry.algorithm == Algorithm::Rs256 && entry.is_published(now)).count()
+    }
+
+    #[test]
+    fn keys_of_an_algorithm_that_nobody_signs_with_any_more_go_when_what_they_signed_is_dead() {
+        let mut world = World::new(settings());
+        world.settings = without_rs256();
+        // The standby begins at 1,000, is alone for 200 seconds, retires after 200 more, and is gone 330 later.
+        for (now, published) in [(999, 2), (1_199, 2), (1_200, 2), (1_399, 1), (1_400, 1), (1_729, 1), (1_730, 0)] {
+            world.advance(at(now));
+            assert_eq!(published_rs256(&world, at(now)), published, "{now}");
+            assert_eq!(world.schedule.signer(Algorithm::Rs256, at(now)).is_some(), now < 1_400, "{now}");
+        }
+        world.standby(at(1_730));
+        world.settings = settings();
+        world.advance(at(1_731));
+        assert_eq!(world.schedule.signer(Algorithm::Rs256, at(1_731)).unwrap().activates_at, at(1_731), "as if it were new");
+    }
+
+    #[test]
+    fn as_long_as_one_replica_signs_with_it_an_algorithm_rotates_as_ever() {
+        let (mut mixed, mut alone) = (World::new(settings()), World::new(settings()));
+        for now in (0..6_000).step_by(50).map(at) {
+            for settings in [without_rs256(), settings(), without_rs256()] {
+                mixed.settings = settings;
+                mixed.advance(now);
+            }
+            alone.advance(now);
+            let rs256 = |world: &World| {
+                let entries = world.schedule.iter().filter(|entry| entry.algorithm == Algorithm::Rs256);
+                entries.map(|entry| (entry.activates_at, entry.retires_at, entry.removed_at)).collect::<Vec<_>>()
+            };
+            assert_eq!(rs256(&mixed), rs256(&alone), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_before_the_last_key_retires_keeps_it() {
+        let mut world = World::new(without_rs256());
+        world.settings = settings();
+        world.advance(at(0));
+        world.settings = without_rs256();
+        world.advance(at(1_200));
+        let signer = world.schedule.signer(Algorithm::Rs256, at(1_399)).unwrap().clone();
+        assert_eq!(signer.retires_at, Some(at(1_400)));
+        world.settings = settings();
+        assert!(world.advance(at(1_399)));
+        assert_eq!(world.schedule.state(&signer.kid, at(1_500)), Some(KeyState::Active));
+        let standby = world.in_state(KeyState::Standby, Algorithm::Rs256, at(1_399));
+        assert_eq!(standby.iter().map(|entry| entry.activates_at).collect::<Vec<_>>(), [at(2_000)]);
     }
 
     #[test]

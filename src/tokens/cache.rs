@@ -98,6 +98,7 @@ pub struct Sign {
 pub struct Proved {
     born: Born,
     exp: Timestamp,
+    nbf: Option<Timestamp>,
     audience: Box<[String]>,
     targets: Box<[TargetId]>,
     grant: Option<GrantId>,
@@ -116,6 +117,7 @@ impl Proved {
         Self {
             born: standing.born,
             exp: standing.exp,
+            nbf: standing.nbf,
             audience: standing.audience.into(),
             targets: standing.targets.into(),
             grant,
@@ -142,7 +144,7 @@ impl Proved {
     /// What its life depends on.
     #[must_use]
     pub const fn standing(&self) -> Standing<'_> {
-        Standing { born: self.born, exp: self.exp, audience: &self.audience, targets: &self.targets }
+        Standing { born: self.born, exp: self.exp, nbf: self.nbf, audience: &self.audience, targets: &self.targets }
     }
 
     /// Its grant; none for a client's own JWT.

@@ -27,8 +27,8 @@ fn with_page(settings: &mut Settings) {
 }
 
 /// What a device was told.
-struct Device {
-    code: String,
+pub(super) struct Device {
+    pub(super) code: String,
     user_code: String,
 }
 
@@ -39,18 +39,22 @@ impl Replica {
     }
 
     /// The mobile application, which is public, asks.
-    async fn begin(&self, scope: &str) -> Device {
+    pub(super) async fn begin(&self, scope: &str) -> Device {
         let fields = [("client_id", "mobile-app"), ("scope", scope)];
         let told = Asking::post(self.http, START).form(&fields).send().await.tokens();
         Device { code: told["device_code"].as_str().unwrap().into(), user_code: told["user_code"].as_str().unwrap().into() }
     }
 
-    async fn poll(&self, device: &Device) -> Answer {
-        let fields = [("grant_type", DEVICE_CODE), ("device_code", device.code.as_str()), ("client_id", "mobile-app")];
+    pub(super) async fn poll(&self, device: &Device) -> Answer {
+        self.poll_with(&device.code).await
+    }
+
+    pub(super) async fn poll_with(&self, code: &str) -> Answer {
+        let fields = [("grant_type", DEVICE_CODE), ("device_code", code), ("client_id", "mobile-app")];
         Asking::post(self.http, TOKEN).form(&fields).send().await
     }
 
-    async fn waits(&self, device: &Device, word: &str) {
+    pub(super) async fn waits(&self, device: &Device, word: &str) {
         assert_eq!(self.poll(device).await.refusal(), (400, word.into()));
     }
 
@@ -65,7 +69,7 @@ impl Replica {
     }
 
     /// Alice allows all that was asked for.
-    async fn approve(&self, device: &Device) -> ApproveDeviceAuthorizationResponse {
+    pub(super) async fn approve(&self, device: &Device) -> ApproveDeviceAuthorizationResponse {
         self.try_approve(&device.user_code, alice("mobile-app", "")).await.unwrap()
     }
 
@@ -79,7 +83,7 @@ impl Replica {
     }
 }
 
-async fn server() -> Server {
+pub(super) async fn server() -> Server {
     Server::start_with(with_page).await
 }
 

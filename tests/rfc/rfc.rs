@@ -8,6 +8,7 @@ mod confusion;
 mod device;
 mod discovery;
 mod dpop;
+pub mod forging;
 mod introspection;
 pub mod proof;
 mod raw;

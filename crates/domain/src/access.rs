@@ -15,6 +15,8 @@ pub struct Standing<'a> {
     pub born: Born,
     /// When it expires.
     pub exp: Timestamp,
+    /// Not valid before, where it says so.
+    pub nbf: Option<Timestamp>,
     /// The resources it is for.
     pub audience: &'a [String],
     /// The targets whose floors would end it.
@@ -73,6 +75,8 @@ impl Asker<'_> {
 pub enum Dead {
     /// It reached its `exp`.
     Expired,
+    /// Its `nbf` is still to come.
+    NotYet,
     /// A floor is above its `born`, or its grant was ended.
     Ended(Ended),
     /// It is not the business of who asks.
@@ -103,6 +107,9 @@ pub fn judge(
     }
     if now >= standing.exp {
         return Err(Dead::Expired);
+    }
+    if standing.nbf.is_some_and(|nbf| now < nbf) {
+        return Err(Dead::NotYet);
     }
     if !asker.sees(standing) {
         return Err(Dead::Audience);
@@ -157,7 +164,8 @@ mod tests {
     /// What a token born at 100 and expiring at 10 is, as `resource` asks, where one floor of `kind` was raised at `micros`.
     fn judged(at: u64, resource: Option<&str>, ended: Option<Ended>, raised: Option<(TargetKind, u64)>) -> Result<(), Dead> {
         let audience = ["https://orders.internal".to_owned()];
-        let standing = Standing { born: Born(100), exp: Timestamp::from_secs(10), audience: &audience, targets: &TARGETS };
+        let standing =
+            Standing { born: Born(100), exp: Timestamp::from_secs(10), nbf: None, audience: &audience, targets: &TARGETS };
         let mut floors = Floors::default();
         if let Some((kind, micros)) = raised {
             let origin = Revision { micros, random: 0 };
@@ -181,9 +189,18 @@ mod tests {
     }
 
     #[test]
+    fn what_says_from_when_it_is_valid_is_not_before() {
+        let nbf = Some(Timestamp::from_secs(5));
+        let standing = Standing { born: Born(1), exp: Timestamp::from_secs(10), nbf, audience: &[], targets: &[] };
+        let at = |seconds| judge(&standing, Timestamp::from_secs(seconds), Asker::Anyone, None, None);
+        assert_eq!((at(4), at(5), at(9), at(10)), (Err(Dead::NotYet), Ok(()), Ok(()), Err(Dead::Expired)));
+    }
+
+    #[test]
     fn a_client_sees_its_own_tokens_and_those_of_the_resources_it_serves() {
         let audience = ["https://orders.internal".to_owned()];
-        let token = Standing { born: Born(100), exp: Timestamp::from_secs(10), audience: &audience, targets: &TARGETS };
+        let token =
+            Standing { born: Born(100), exp: Timestamp::from_secs(10), nbf: None, audience: &audience, targets: &TARGETS };
         let [own, other] = [TARGETS[0], TargetId([9; 16])];
         let orders = [ResourceId::parse("resource", "https://orders.internal").unwrap()];
         let client = |target, serves| Asker::Client { target, serves };

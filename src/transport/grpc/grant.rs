@@ -123,6 +123,7 @@ const fn cause(why: &WhyNot) -> api::Cause {
         WhyNot::Foreign => api::Cause::Foreign,
         WhyNot::CodeUsed => api::Cause::CodeUsed,
         WhyNot::Audience => api::Cause::Audience,
+        WhyNot::NotYet => api::Cause::NotYet,
     }
 }
 

@@ -21,6 +21,7 @@ on_every_store! {
     keys_burnt_one_after_another_leave_every_replica_signing,
     an_unknown_key_cannot_be_burnt_or_rotated,
     keys_for_rs256_are_made_where_they_are_needed_and_known_everywhere,
+    keys_for_rs256_leave_the_key_set_where_nobody_needs_them_any_more,
     root_keys_are_appended_everywhere_and_then_made_first,
     a_replica_with_a_foreign_root_key_does_not_start_and_leaves_no_trace,
 }
@@ -257,6 +258,23 @@ async fn keys_for_rs256_are_made_where_they_are_needed_and_known_everywhere(worl
     assert!(!needs.active(&next.access_token).await && needs.active(&before.access_token).await);
     let after = needs.issue(alice("mobile-app", SCOPES)).await;
     assert!(needs_none.active(&after.access_token).await);
+}
+
+async fn keys_for_rs256_leave_the_key_set_where_nobody_needs_them_any_more(world: World) {
+    let settings = world.with_resource(ORDERS, |resource| resource.algorithm = Algorithm::Rs256);
+    let needs = world.start_with(&settings).await;
+    needs.issue(alice("mobile-app", SCOPES)).await;
+    drop(needs);
+    let needs_none = world.start().await;
+    let (turn, ahead) = (world.settings.signing.rotation_period.secs(), world.settings.signing.publish_ahead.secs());
+    // The standby's turn comes; it gets no successor, and goes when what it may have signed is dead.
+    for (seconds, published) in [(0, 2), (turn, 2), (ahead, 1), (ahead, 1), (2 * 3_600, 0)] {
+        world.pass(seconds);
+        needs_none.app.service.refresh_keys().await.unwrap();
+        let keys = needs_none.jwks().await.keys;
+        assert_eq!(keys.iter().filter(|key| key.alg == "RS256").count(), published, "{seconds} s later");
+        assert!(keys.iter().any(|key| key.alg == "EdDSA"));
+    }
 }
 
 async fn root_keys_are_appended_everywhere_and_then_made_first(world: World) {

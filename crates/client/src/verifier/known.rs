@@ -57,8 +57,8 @@ impl Known {
 
     /// Judges it under these floors.
     pub(crate) fn judge(&self, now: Timestamp, resource: &str, floors: &Floors) -> Result<(), Dead> {
-        let Said { born, exp, aud, .. } = &*self.said;
-        let standing = Standing { born: *born, exp: *exp, audience: aud, targets: &self.targets };
+        let Said { born, exp, nbf, aud, .. } = &*self.said;
+        let standing = Standing { born: *born, exp: *exp, nbf: *nbf, audience: aud, targets: &self.targets };
         access::judge(&standing, now, Asker::Resource(resource), None, floors.killing(&self.targets, *born))
     }
 
