@@ -5,7 +5,7 @@ CARGO ?= cargo
 TEST = $(CARGO) test --workspace --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-tools lint soak bench
+.PHONY: help run test test-tools lint soak fuzz bench
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -28,6 +28,9 @@ lint: ## Check format, lints and docs; no warnings
 
 soak: test-tools ## Run the long tests, too
 	$(TEST) -- --include-ignored
+
+fuzz: ## Fuzz what is read from strangers, each target for SECONDS_A_TARGET (300); `make test` does for some seconds
+	@./.ci/fuzz
 
 bench: ## Measure what everything costs, with real processes; docs/performance.md explains the tables
 	@./.ci/require redis-server redis-server

@@ -127,7 +127,9 @@ impl Records {
     }
 }
 
-fn encode(authorization: &Authorization) -> proto::DeviceRecord {
+/// What is stored of a device authorization.
+#[must_use]
+pub fn encode(authorization: &Authorization) -> proto::DeviceRecord {
     let (state, redeemed_at) = match &authorization.state {
         State::Pending => (PENDING, Timestamp::NEVER),
         State::Denied => (DENIED, Timestamp::NEVER),
@@ -149,7 +151,11 @@ fn encode(authorization: &Authorization) -> proto::DeviceRecord {
     }
 }
 
-fn decode(record: &proto::DeviceRecord) -> Result<Authorization> {
+/// Reads what is stored of a device authorization.
+///
+/// # Errors
+/// `RecordUnreadable`: garbled, or written by a newer version.
+pub fn decode(record: &proto::DeviceRecord) -> Result<Authorization> {
     let state = match record.state {
         PENDING => State::Pending,
         DENIED => State::Denied,

@@ -258,7 +258,9 @@ fn read_member(member: &Member) -> Result<Listed> {
     }
 }
 
-pub(super) fn encode(grant: &Grant) -> proto::GrantRecord {
+/// What is stored of a grant.
+#[must_use]
+pub fn encode(grant: &Grant) -> proto::GrantRecord {
     let lineage = &grant.lineage;
     let (jkt, x5t) = match grant.binding {
         Some(Binding::Jkt(thumbprint)) => (thumbprint.to_vec(), Vec::new()),
@@ -309,7 +311,11 @@ pub(super) fn encode(grant: &Grant) -> proto::GrantRecord {
     }
 }
 
-pub(super) fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
+/// Reads what is stored of the grant of that id.
+///
+/// # Errors
+/// `RecordUnreadable`: garbled, or written by a newer version.
+pub fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
     let ended = match record.ended {
         Some(ended) => Some(Ended { at: Timestamp::from_millis(ended.at), cause: cause(ended.cause)? }),
         None => None,

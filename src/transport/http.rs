@@ -9,7 +9,7 @@ mod certificate;
 mod challenge;
 mod client;
 mod device;
-mod form;
+pub mod form;
 mod introspect;
 mod metadata;
 mod revoke;
