@@ -10,42 +10,42 @@ fn short(name: &str, runs: usize) {
 
 #[test]
 fn tokens() {
-    short("tokens", 100_000);
+    short("tokens", 50_000);
 }
 
 #[test]
 fn jwt() {
-    short("jwt", 20_000);
+    short("jwt", 10_000);
 }
 
 #[test]
 fn dpop() {
-    short("dpop", 20_000);
+    short("dpop", 10_000);
 }
 
 #[test]
 fn form() {
-    short("form", 10_000);
+    short("form", 5_000);
 }
 
 #[test]
 fn grants() {
-    short("grants", 50_000);
+    short("grants", 20_000);
 }
 
 #[test]
 fn devices() {
-    short("devices", 50_000);
+    short("devices", 20_000);
 }
 
 #[test]
 fn log() {
-    short("log", 100_000);
+    short("log", 50_000);
 }
 
 #[test]
 fn config() {
-    short("config", 500);
+    short("config", 200);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::Server;
 use super::assertions::give_keys;
 use super::codes::{RIGHT, with_places};
+use super::device::with_page;
 use super::proof::Prover;
 use super::raw::{Asking, basic};
 use crate::world::WEB_SECRET;
@@ -17,6 +18,7 @@ enum Kind {
     Opaque,
     Refresh,
     Code,
+    Device,
     Id,
     IntrospectionJwt,
 }
@@ -28,25 +30,33 @@ enum Place {
     UserInfo,
     Refresh,
     Exchange,
+    Poll,
     Revoke,
 }
 
-use Kind::{AccessJwt, Code, Id, IntrospectionJwt, Opaque, Refresh};
+use Kind::{AccessJwt, Code, Device, Id, IntrospectionJwt, Opaque, Refresh};
 
-const KINDS: [Kind; 6] = [AccessJwt, Opaque, Refresh, Code, Id, IntrospectionJwt];
+const KINDS: [Kind; 7] = [AccessJwt, Opaque, Refresh, Code, Device, Id, IntrospectionJwt];
 
 /// The diagonal: what each place is for.
-const PLACES: [(Place, &[Kind]); 5] = [
+const PLACES: [(Place, &[Kind]); 6] = [
     // A refresh token is its own client's to ask about (RFC 7662 section 2.1).
     (Place::Introspect, &[AccessJwt, Opaque, Refresh]),
     (Place::UserInfo, &[AccessJwt, Opaque]),
     (Place::Refresh, &[Refresh]),
     (Place::Exchange, &[Code]),
+    (Place::Poll, &[Device]),
     (Place::Revoke, &[AccessJwt, Opaque, Refresh, Code]),
 ];
 
 /// A token of that kind, and an access token of the same sign-in that lives as long as nobody revokes anything.
 async fn made(server: &Server, kind: Kind) -> (String, String) {
+    if kind == Device {
+        let device = server.replica.begin(WHOLE).await;
+        server.replica.approve(&device).await;
+        let witness = server.replica.issue(crate::world::alice("web-app", WHOLE)).await.access_token;
+        return (device.code, witness);
+    }
     let scope = if kind == Opaque { "openid offline_access payments:read" } else { WHOLE };
     let code = server.code("web-app", scope).await;
     if kind == Code {
@@ -65,7 +75,7 @@ async fn made(server: &Server, kind: Kind) -> (String, String) {
             let answer = asked.header("Accept", "application/token-introspection+jwt").send().await;
             String::from_utf8(answer.body).unwrap()
         }
-        Code => unreachable!("answered above"),
+        Code | Device => unreachable!("answered above"),
     };
     (token, text("access_token"))
 }
@@ -80,8 +90,12 @@ async fn accepted(server: &Server, place: Place, kind: Kind, token: &str, witnes
             assert!(answer.status == 200 || answer.refusal() == (401, "invalid_token".into()), "{kind:?}: {answer:?}");
             answer.status == 200
         }
-        Place::Refresh | Place::Exchange => {
-            let answer = if place == Place::Refresh { server.refresh(token).await } else { server.redeem(token, &RIGHT).await };
+        Place::Refresh | Place::Exchange | Place::Poll => {
+            let answer = match place {
+                Place::Refresh => server.refresh(token).await,
+                Place::Exchange => server.redeem(token, &RIGHT).await,
+                _ => server.replica.poll_with(token).await,
+            };
             assert!(answer.status == 200 || answer.refusal() == (400, "invalid_grant".into()), "{kind:?}: {answer:?}");
             answer.status == 200
         }
@@ -94,7 +108,11 @@ async fn accepted(server: &Server, place: Place, kind: Kind, token: &str, witnes
 
 #[tokio::test]
 async fn s017_each_token_is_accepted_where_it_belongs_and_nowhere_else() {
-    let server = Server::start_with(with_places).await;
+    let server = Server::start_with(|settings| {
+        with_places(settings);
+        with_page(settings);
+    })
+    .await;
     for (place, takes) in PLACES {
         for kind in KINDS {
             let (token, witness) = made(&server, kind).await;
@@ -105,6 +123,10 @@ async fn s017_each_token_is_accepted_where_it_belongs_and_nowhere_else() {
             if !is_accepted {
                 assert!(server.is_active(&witness).await, "{kind:?} at {place:?}");
                 assert!(kind != Code || server.redeem(&token, &RIGHT).await.status == 200, "{place:?} spent the code");
+                assert!(
+                    kind != Device || server.replica.poll_with(&token).await.status == 200,
+                    "{place:?} spent the device's code"
+                );
             }
         }
     }
@@ -116,6 +138,7 @@ async fn s017_assertions_and_proofs_are_no_tokens_nor_each_other() {
     let prover = Prover::new();
     let server = Server::start_with(|settings| {
         with_places(settings);
+        with_page(settings);
         give_keys(settings, "web-app", &[prover.jwk()]);
     })
     .await;
@@ -137,14 +160,18 @@ async fn s017_assertions_and_proofs_are_no_tokens_nor_each_other() {
         ];
         server.post("/oauth2/introspect", &fields).send().await.status
     };
+    let job = [("grant_type", "client_credentials"), ("scope", "orders:read")];
+    let proved_by = async |made: &str| {
+        let bound = server.post("/oauth2/token", &job).header("DPoP", made);
+        bound.header("Authorization", &basic("billing-job", crate::world::JOB_SECRET)).send().await
+    };
     for kind in KINDS {
         let (token, _) = made(&server, kind).await;
         assert_eq!(authenticated(&token).await, 401, "{kind:?}");
+        assert_eq!(proved_by(&token).await.refusal(), (400, "invalid_dpop_proof".into()), "{kind:?}");
     }
     assert_eq!(authenticated(&proof()).await, 401, "a proof");
     assert_eq!(authenticated(&assertion()).await, 200);
-    let job = [("grant_type", "client_credentials"), ("scope", "orders:read")];
-    let bound = server.post("/oauth2/token", &job).header("DPoP", &assertion());
-    let answer = bound.header("Authorization", &basic("billing-job", crate::world::JOB_SECRET)).send().await;
-    assert_eq!(answer.refusal(), (400, "invalid_dpop_proof".into()));
+    assert_eq!(proved_by(&assertion()).await.refusal(), (400, "invalid_dpop_proof".into()));
+    proved_by(&proof()).await.tokens();
 }

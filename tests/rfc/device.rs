@@ -22,7 +22,7 @@ const START: &str = "/oauth2/device_authorization";
 const TOKEN: &str = "/oauth2/token";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-fn with_page(settings: &mut Settings) {
+pub(super) fn with_page(settings: &mut Settings) {
     settings.login.verification_uri = Some(PAGE.into());
 }
 

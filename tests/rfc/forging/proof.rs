@@ -79,7 +79,6 @@ pub const PROOF: &[Row] = &[
     ("the private `d` null", WrongKey, |f| f.with_header(f.header.to_string().replacen("\"kty\"", "\"d\":null,\"kty\"", 1))),
     ("the private `p`", WrongKey, |f| with_key(f, "p", json!("AAAA"))),
     ("the symmetric `k`", WrongKey, |f| with_key(f, "k", json!("AAAA"))),
-    ("`x` of zeros", WrongSignature, |f| with_key(f, "x", json!("A".repeat(43)))),
     ("`x` of another key", WrongSignature, |f| with_key(f, "x", json!("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"))),
     ("no `jti`", WrongClaim, |f| f.with_claim("jti", Value::Null)),
     ("`jti` empty", WrongClaim, |f| f.with_claim("jti", json!(""))),
@@ -124,8 +123,16 @@ pub const PROOF: &[Row] = &[
     ("`iat` the highest", OutsideWindow, |f| f.with_claim("iat", json!(u64::MAX))),
 ];
 
+/// Of a key of Ed25519.
+pub const ED25519_KEY: &[Row] = &[
+    // Points of low order.
+    ("`x` of zeros", WrongKey, |f| with_key(f, "x", json!("A".repeat(43)))),
+    ("`x` is the neutral element", WrongKey, |f| with_key(f, "x", json!(format!("AQ{}", "A".repeat(41))))),
+];
+
 /// Of a key of P-256.
 pub const P256_KEY: &[Row] = &[
+    ("`x` of zeros", WrongSignature, |f| with_key(f, "x", json!("A".repeat(43)))),
     ("no `y`", WrongKey, |f| with_key(f, "y", Value::Null)),
     ("`y` too short", WrongKey, |f| with_key(f, "y", json!("AAAA"))),
     ("`y` of another point", WrongSignature, |f| with_key(f, "y", f.header["jwk"]["x"].clone())),
