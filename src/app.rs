@@ -44,8 +44,6 @@ pub struct App {
     pub records: Records,
     /// The store below all.
     pub store: Arc<dyn Store>,
-    /// The way to others.
-    pub outbound: Arc<Outbound>,
 }
 
 impl fmt::Debug for App {
@@ -140,8 +138,7 @@ impl App {
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };
-        let service =
-            Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, Arc::clone(&outbound)));
+        let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, outbound));
         service.refresh_keys().await?;
         service.follow_registry().await?;
         match alive.join().await {
@@ -149,7 +146,7 @@ impl App {
             Err(problem @ (Error::Restored(_) | Error::NotDurable(_))) => tracing::error!(%problem, "starting all the same"),
             joined => joined?,
         }
-        Ok(Self { service, alive, records, store, outbound })
+        Ok(Self { service, alive, records, store })
     }
 }
 

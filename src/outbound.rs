@@ -42,7 +42,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(3), whole: Duration::from_secs(10), body: 256 << 10, places: 64 }
+        Self { connect: Duration::from_secs(3), whole: Duration::from_secs(10), body: 256 << 10, places: 256 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What do we know? Typed, sealed records: their names, their TTLs, and the load-decide-swap loop.
 //!
-//! Lives here: grants, devices, floors, clients and resources, proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
+//! Lives here: grants, sessions, devices, floors, clients and resources, proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
 //! how bytes are kept (`store`), how they are sealed (`roots`).
 
 pub mod clients;
@@ -11,6 +11,7 @@ pub mod grants;
 pub mod name;
 pub mod registered;
 pub mod registry;
+pub mod sessions;
 pub mod proto {
     //! The messages of `proto/jeton/records/v1`, as generated.
     tonic::include_proto!("jeton.records.v1");

@@ -18,6 +18,7 @@ mod hand_out;
 pub mod introspect;
 pub mod issue;
 pub mod keys;
+mod logout;
 pub mod refresh;
 pub mod registry;
 pub mod resources;
@@ -61,6 +62,7 @@ pub struct Service {
     /// Held by the one who reads or changes it: what is read before a change is never taken over after it.
     registering: tokio::sync::Mutex<()>,
     terms: Terms,
+    outbound: Arc<Outbound>,
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
     guesses: Mutex<Guesses>,
@@ -109,7 +111,7 @@ impl Service {
         outbound: Arc<Outbound>,
     ) -> Self {
         let guesses = Mutex::new(Guesses::new(records.clock().run()));
-        let foreign_keys = foreign_keys::ForeignKeys::new(records.clock().clone(), outbound);
+        let foreign_keys = foreign_keys::ForeignKeys::new(records.clock().clone(), Arc::clone(&outbound));
         Self {
             clock: records.clock().clone(),
             records,
@@ -120,6 +122,7 @@ impl Service {
             following: Turns::default(),
             registering: tokio::sync::Mutex::default(),
             terms,
+            outbound,
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
             guesses,

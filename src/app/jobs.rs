@@ -64,6 +64,11 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
         let service = service.clone();
         async move { service.refetch_keys().await }
     });
+    let service = app.service.clone();
+    every(AT_ONCE, "tell clients of ended sessions", tracker, stop, move || {
+        let service = service.clone();
+        async move { match service.tell_logouts().await {} }
+    });
     let (alive, records, end) = (app.alive.clone(), app.records.clone(), stop.clone());
     every(KEYS_EVERY, "keep the salt", tracker, stop, move || {
         let (alive, records, end) = (alive.clone(), records.clone(), end.clone());

@@ -175,6 +175,7 @@ fn with_client_arguments(held: api::Client, given: &ClientArguments) -> api::Cli
         id_token_lifetime: given.id_token_lifetime.unwrap_or(held.id_token_lifetime),
         jwks: given.jwks.clone().unwrap_or(held.jwks),
         jwks_uri: given.jwks_uri.clone().unwrap_or(held.jwks_uri),
+        backchannel_logout_uri: given.backchannel_logout_uri.clone().unwrap_or(held.backchannel_logout_uri),
     }
 }
 
@@ -221,6 +222,7 @@ fn client(message: api::RegisteredClient) -> Answer {
         .seconds("id_token_lifetime", client.id_token_lifetime)
         .text("jwks", client.jwks)
         .text("jwks_uri", client.jwks_uri)
+        .text("backchannel_logout_uri", client.backchannel_logout_uri)
         .number("secrets", secrets.into())
         .time("old_secrets_end_at", old_secrets_end_at)
         .with("read_only", Value::Flag(read_only))

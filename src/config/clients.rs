@@ -8,6 +8,7 @@ use super::resources::{problem_of, scopes};
 use super::section::Section;
 use super::value::{Entry, parse_word};
 use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, ReusePolicy, Rotation};
+use jeton_domain::endpoint::Endpoint;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::redirect::RedirectUri;
 use jeton_domain::registration::Problem;
@@ -51,6 +52,8 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
         id_token_algorithm: section.word("id_token_algorithm", Algorithm::parse).unwrap_or_default(),
         id_token_lifetime: section.duration("id_token_lifetime"),
         mutual_tls,
+        backchannel_logout_uri: section
+            .text("backchannel_logout_uri", |text| Endpoint::parse("backchannel_logout_uri", text).map_err(problem_of)),
         id: id.ok()?,
         kind: kind?,
     };

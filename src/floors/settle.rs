@@ -116,7 +116,9 @@ impl Alive {
             }
             TargetKind::Session | TargetKind::Subject | TargetKind::Client | TargetKind::Consent => {
                 let keep_until = now.plus(self.ceilings().grant.max(self.horizon())).plus(GRACE);
-                self.records.raise_floor(raised, keep_until).await
+                self.records.raise_floor(raised, keep_until).await?;
+                // After the floor: who learns of a session reads that once he is known here.
+                self.records.log_out(raised, &self.salt).await
             }
         }
     }

@@ -45,6 +45,30 @@ pub fn shown(id: TargetId) -> Name {
     placed(id.slot(), 'p', &id.0)
 }
 
+/// The record of a session that clients learnt of.
+#[must_use]
+pub fn session(id: TargetId) -> Name {
+    placed(id.slot(), 's', &id.0)
+}
+
+/// The list of a subject's sessions.
+#[must_use]
+pub fn sessions_of(subject: TargetId) -> Name {
+    placed(subject.slot(), 'm', &subject.0)
+}
+
+/// The list of what a client is to be told of ended sessions.
+#[must_use]
+pub fn logouts_of(client: TargetId) -> Name {
+    placed(client.slot(), 'o', &client.0)
+}
+
+/// Whose turn it is to tell a client.
+#[must_use]
+pub fn logout_turn(client: TargetId) -> Name {
+    placed(client.slot(), 't', &client.0)
+}
+
 /// The ring document.
 #[must_use]
 pub fn ring() -> Name {
@@ -110,6 +134,10 @@ mod tests {
         assert_eq!(shown(TargetId(id)).as_str(), "jeton:{ab12}:p:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(registry().as_str(), "jeton:{registry}");
         assert_eq!(registry_part(1_023).as_str(), "jeton:{registry}:1023");
+        assert_eq!(session(TargetId(id)).as_str(), "jeton:{ab12}:s:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(sessions_of(TargetId(id)).as_str(), "jeton:{ab12}:m:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(logouts_of(TargetId(id)).as_str(), "jeton:{ab12}:o:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(logout_turn(TargetId(id)).as_str(), "jeton:{ab12}:t:qxICAwQFBgcICQoLDA0ODw");
         let documents = [ring(), salt(), signing(), ceilings()];
         assert_eq!(
             documents.each_ref().map(Name::as_str),

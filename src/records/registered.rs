@@ -53,6 +53,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         id_token_lifetime,
         // Of clients of the file only: no way registers another's.
         mutual_tls: _,
+        backchannel_logout_uri,
     } = &*stored.client;
     let (confidential, hashes, keys) = match kind {
         ClientKind::Public => (false, [].as_slice(), None),
@@ -82,6 +83,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         id_token_lifetime: id_token_lifetime.get(),
         jwks,
         jwks_uri,
+        backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
     };
     record.encode_to_vec()
 }
@@ -121,8 +123,14 @@ pub fn client(id: &str, body: &[u8]) -> Result<StoredClient> {
         id_token_algorithm: codes::algorithm(record.id_token_algorithm)?,
         id_token_lifetime: Millis::new(record.id_token_lifetime),
         mutual_tls: MutualTls::default(),
+        backchannel_logout_uri: logout_uri(&record.backchannel_logout_uri)?,
     };
     Ok(StoredClient { client: Arc::new(client), retiring })
+}
+
+fn logout_uri(text: &str) -> Result<Option<Endpoint>> {
+    let uri = Some(text).filter(|text| !text.is_empty());
+    uri.map(|text| Endpoint::parse("backchannel_logout_uri", text)).transpose().map_err(|_garbled| unreadable())
 }
 
 /// The message of a resource.
@@ -230,6 +238,7 @@ mod tests {
             id_token_algorithm: Algorithm::Es256,
             id_token_lifetime: Millis::new(11_003),
             mutual_tls: MutualTls::default(),
+            backchannel_logout_uri: Some(Endpoint::parse("uri", "https://shop/logout").unwrap()),
         };
         let retiring = vec![Retiring { hash: [3; 32], until: Timestamp::from_millis(17) }];
         StoredClient { client: Arc::new(client), retiring }

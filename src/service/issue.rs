@@ -192,6 +192,7 @@ impl Service {
         grant.born = caught.head.born();
         grant.lineage.identity = caught.identity;
         refuse_dead(&grant, self.alive.killing(&session, grant.born).or(floor))?;
+        self.join_session(&client, &grant, now).await?;
         Ok(Prepared { client, now, plan, grant, session, head: caught.head, holder })
     }
 

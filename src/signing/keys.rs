@@ -54,6 +54,7 @@ struct Headers {
     at_jwt: Box<str>,
     jwt: Box<str>,
     token_introspection: Box<str>,
+    logout: Box<str>,
 }
 
 /// Makes a key. Its times are the caller's to set. One for RS256 takes a tenth of a second and more: not on an async thread.
@@ -242,7 +243,12 @@ impl Headers {
                 .map(|json| URL_SAFE_NO_PAD.encode(json).into_boxed_str())
                 .map_err(|e| Error::Internal(format!("a header could not be written: {e}")))
         };
-        Ok(Self { at_jwt: encode(Typ::AtJwt)?, jwt: encode(Typ::Jwt)?, token_introspection: encode(Typ::TokenIntrospection)? })
+        Ok(Self {
+            at_jwt: encode(Typ::AtJwt)?,
+            jwt: encode(Typ::Jwt)?,
+            token_introspection: encode(Typ::TokenIntrospection)?,
+            logout: encode(Typ::Logout)?,
+        })
     }
 
     const fn get(&self, typ: Typ) -> &str {
@@ -250,6 +256,7 @@ impl Headers {
             Typ::AtJwt => &self.at_jwt,
             Typ::Jwt => &self.jwt,
             Typ::TokenIntrospection => &self.token_introspection,
+            Typ::Logout => &self.logout,
         }
     }
 }

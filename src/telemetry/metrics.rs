@@ -26,6 +26,11 @@ pub static ARRIVALS: Tally<1> = Tally::new("jeton_arrivals", "Access tokens repo
 /// Revocations by kind of target and reason.
 pub static REVOCATIONS: Tally<2> =
     Tally::new("jeton_revocations", "Revocations by kind of target and reason.", ["kind", "reason"]);
+/// Attempts to tell a client that a session ended, by outcome.
+pub static LOGOUTS: Tally<1> =
+    Tally::new("jeton_logouts", "Attempts to tell a client that a session ended, by outcome.", ["outcome"]);
+/// Clients yet to be told that a session ended.
+pub static LOGOUTS_WAITING: Gauge = Gauge::new("jeton_logouts_waiting", "Ends of sessions that clients are yet to be told.");
 /// Calls of the store by operation and outcome.
 pub static STORE_CALLS: Tally<2> =
     Tally::new("jeton_store_calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]);
@@ -248,7 +253,7 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     }
     .build();
     let meter = provider.meter("jeton");
-    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &ARRIVALS] {
+    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &ARRIVALS, &LOGOUTS] {
         tally.register(&meter);
     }
     for tally in [&REQUESTS, &REVOCATIONS, &STORE_CALLS] {
@@ -257,7 +262,7 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     for tally in [&PRIMARIES, &WATCHED] {
         tally.register(&meter);
     }
-    for gauge in [&WATCHERS, &VIEW_ENTRIES, &VIEW_ENTRIES_LIMIT, &VIEW_BYTES, &VIEW_WHOLE, &VIEW_AGE] {
+    for gauge in [&LOGOUTS_WAITING, &WATCHERS, &VIEW_ENTRIES, &VIEW_ENTRIES_LIMIT, &VIEW_BYTES, &VIEW_WHOLE, &VIEW_AGE] {
         gauge.register(&meter);
     }
     let seconds = |name: &'static str, help: &'static str| {

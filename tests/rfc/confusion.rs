@@ -6,8 +6,13 @@ use super::codes::{RIGHT, with_places};
 use super::device::with_page;
 use super::proof::Prover;
 use super::raw::{Asking, basic};
-use crate::world::WEB_SECRET;
+use crate::receiver::Receiver;
+use crate::world::{WEB_SECRET, alice};
+use jeton::api::revoke_request::Target;
+use jeton::api::{IssueRequest, SessionTarget};
 use jeton_domain::assertion::CLIENT_ASSERTION_TYPE;
+use std::sync::Arc;
+use tokio::task::JoinSet;
 
 const WHOLE: &str = "openid offline_access orders:read";
 
@@ -21,6 +26,7 @@ enum Kind {
     Device,
     Id,
     IntrospectionJwt,
+    Logout,
 }
 
 /// Where a token is shown.
@@ -34,9 +40,9 @@ enum Place {
     Revoke,
 }
 
-use Kind::{AccessJwt, Code, Device, Id, IntrospectionJwt, Opaque, Refresh};
+use Kind::{AccessJwt, Code, Device, Id, IntrospectionJwt, Logout, Opaque, Refresh};
 
-const KINDS: [Kind; 7] = [AccessJwt, Opaque, Refresh, Code, Device, Id, IntrospectionJwt];
+const KINDS: [Kind; 8] = [AccessJwt, Opaque, Refresh, Code, Device, Id, IntrospectionJwt, Logout];
 
 /// The diagonal: what each place is for.
 const PLACES: [(Place, &[Kind]); 6] = [
@@ -51,16 +57,19 @@ const PLACES: [(Place, &[Kind]); 6] = [
 
 /// A token of that kind, and an access token of the same sign-in that lives as long as nobody revokes anything.
 async fn made(server: &Server, kind: Kind) -> (String, String) {
+    if kind == Logout {
+        return (logout_token(server).await, server.signed_in().await.access_token);
+    }
     if kind == Device {
         let device = server.replica.begin(WHOLE).await;
         server.replica.approve(&device).await;
-        let witness = server.replica.issue(crate::world::alice("web-app", WHOLE)).await.access_token;
+        let witness = server.replica.issue(alice("web-app", WHOLE)).await.access_token;
         return (device.code, witness);
     }
     let scope = if kind == Opaque { "openid offline_access payments:read" } else { WHOLE };
     let code = server.code("web-app", scope).await;
     if kind == Code {
-        let witness = server.replica.issue(crate::world::alice("web-app", WHOLE)).await.access_token;
+        let witness = server.replica.issue(alice("web-app", WHOLE)).await.access_token;
         return (code, witness);
     }
     let tokens = server.redeem(&code, &RIGHT).await.tokens();
@@ -75,9 +84,26 @@ async fn made(server: &Server, kind: Kind) -> (String, String) {
             let answer = asked.header("Accept", "application/token-introspection+jwt").send().await;
             String::from_utf8(answer.body).unwrap()
         }
-        Code | Device => unreachable!("answered above"),
+        Code | Device | Logout => unreachable!("answered above"),
     };
     (token, text("access_token"))
+}
+
+/// What the web application is sent when a session ends in which it was given an ID token, by a replica beside the server.
+async fn logout_token(server: &Server) -> String {
+    let receiver = Receiver::start().await;
+    let settings = server.world.with_client("web-app", |client| client.backchannel_logout_uri = Some(receiver.endpoint("/")));
+    let replica = server.world.start_with(&settings).await;
+    // After the turn that the last of these took.
+    server.world.pass(30);
+    let session = SessionTarget { sid: format!("told at {}", receiver.address), ..Default::default() };
+    replica.issue(IssueRequest { sid: session.sid.clone(), ..alice("web-app", WHOLE) }).await;
+    replica.revoke(Target::Session(session)).await;
+    replica.app.alive.settle().await.unwrap();
+    let service = Arc::clone(&replica.app.service);
+    let mut telling = JoinSet::new();
+    telling.spawn(async move { match service.tell_logouts().await {} });
+    receiver.until(1).await[0].field("logout_token")
 }
 
 /// Whether the place did with the token what it does.

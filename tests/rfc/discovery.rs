@@ -27,6 +27,9 @@ async fn s089_the_issuer_is_the_one_of_the_tokens_and_every_endpoint_answers() {
         let keys = document["jwks_uri"].as_str().unwrap().strip_prefix(ISSUER).unwrap();
         assert_eq!(get(&server, keys).await.status, 200);
         assert_eq!(document.get("authorization_endpoint"), None, "none is configured");
+        for logout in ["backchannel_logout_supported", "backchannel_logout_session_supported"] {
+            assert_eq!(document[logout], true, "shown by the tests of the lifecycle");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod healing;
 mod introspect;
 mod issue;
 mod keys;
+mod logout;
 mod outage;
 mod races;
 mod refresh;

@@ -18,19 +18,15 @@ fn endpoint(text: &str) -> Endpoint {
     Endpoint::parse("uri", text).unwrap()
 }
 
-fn plain(receiver: &Receiver, target: &str) -> Endpoint {
-    endpoint(&format!("http://{}{target}", receiver.address))
-}
-
 #[tokio::test]
 async fn it_gets_and_posts_what_it_is_told_to() {
     let receiver = Receiver::start().await;
     receiver.answers(Reply::Answer(200, Vec::new(), Bytes::from_static(b"{\"keys\":[]}")));
-    let answer = outbound().get(&plain(&receiver, "/jwks?x=1"), "application/jwk-set+json").await;
+    let answer = outbound().get(&receiver.endpoint("/jwks?x=1"), "application/jwk-set+json").await;
     assert_eq!(answer, Ok(Answer { status: 200, body: Bytes::from_static(b"{\"keys\":[]}") }));
     receiver.answers(Reply::status(204));
     let form = [("logout_token", "a.b-c_d"), ("odd", "a&b=c d\u{e9}")];
-    let answer = outbound().post_form(&plain(&receiver, ""), &form).await;
+    let answer = outbound().post_form(&receiver.endpoint(""), &form).await;
     assert_eq!(answer, Ok(Answer { status: 204, body: Bytes::new() }));
 
     let [got, posted] = receiver.received().try_into().unwrap();
@@ -66,7 +62,7 @@ async fn a_redirect_is_an_answer_and_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let location = vec![("location", format!("http://{}/", elsewhere.address))];
         receiver.answers(Reply::Answer(status, location, Bytes::new()));
-        let answer = outbound().post_form(&plain(&receiver, "/"), &[("a", "b")]).await;
+        let answer = outbound().post_form(&receiver.endpoint("/"), &[("a", "b")]).await;
         assert_eq!(answer.map(|answer| answer.status), Ok(status));
     }
     assert_eq!((receiver.received().len(), elsewhere.received().len()), (5, 0));
@@ -79,12 +75,12 @@ async fn an_answer_is_read_as_far_as_it_is_bounded() {
     let outbound = Outbound::new(None, bounds).unwrap();
     let sized = |length| Reply::Answer(200, Vec::new(), Bytes::from(vec![b'x'; length]));
     receiver.answers(sized(1_000));
-    let answer = outbound.get(&plain(&receiver, "/"), "*/*").await;
+    let answer = outbound.get(&receiver.endpoint("/"), "*/*").await;
     assert_eq!(answer.map(|answer| answer.body.len()), Ok(1_000));
     receiver.answers(sized(1_001));
-    assert_eq!(outbound.get(&plain(&receiver, "/"), "*/*").await, Err(Failure::TooLong));
+    assert_eq!(outbound.get(&receiver.endpoint("/"), "*/*").await, Err(Failure::TooLong));
     receiver.answers(Reply::Answer(200, vec![("x-long", "x".repeat(64 << 10))], Bytes::new()));
-    assert_eq!(outbound.get(&plain(&receiver, "/"), "*/*").await, Err(Failure::Broken), "nor is a head without end");
+    assert_eq!(outbound.get(&receiver.endpoint("/"), "*/*").await, Err(Failure::Broken), "nor is a head without end");
 }
 
 #[tokio::test]
@@ -93,9 +89,9 @@ async fn who_says_nothing_or_nonsense_is_given_up() {
     receiver.answers(Reply::Silence);
     let impatient = Bounds { whole: Duration::from_millis(100), places: 1, ..Bounds::default() };
     let outbound = Outbound::new(None, impatient).unwrap();
-    assert_eq!(outbound.get(&plain(&receiver, "/"), "*/*").await, Err(Failure::TooSlow));
+    assert_eq!(outbound.get(&receiver.endpoint("/"), "*/*").await, Err(Failure::TooSlow));
     receiver.answers(Reply::status(200));
-    assert_eq!(outbound.get(&plain(&receiver, "/"), "*/*").await.map(|answer| answer.status), Ok(200), "its place is free");
+    assert_eq!(outbound.get(&receiver.endpoint("/"), "*/*").await.map(|answer| answer.status), Ok(200), "its place is free");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = endpoint(&format!("http://{}/", listener.local_addr().unwrap()));

@@ -8,12 +8,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jeton_domain::endpoint::Endpoint;
+use percent_encoding::percent_decode_str;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -27,6 +32,15 @@ pub(crate) struct Received {
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
+}
+
+impl Received {
+    /// A field of the form that was posted.
+    pub(crate) fn field(&self, name: &str) -> String {
+        let mut pairs = self.body.split('&').map(|pair| pair.split_once('=').unwrap());
+        let (_, value) = pairs.find(|(key, _)| percent_decode_str(key).decode_utf8().unwrap() == name).unwrap();
+        percent_decode_str(value).decode_utf8().unwrap().into_owned()
+    }
 }
 
 /// What it answers from now on.
@@ -52,14 +66,24 @@ pub(crate) struct Receiver {
 }
 
 struct Shared {
-    received: Mutex<Vec<Received>>,
+    received: watch::Sender<Vec<Received>>,
     reply: Mutex<Reply>,
 }
 
 impl Receiver {
+    /// At its place.
+    pub(crate) fn endpoint(&self, target: &str) -> Endpoint {
+        Endpoint::parse("uri", &format!("http://{}{target}", self.address)).unwrap()
+    }
+
     /// Answers 200.
     pub(crate) async fn start() -> Self {
         Self::serve("127.0.0.1:0".parse().unwrap(), None).await
+    }
+
+    /// At an address that one had that is gone.
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        Self::serve(address, None).await
     }
 
     /// Over TLS, with such a certificate.
@@ -79,7 +103,7 @@ impl Receiver {
     async fn serve(address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { received: Mutex::default(), reply: Mutex::new(Reply::status(200)) });
+        let shared = Arc::new(Shared { received: watch::Sender::default(), reply: Mutex::new(Reply::status(200)) });
         let mut serving = JoinSet::new();
         let told = Arc::clone(&shared);
         serving.spawn(async move {
@@ -109,7 +133,14 @@ impl Receiver {
 
     /// All that it was sent.
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.shared.received.lock().unwrap().clone()
+        self.shared.received.borrow().clone()
+    }
+
+    /// Waits until it was sent so many; fails after twenty seconds.
+    pub(crate) async fn until(&self, count: usize) -> Vec<Received> {
+        let mut received = self.shared.received.subscribe();
+        let enough = timeout(Duration::from_secs(20), received.wait_for(|received| received.len() >= count)).await;
+        enough.unwrap_or_else(|_| panic!("not sent {count} in twenty seconds, but {}", self.received().len())).unwrap().clone()
     }
 }
 
@@ -126,7 +157,7 @@ impl Shared {
         let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let reply = self.reply.lock().unwrap().clone();
         let received = Received { method: head.method, target, headers: head.headers, body };
-        self.received.lock().unwrap().push(received);
+        self.received.send_modify(|all| all.push(received));
         match reply {
             Reply::Silence => std::future::pending().await,
             Reply::Answer(status, headers, body) => {

@@ -1,6 +1,7 @@
 //! Clients: who may ask for tokens, what they may have, and how their refresh tokens rotate.
 
 use crate::certificate::{Certificate, CertificateName};
+use crate::endpoint::Endpoint;
 use crate::jwk::KeySource;
 use crate::name::{ClientId, ResourceId};
 use crate::redirect::RedirectUri;
@@ -40,6 +41,8 @@ pub struct Client {
     pub id_token_lifetime: Millis,
     /// What its certificate is for.
     pub mutual_tls: MutualTls,
+    /// Where it is told that a session ended; none: it is not told.
+    pub backchannel_logout_uri: Option<Endpoint>,
 }
 
 /// What a client's certificate is for (RFC 8705).

@@ -32,6 +32,8 @@ pub enum Typ {
     Jwt,
     /// An answer of introspection (RFC 9701 section 5): for its reader, and never a token here.
     TokenIntrospection,
+    /// A logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4): for its client, and never a token here.
+    Logout,
 }
 
 /// What a JWT turned out to be.
@@ -118,7 +120,7 @@ pub trait Keys {
 
 impl Typ {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::AtJwt, Self::Jwt, Self::TokenIntrospection];
+    pub const ALL: [Self; 4] = [Self::AtJwt, Self::Jwt, Self::TokenIntrospection, Self::Logout];
 
     /// The `typ` as written.
     #[must_use]
@@ -127,6 +129,7 @@ impl Typ {
             Self::AtJwt => "at+jwt",
             Self::Jwt => "JWT",
             Self::TokenIntrospection => "token-introspection+jwt",
+            Self::Logout => "logout+jwt",
         }
     }
 
@@ -175,8 +178,8 @@ fn check(jws: &str, issuer: &str, keys: &impl Keys) -> Result<Verified, NotGenui
             check_claims(&[], issuer, &claims)?;
             Ok(Verified::Id { kid, claims })
         }
-        // RFC 9701 section 8.1.
-        Typ::TokenIntrospection => Err(NotGenuine::WrongTyp),
+        // RFC 9701 section 8.1, Back-Channel Logout section 2.6: made for others.
+        Typ::TokenIntrospection | Typ::Logout => Err(NotGenuine::WrongTyp),
     }
 }
 
@@ -237,7 +240,8 @@ mod tests {
         for (word, typ) in [("at+jwt", Typ::AtJwt), ("application/AT+JWT", Typ::AtJwt), ("APPLICATION/jwt", Typ::Jwt)] {
             assert_eq!(Typ::parse(word), Some(typ), "{word}");
         }
-        for word in ["", "application/", "text/jwt", "application/application/jwt", "at+jwt ", "logout+jwt", "äpplication/jwt"] {
+        for word in ["", "application/", "text/jwt", "application/application/jwt", "at+jwt ", "secevent+jwt", "äpplication/jwt"]
+        {
             assert_eq!(Typ::parse(word), None, "{word}");
         }
     }

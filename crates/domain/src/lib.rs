@@ -27,6 +27,7 @@ pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod leak;
+pub mod logout;
 pub mod name;
 pub mod pkce;
 pub mod policy;

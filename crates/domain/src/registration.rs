@@ -5,7 +5,7 @@ use crate::client::{Client, GrantType, Rotation};
 use crate::grant::Grant;
 use crate::name::ResourceId;
 use crate::resource::{Resource, Resources, TokenFormat};
-use crate::scope::{OFFLINE_ACCESS, Scopes};
+use crate::scope::{OFFLINE_ACCESS, OPENID, Scopes};
 use crate::secret::shown;
 use crate::time::Millis;
 
@@ -64,6 +64,10 @@ impl Client {
         found.extend(too_many(&["redirect_uris"], self.redirect_uris.len(), Self::MAX_REDIRECT_URIS));
         found.extend(self.flows());
         found.extend(self.detection());
+        found.extend((self.backchannel_logout_uri.is_some() && !self.scopes.contains(OPENID)).then(|| {
+            let words = "is never called: a client learns of sessions by ID tokens, so add openid to scopes";
+            doubt(&["backchannel_logout_uri", "scopes"], words)
+        }));
         found
     }
 

@@ -98,6 +98,9 @@ pub struct ClientArguments {
     /// Where those keys are instead; '' takes it away
     #[arg(long, value_name = "URI")]
     pub jwks_uri: Option<String>,
+    /// Where it is told that a session ended in which it was given an ID token; '' takes it away
+    #[arg(long, value_name = "URI")]
+    pub backchannel_logout_uri: Option<String>,
     /// With update: change it only if this is still its etag [default: that of this moment]
     #[arg(long, value_name = "ETAG")]
     pub etag: Option<String>,

@@ -200,6 +200,14 @@ pub(in crate::config) const CLIENT: Group = Group {
              nothing else: a signature costs 230 us, one of EdDSA 8.",
         ),
         row("id_token_lifetime", within(Client::ID_TOKEN_LIFETIME), Takes("1h"), "How long its ID tokens are valid."),
+        row(
+            "backchannel_logout_uri",
+            Kind::Text("URL"),
+            Off,
+            "Where it is told that a session ended in which it was given an ID token (OpenID Connect Back-Channel Logout 1.0): https, or \
+             http on this machine. Every logout token names `sub` and `sid`.",
+        )
+        .sample("https://app.example.com/backchannel-logout"),
     ],
 };
 

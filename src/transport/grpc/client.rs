@@ -141,6 +141,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         id_token_lifetime,
         jwks,
         jwks_uri,
+        backchannel_logout_uri,
     } = fields.required("client", message)?;
     let id = fields.get(ClientId::parse("client.client_id", &client_id));
     let is_confidential =
@@ -161,6 +162,8 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
     let algorithms = Algorithm::ALL.map(Algorithm::word);
     let field = "client.id_token_algorithm";
     let id_token_algorithm = registration::word(fields, field, &id_token_algorithm, algorithms, Algorithm::parse);
+    let logout_uri = Some(&backchannel_logout_uri).filter(|uri| !uri.is_empty());
+    let backchannel_logout_uri = logout_uri.and_then(|uri| fields.get(Endpoint::parse("client.backchannel_logout_uri", uri)));
     let keys = keys(fields, &jwks, &jwks_uri, is_confidential);
     let mut lifetime = |field, seconds, bounds| registration::lifetime(fields, field, seconds, bounds);
     Some(Client {
@@ -181,6 +184,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         resources,
         redirect_uris,
         serves,
+        backchannel_logout_uri,
         kind: if is_confidential? { ClientKind::Confidential { secret_hashes: Vec::new(), keys } } else { ClientKind::Public },
         mutual_tls: MutualTls::default(),
         id: id?,
@@ -256,6 +260,7 @@ fn message(client: &Client) -> api::Client {
         id_token_algorithm,
         id_token_lifetime,
         mutual_tls: _,
+        backchannel_logout_uri,
     } = client;
     let [public, confidential] = KINDS;
     let (jwks, jwks_uri) = match kind {
@@ -280,5 +285,6 @@ fn message(client: &Client) -> api::Client {
         id_token_lifetime: signed(id_token_lifetime.secs()),
         jwks,
         jwks_uri,
+        backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }

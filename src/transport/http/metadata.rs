@@ -95,6 +95,8 @@ impl Door {
             "scopes_supported": self.0.service.scopes(),
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
         });
         let optional = [
             ("authorization_endpoint", self.0.settings.pages.authorization.clone()),

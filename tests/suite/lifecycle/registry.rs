@@ -501,6 +501,7 @@ async fn what_is_wrong_is_named_by_its_field() {
         (Client { jwks: "{}".into(), ..till() }, &["client.jwks"]),
         (Client { jwks: "{}".into(), jwks_uri: "https://a".into(), ..till() }, &["client.jwks_uri"]),
         (Client { jwks_uri: "http://elsewhere/keys".into(), ..till() }, &["client.jwks_uri"]),
+        (Client { backchannel_logout_uri: "http://elsewhere/".into(), ..till() }, &["client.backchannel_logout_uri"]),
         (Client { jwks: r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#.into(), ..till() }, &["client.jwks"]),
         (Client { scopes: strings(&["shop:read", "nobody:owns"]), ..till() }, &["client.scopes[1]"]),
         (Client { scopes: strings(&["two words"]), ..till() }, &["client.scopes[0]"]),

@@ -99,6 +99,7 @@ pub fn client() -> Client {
         id_token_algorithm: Algorithm::EdDsa,
         id_token_lifetime: Millis::from_secs(300),
         mutual_tls: MutualTls::default(),
+        backchannel_logout_uri: None,
     }
 }
 
