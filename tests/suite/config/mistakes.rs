@@ -185,7 +185,7 @@ fn issuers() {
             "subject_prefix: begins as that of issuer `https://a` does",
         ),
         (format!("{}scopes = 'orders:read'", issuer("https://a", "a:")), "scopes: `orders:read` is owned by no resource"),
-        (format!("{}resources = 'https://x'", issuer("https://a", "a:")), "resources: `https://x` is not configured"),
+        (format!("{}resources = 'https://x'", issuer("https://a", "a:")), "resources: `https://x` is no known resource"),
     ] {
         let mistakes = mistakes(&text);
         assert!(mistakes.iter().any(|mistake| mistake.contains(told)), "{told}: {mistakes:?}");
