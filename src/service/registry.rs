@@ -213,7 +213,7 @@ pub(super) fn page_of<T>(asked: &ListRegistered, mut all: Vec<(&str, T)>) -> Res
         }
     };
     all.retain(|(name, _)| after.as_deref().is_none_or(|after| *name > after));
-    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    all.sort_by_key(|(name, _)| *name);
     let more = all.len() > asked.limit;
     all.truncate(asked.limit);
     let next = all.last().filter(|_| more).map(|(name, _)| URL_SAFE_NO_PAD.encode(name));
