@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         server: builder().build_client(false).service_generator(),
     };
     Config::new()
-        .bytes([".jeton.v1.CacheAdvice", ".jeton.v1.RaisedFloor"])
+        .bytes([".jeton.v1.CacheAdvice", ".jeton.v1.Ancestor", ".jeton.v1.RaisedFloor"])
         .service_generator(Box::new(sides))
         .compile_fds(api)?;
     tonic_prost_build::configure()

@@ -19,10 +19,10 @@ mod tour;
 mod watch;
 
 pub use self::arguments::{
-    BenchArguments, BenchOperation, ClientArguments, ClientCommand, ClientsCommand, ExplainArguments, GrantsCommand,
-    GrantsListArguments, GrantsShowArguments, HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand,
-    KeysListArguments, KeysRotateArguments, NamedClient, NamedResource, Output, RefreshArguments, Remote, ResourceArguments,
-    ResourcesCommand, RevokeArguments, RevokeReason, RotateSecretArguments, SignInMethod, WatchArguments,
+    BenchArguments, BenchOperation, ClientArguments, ClientCommand, ClientsCommand, ExchangeArguments, ExplainArguments,
+    GrantsCommand, GrantsListArguments, GrantsShowArguments, HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm,
+    KeysCommand, KeysListArguments, KeysRotateArguments, NamedClient, NamedResource, Output, RefreshArguments, Remote,
+    ResourceArguments, ResourcesCommand, RevokeArguments, RevokeReason, RotateSecretArguments, SignInMethod, WatchArguments,
 };
 pub use self::call::run_client;
 pub use self::doctor::{Finding, doctor};

@@ -302,12 +302,11 @@ impl Alive {
         ask(self.read().floors())
     }
 
-    /// What `killing` answers, and whether the view held every floor of the log when it was asked. Where it did not, what is settled must
-    /// be asked of the store too, and after it: there it is before the view drops it.
-    #[must_use]
-    pub fn killing_if_whole(&self, targets: &[TargetId], born: Born) -> (Option<Raised>, bool) {
+    /// What `with_floors` answers, and whether the view held every floor of the log when it was asked. Where it did not, what is settled
+    /// must be asked of the store too, and after it: there it is before the view drops it.
+    pub fn with_floors_if_whole<T>(&self, ask: impl FnOnce(&Floors) -> T) -> (T, bool) {
         let view = self.read();
-        (view.floors().killing(targets, born), view.is_whole())
+        (ask(view.floors()), view.is_whole())
     }
 
     /// What the view takes in from now on, in order. Who falls behind is told so, and starts over.

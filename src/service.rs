@@ -11,6 +11,7 @@ pub mod code;
 pub mod device;
 pub mod dpop;
 mod examine;
+pub mod exchange;
 pub mod explain;
 mod foreign_keys;
 pub mod grants;

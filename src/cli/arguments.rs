@@ -24,6 +24,9 @@ pub enum ClientCommand {
     /// Get a new access token for a refresh token
     #[command(after_help = EXIT_CODES)]
     Refresh(RefreshArguments),
+    /// Get an access token for one that a client was sent, to act for the same subject elsewhere
+    #[command(after_help = EXIT_CODES)]
+    Exchange(ExchangeArguments),
     /// Ask whether a token is active, and what it says
     #[command(after_help = EXIT_CODES)]
     Introspect(IntrospectArguments),
@@ -179,6 +182,32 @@ pub struct RefreshArguments {
     /// A name for this attempt, the same for every retry of it
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
+    /// A file with the client's secret [default: JETON_CLIENT_SECRET]
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// Server and output.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `jeton exchange`
+#[derive(Args, Debug)]
+pub struct ExchangeArguments {
+    /// The access token of whom the new one speaks for; - reads it from standard input
+    #[arg(value_name = "TOKEN", value_parser = secret)]
+    pub token: SecretText,
+    /// The client that asks: the token is its own, or for a resource that it serves
+    #[arg(long, value_name = "CLIENT")]
+    pub client: String,
+    /// A file with the access token of who is to act for the subject [default: the client acts]
+    #[arg(long, value_name = "FILE")]
+    pub actor_token_file: Option<PathBuf>,
+    /// Narrower scopes, separated by spaces [default: those of the token]
+    #[arg(long, value_name = "SCOPES")]
+    pub scope: Option<String>,
+    /// A resource that the new token is for; may be repeated [default: the owners of the scopes, or those of the token]
+    #[arg(long, value_name = "URI")]
+    pub resource: Vec<String>,
     /// A file with the client's secret [default: JETON_CLIENT_SECRET]
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,

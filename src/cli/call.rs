@@ -2,9 +2,9 @@
 
 use super::answer::{Answer, Value};
 use super::arguments::{
-    ClientCommand, ExplainArguments, GrantsCommand, GrantsListArguments, GrantsShowArguments, IntrospectArguments,
-    IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments, Output, RefreshArguments, Remote,
-    RevokeArguments, RevokeReason, SignInMethod,
+    ClientCommand, ExchangeArguments, ExplainArguments, GrantsCommand, GrantsListArguments, GrantsShowArguments,
+    IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments, Output,
+    RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod,
 };
 use super::failure::{Exit, Failure};
 use super::{bench, escape, heal, leaked, messages, registry, table, watch};
@@ -60,6 +60,7 @@ async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &C
     let (answer, remote) = match command {
         ClientCommand::Issue(arguments) => (issue(&arguments, secret).await?, arguments.remote),
         ClientCommand::Refresh(arguments) => (refresh(&arguments, secret).await?, arguments.remote),
+        ClientCommand::Exchange(arguments) => (exchange(&arguments, secret).await?, arguments.remote),
         ClientCommand::Introspect(arguments) => (introspect(&arguments).await?, arguments.remote),
         ClientCommand::Revoke(arguments) => (revoke(&arguments, secret).await?, arguments.remote),
         ClientCommand::Explain(arguments) => (explain(&arguments).await?, arguments.remote),
@@ -120,6 +121,20 @@ async fn refresh(arguments: &RefreshArguments, secret: Option<SecretText>) -> Re
     };
     let mut client = TokenServiceClient::new(channel(&arguments.remote)?);
     answered("refresh", &arguments.remote, client.refresh(request(message))).await.map(messages::refreshed)
+}
+
+async fn exchange(arguments: &ExchangeArguments, secret: Option<SecretText>) -> Result<Answer, Failure> {
+    let actor_token = arguments.actor_token_file.as_deref().map(|path| read_file("--actor-token-file", path)).transpose()?;
+    let message = api::ExchangeRequest {
+        client_id: arguments.client.clone(),
+        client_authentication: authentication(arguments.client_secret_file.as_deref(), secret)?,
+        subject_token: token(&arguments.token)?,
+        actor_token: actor_token.unwrap_or_default(),
+        scope: arguments.scope.clone().unwrap_or_default(),
+        resource: arguments.resource.clone(),
+    };
+    let mut client = TokenServiceClient::new(channel(&arguments.remote)?);
+    answered("exchange", &arguments.remote, client.exchange(request(message))).await.map(messages::exchanged)
 }
 
 async fn introspect(arguments: &IntrospectArguments) -> Result<Answer, Failure> {
@@ -321,19 +336,18 @@ fn token(argument: &SecretText) -> Result<String, Failure> {
 
 fn authentication(file: Option<&Path>, variable: Option<SecretText>) -> Result<Option<ClientAuthentication>, Failure> {
     let secret = match file {
-        Some(path) => {
-            let name = path.display().to_string();
-            let file = std::fs::File::open(path).map_err(|error| {
-                Failure::usage(
-                    format!("`{name}` cannot be read: {error}"),
-                    "--client-secret-file names a file that holds the secret",
-                )
-            })?;
-            Some(SecretText::new(read_text(file, &name)?))
-        }
+        Some(path) => Some(SecretText::new(read_file("--client-secret-file", path)?)),
         None => variable.filter(|secret| !secret.expose().is_empty()),
     };
     Ok(secret.map(|secret| ClientAuthentication { client_secret: secret.expose().to_owned(), ..Default::default() }))
+}
+
+fn read_file(option: &str, path: &Path) -> Result<String, Failure> {
+    let name = path.display().to_string();
+    let file = std::fs::File::open(path).map_err(|error| {
+        Failure::usage(format!("`{name}` cannot be read: {error}"), format!("{option} names a file that holds the secret"))
+    })?;
+    read_text(file, &name)
 }
 
 fn read_text(from: impl io::Read, name: &str) -> Result<String, Failure> {

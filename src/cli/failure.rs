@@ -116,6 +116,9 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
             let kept = if operation == "refresh" { "; the refresh token was not consumed" } else { "" };
             format!("sign the user in again{}{kept}", missing(details))
         }
+        ("EXCHANGE_REFUSED", _) => {
+            "exchange a token that is valid and the client's business; `jeton explain TOKEN` tells the operator about it".into()
+        }
         ("INVALID_DPOP_PROOF" | "USE_DPOP_NONCE", _) => {
             "a client of such tokens makes a proof for each request; the command line makes none: sign the user in again for tokens that are not bound".into()
         }

@@ -8,6 +8,7 @@ use prost_types::value::Kind;
 
 const GRANT_COLUMNS: &[&str] = &["grant_id", "client_id", "sid", "scope", "generation", "last_used_at", "absolute_expires_at"];
 const KEY_COLUMNS: &[&str] = &["kid", "alg", "state", "created_at", "activates_at", "retires_at", "removed_at"];
+const ANCESTOR_COLUMNS: &[&str] = &["born", "targets"];
 const COUNT_COLUMNS: &[&str] = &["client_id", "grants"];
 
 pub(super) fn issued(message: api::IssueResponse) -> Answer {
@@ -40,12 +41,27 @@ pub(super) fn refreshed(message: api::RefreshResponse) -> Answer {
         .text("revision", message.revision)
 }
 
+pub(super) fn exchanged(message: api::ExchangeResponse) -> Answer {
+    let durability = message.durability();
+    Answer::default()
+        .text("access_token", message.access_token)
+        .text("token_type", message.token_type)
+        .seconds("expires_in", message.expires_in)
+        .text("scope", message.scope)
+        .text("grant_id", message.grant_id)
+        .text("sid", message.sid)
+        .text("revision", message.revision)
+        .durability(durability)
+}
+
 pub(super) fn introspected(message: api::IntrospectResponse) -> Answer {
     let cache = message.cache.map(|cache| {
-        Answer::default()
-            .seconds("max_age", cache.max_age)
-            .texts("targets", cache.targets.iter().map(|target| STANDARD.encode(target)).collect())
-            .number("born", cache.born)
+        let answer = dependent(cache.targets, cache.born).seconds("max_age", cache.max_age);
+        if cache.ancestors.is_empty() {
+            return answer;
+        }
+        let ancestors = cache.ancestors.into_iter().map(|ancestor| dependent(ancestor.targets, ancestor.born)).collect();
+        answer.with("ancestors", Value::Objects(ANCESTOR_COLUMNS, ancestors))
     });
     Answer::default()
         .with("active", Value::Flag(message.active))
@@ -70,6 +86,12 @@ pub(super) fn introspected(message: api::IntrospectResponse) -> Answer {
         .json("claims", message.claims.map(object))
         .text("revision", message.revision)
         .object("cache", cache)
+}
+
+/// What the life of a token depends on.
+fn dependent(targets: Vec<bytes::Bytes>, born: i64) -> Answer {
+    let targets = targets.iter().map(|target| STANDARD.encode(target)).collect();
+    Answer::default().texts("targets", targets).number("born", born)
 }
 
 pub(super) fn revoked(message: api::RevokeResponse, dry_run: bool) -> Answer {

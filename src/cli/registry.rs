@@ -166,6 +166,7 @@ fn with_client_arguments(held: api::Client, given: &ClientArguments) -> api::Cli
         resources: list(&given.resource, held.resources),
         redirect_uris: list(&given.redirect_uri, held.redirect_uris),
         serves: list(&given.serves, held.serves),
+        impersonates: given.impersonates.unwrap_or(held.impersonates),
         idle_lifetime: given.idle_lifetime.unwrap_or(held.idle_lifetime),
         absolute_lifetime: given.absolute_lifetime.unwrap_or(held.absolute_lifetime),
         rotation: given.rotation.clone().unwrap_or(held.rotation),
@@ -213,6 +214,7 @@ fn client(message: api::RegisteredClient) -> Answer {
         .texts("resources", client.resources)
         .texts("redirect_uris", client.redirect_uris)
         .texts("serves", client.serves)
+        .with("impersonates", Value::Flag(client.impersonates))
         .seconds("idle_lifetime", client.idle_lifetime)
         .seconds("absolute_lifetime", client.absolute_lifetime)
         .text("rotation", client.rotation)

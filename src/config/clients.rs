@@ -44,6 +44,7 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
         resources: own_resources,
         redirect_uris,
         serves,
+        impersonates: section.switch("impersonates"),
         idle_lifetime: section.duration("idle_lifetime"),
         absolute_lifetime: section.duration("absolute_lifetime"),
         rotation: section.word("rotation", Rotation::parse).unwrap_or_default(),

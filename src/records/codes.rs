@@ -68,6 +68,7 @@ codes!(grant_type_code, grant_type, GrantType, "a flow", {
     GrantType::Password => 3,
     GrantType::ClientCredentials => 4,
     GrantType::RefreshToken => 5,
+    GrantType::TokenExchange => 6,
     GrantType::JwtBearer => 7,
 });
 

@@ -5,6 +5,7 @@ use crate::records::unavailable;
 use crate::records::{Decided, GRACE, Held, Records, Step, name, proto};
 use crate::store::{Add, Durability, Member, Name};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use jeton_domain::access::Ancestor;
 use jeton_domain::error::{Cause, Ended, Error, Result};
 use jeton_domain::grant::{Binding, Code, Grant, Lineage, SignIn};
 use jeton_domain::id::{GrantId, Identity, KeyId, RequestHash, TargetId};
@@ -228,13 +229,14 @@ pub fn keep_until(grant: &Grant, access_token_ceiling: Millis) -> Timestamp {
     grant.expires_at().plus(access_token_ceiling).plus(GRACE)
 }
 
-/// A grant's place in its subject's list, and the subject; none for client credentials, whose grants no user withdraws.
+/// A grant's place in its subject's list, and the subject; none for client credentials, whose grants no user withdraws, nor for what
+/// came by token exchange, which ends with a grant that is in the list.
 #[must_use]
 pub fn listed(grant: &Grant, salt: &Salt) -> Option<(TargetId, Listed)> {
     let subject = Target::Subject(grant.subject.clone()).id(salt);
     let client = Target::Client(grant.client.clone()).id(salt);
     let listed = Listed { client_tag: client_tag(client), id: grant.id, expires_at: grant.absolute_end };
-    grant.sign_in.method.has_user().then_some((subject, listed))
+    (grant.sign_in.method.has_user() && grant.ancestors.is_empty()).then_some((subject, listed))
 }
 
 /// How a client's grants are told apart in a subject's list.
@@ -308,6 +310,8 @@ pub fn encode(grant: &Grant) -> proto::GrantRecord {
         access_claims: json(&grant.access_claims, grant.access_claims.is_empty()),
         id_claims: json(&grant.id_claims, grant.id_claims.is_empty()),
         tokens_revoked: grant.tokens_revoked.into(),
+        act: grant.act.as_ref().map(|act| json(act, false)).unwrap_or_default(),
+        ancestors: grant.ancestors.iter().map(ancestor_record).collect(),
     }
 }
 
@@ -373,7 +377,28 @@ pub fn decode(id: GrantId, record: &proto::GrantRecord) -> Result<Known> {
         access_claims: read_json::<Map<String, Value>>(&record.access_claims)?,
         id_claims: read_json::<Map<String, Value>>(&record.id_claims)?,
         tokens_revoked: u8::try_from(record.tokens_revoked).unwrap_or(u8::MAX),
+        act: some(&record.act).map(read_json::<Map<String, Value>>).transpose()?,
+        ancestors: record.ancestors.iter().map(ancestor).collect::<Result<_>>()?,
     })))
+}
+
+fn ancestor_record(ancestor: &Ancestor) -> proto::Ancestor {
+    proto::Ancestor {
+        born: ancestor.born.0,
+        grant: ancestor.grant.map(|grant| grant.0.to_vec()).unwrap_or_default(),
+        targets: ancestor.targets.iter().flat_map(|target| target.0).collect(),
+    }
+}
+
+fn ancestor(record: &proto::Ancestor) -> Result<Ancestor> {
+    let garbled = || Error::RecordUnreadable("what a token was exchanged for is garbled".into());
+    let grant = match record.grant.as_slice() {
+        [] => None,
+        id => Some(GrantId::from_slice(id).ok_or_else(garbled)?),
+    };
+    let (targets, []) = record.targets.as_chunks::<16>() else { return Err(garbled()) };
+    let targets = targets.iter().copied().map(TargetId).collect();
+    Ok(Ancestor { born: Born(record.born), grant, targets })
 }
 
 fn code(code: &proto::Code) -> Result<Code> {
@@ -460,6 +485,11 @@ mod tests {
             access_claims: Map::from_iter([("tenant".to_owned(), json!("a"))]),
             id_claims: Map::from_iter([("name".to_owned(), json!({"given": "Alice"}))]),
             tokens_revoked: 15,
+            act: Some(Map::from_iter([("sub".to_owned(), json!("orders"))])),
+            ancestors: vec![
+                Ancestor { born: Born(3), grant: Some(GrantId([8; 16])), targets: vec![TargetId([1; 16]), TargetId([2; 16])] },
+                Ancestor { born: Born(4), grant: None, targets: vec![TargetId([3; 16])] },
+            ],
         }
     }
 

@@ -44,6 +44,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         resources,
         redirect_uris,
         serves,
+        impersonates,
         idle_lifetime,
         absolute_lifetime,
         rotation,
@@ -84,6 +85,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         jwks,
         jwks_uri,
         backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
+        impersonates: *impersonates,
     };
     record.encode_to_vec()
 }
@@ -115,6 +117,7 @@ pub fn client(id: &str, body: &[u8]) -> Result<StoredClient> {
         resources: resources(&record.resources)?,
         redirect_uris: redirect_uris(&record.redirect_uris)?,
         serves: resources(&record.serves)?,
+        impersonates: record.impersonates,
         idle_lifetime: Millis::new(record.idle_lifetime),
         absolute_lifetime: Millis::new(record.absolute_lifetime),
         rotation: codes::rotation(record.rotation)?,
@@ -230,6 +233,7 @@ mod tests {
             resources: uris(&["urn:b", "urn:a"]),
             redirect_uris: vec![RedirectUri::parse("redirect_uri", "https://shop/cb").unwrap()],
             serves: uris(&["urn:s"]),
+            impersonates: true,
             idle_lifetime: Millis::new(61_001),
             absolute_lifetime: Millis::new(61_002),
             rotation: Rotation::NearExpiry,

@@ -119,7 +119,7 @@ impl Credentials {
         match self.dpop {
             None => Ok(()),
             Some(_) => {
-                let problem = "goes with Issue, Refresh and the exchange of a code only";
+                let problem = "goes with Issue, Refresh, Exchange and the exchange of a code only";
                 Err(Error::invalid("client_authentication.dpop_proof", problem))
             }
         }

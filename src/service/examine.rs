@@ -7,6 +7,7 @@ use crate::service::Service;
 use crate::service::explain::{TokenKind, WhyNot};
 use crate::service::grants::GrantState;
 use crate::service::introspect::Active;
+use futures_util::future::try_join_all;
 use jeton_domain::access::{self, Asker, Dead, Standing};
 use jeton_domain::audience::policies_met;
 use jeton_domain::error::{Cause, Ended, Error, RefreshRefusal, Result};
@@ -123,13 +124,15 @@ impl Service {
         mut ended: Option<Ended>,
         asker: Asker<'_>,
     ) -> Result<Result<(), Dead>> {
-        let (mut killing, is_whole) = self.alive.killing_if_whole(standing.targets, standing.born);
+        let (mut killing, is_whole) = self.alive.with_floors_if_whole(|floors| standing.killing(floors));
         if killing.is_none() && !is_whole {
-            let grants = grant.as_slice();
-            let (floor, known) =
-                tokio::try_join!(self.records.read_killing_floor(standing.targets, standing.born), self.records.grants(grants))?;
-            killing = floor;
-            ended = known.into_iter().flatten().find_map(|known| known.ended()).or(ended);
+            let grants: Vec<GrantId> = grant.into_iter().chain(standing.ancestors.iter().filter_map(|one| one.grant)).collect();
+            let floors = standing.lives().map(|(targets, born)| self.records.read_killing_floor(targets, born));
+            let (floors, known) = tokio::try_join!(try_join_all(floors), self.records.grants(&grants))?;
+            killing = floors.into_iter().flatten().next();
+            let ends = known.into_iter().flatten().filter_map(|known| known.ended());
+            // One that was evicted lets its tokens run out, and hides no end of another.
+            ended = ends.max_by_key(|ended| ended.cause != Cause::Evicted).or(ended);
         }
         Ok(access::judge(standing, self.clock.now(), asker, ended, killing))
     }
@@ -206,6 +209,7 @@ impl Service {
             claims: Map::new(),
             targets: self.targets(grant),
             born: grant.born,
+            ancestors: Vec::new(),
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::service::Service;
 use crate::service::explain::WhyNot;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton_domain::error::{Error, Expiry, Result};
+use jeton_domain::access::{Asker, Dead, Standing};
+use jeton_domain::error::{Ended, Error, Expiry, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::name::{ClientId, SessionId, Subject};
@@ -129,7 +130,11 @@ impl Service {
         let now = self.clock.now();
         let targets: Vec<Vec<TargetId>> = grants.iter().map(|grant| self.floor_targets(grant)).collect();
         // The view before the store: what it drops is there by then, in floor records and in the grants' own.
-        let asked: Vec<_> = grants.iter().map(|grant| self.alive.killing_if_whole(&self.targets(grant), grant.born)).collect();
+        let ask = |grant: &Grant| {
+            let targets = self.targets(grant);
+            self.alive.with_floors_if_whole(|floors| floors.killing(&targets, grant.born))
+        };
+        let asked: Vec<_> = grants.iter().map(ask).collect();
         let dropped: Vec<GrantId> =
             grants.iter().zip(&asked).filter(|(_, (_, is_whole))| !is_whole).map(|(grant, _)| grant.id).collect();
         let mut again = if dropped.is_empty() { Vec::new() } else { self.records.grants(&dropped).await? }.into_iter();
@@ -141,6 +146,7 @@ impl Service {
             let raised = raised.or(self.records.killing_floor(&targets, values, grant.born)?);
             let since = if is_whole { None } else { again.next().flatten().and_then(|known| known.ended()) };
             let ended = grant.ended.or(raised.map(|raised| raised.ended())).or(since);
+            let ended = ended.or(self.ancestors_ended(&grant).await?);
             let expired = if now >= grant.absolute_end {
                 Some((Expiry::Absolute, grant.absolute_end))
             } else if now >= grant.expires_at() {
@@ -156,6 +162,19 @@ impl Service {
             states.push(GrantState { grant, why_not, ended_at });
         }
         Ok(states)
+    }
+
+    /// The end of a token that a grant's token was exchanged for.
+    async fn ancestors_ended(&self, grant: &Grant) -> Result<Option<Ended>> {
+        if grant.ancestors.is_empty() {
+            return Ok(None);
+        }
+        let (born, exp, ancestors) = (grant.born, grant.absolute_end, &grant.ancestors);
+        let standing = Standing { born, exp, nbf: None, audience: &[], targets: &[], ancestors };
+        match self.judge_access(&standing, None, None, Asker::Anyone).await? {
+            Err(Dead::Ended(ended)) => Ok(Some(ended)),
+            Ok(()) | Err(Dead::Expired | Dead::Audience) => Ok(None),
+        }
     }
 
     /// Whether one grant lives.

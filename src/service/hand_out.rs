@@ -58,6 +58,8 @@ impl Service {
             amr: &grant.sign_in.amr,
             cnf: grant.binding,
             authorization_details: &grant.authorization_details,
+            act: grant.act.as_ref(),
+            ancestors: &grant.ancestors,
             extra: &grant.access_claims,
         };
         let token = self.tokens.sign(Typ::AtJwt, form.algorithm, &claims, now)?;

@@ -10,7 +10,7 @@ use crate::signing::Typ;
 use crate::telemetry::metrics;
 use crate::tokens::{Digest, Proved};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use jeton_domain::access::{self, Dead, Standing};
+use jeton_domain::access::{self, Ancestor, Dead, Standing};
 use jeton_domain::error::{ClientRefusal, Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
@@ -105,13 +105,16 @@ pub struct Active {
     pub targets: Vec<TargetId>,
     /// Its place in the order of revocations.
     pub born: Born,
+    /// The tokens that it was exchanged for.
+    pub ancestors: Vec<Ancestor>,
 }
 
 impl Active {
     /// What the life of an access token depends on.
     pub(super) fn standing(&self) -> Standing<'_> {
         let exp = Timestamp::from_secs(self.exp);
-        Standing { born: self.born, exp, nbf: self.nbf.map(Timestamp::from_secs), audience: &self.aud, targets: &self.targets }
+        let nbf = self.nbf.map(Timestamp::from_secs);
+        Standing { born: self.born, exp, nbf, audience: &self.aud, targets: &self.targets, ancestors: &self.ancestors }
     }
 }
 

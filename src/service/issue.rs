@@ -15,7 +15,7 @@ use jeton_domain::client::{Client, GrantType};
 use jeton_domain::error::{Cause, Ended, Error, Result};
 use jeton_domain::floors::Raised;
 use jeton_domain::grant::{Binding, Grant, Lineage};
-use jeton_domain::id::{GrantId, Identity, TargetId};
+use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::issue::{self, Plan};
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::resource::TokenFormat;
@@ -267,25 +267,14 @@ impl Service {
             idle,
             absolute_end: now.plus(absolute),
             nonce: Secret::new(nonce),
-            lineage: Lineage {
-                refreshable: plan.refreshable,
-                newest: u32::from(plan.refreshable),
-                parent: 0,
-                arrived: 0,
-                reported: 0,
-                handed_at: Timestamp::NEVER,
-                used_at: now,
-                key: self.records.roots().active(),
-                key_since: 0,
-                request: None,
-                identity: Identity([0; 8]),
-                code: None,
-            },
+            lineage: Lineage::new(now, self.records.roots().active(), plan.refreshable),
             ended: None,
             authorization_details: asked.authorization_details.clone(),
             access_claims: asked.access_claims.clone(),
             id_claims: asked.id_claims.clone(),
             tokens_revoked: 0,
+            act: None,
+            ancestors: Vec::new(),
         })
     }
 

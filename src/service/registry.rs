@@ -159,7 +159,7 @@ impl Service {
             return Ok(());
         }
         let target = self.alive.salt().client(&client.id);
-        let (raised, is_whole) = self.alive.killing_if_whole(&[target], registry.since().born());
+        let (raised, is_whole) = self.alive.with_floors_if_whole(|floors| floors.killing(&[target], registry.since().born()));
         if raised.is_none() && is_whole {
             return Ok(());
         }

@@ -16,7 +16,7 @@
 
 use super::Tokens;
 use bytes::Bytes;
-use jeton_domain::access::Standing;
+use jeton_domain::access::{Ancestor, Standing};
 use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::id::{Generation, GrantId, TargetId};
 use jeton_domain::revision::Born;
@@ -101,6 +101,7 @@ pub struct Proved {
     nbf: Option<Timestamp>,
     audience: Box<[String]>,
     targets: Box<[TargetId]>,
+    ancestors: Box<[Ancestor]>,
     grant: Option<GrantId>,
     sign: Option<Sign>,
     written: Written,
@@ -120,6 +121,7 @@ impl Proved {
             nbf: standing.nbf,
             audience: standing.audience.into(),
             targets: standing.targets.into(),
+            ancestors: standing.ancestors.into(),
             grant,
             sign: None,
             written: Written::default(),
@@ -144,7 +146,8 @@ impl Proved {
     /// What its life depends on.
     #[must_use]
     pub const fn standing(&self) -> Standing<'_> {
-        Standing { born: self.born, exp: self.exp, nbf: self.nbf, audience: &self.audience, targets: &self.targets }
+        let Self { born, exp, nbf, audience, targets, ancestors, .. } = self;
+        Standing { born: *born, exp: *exp, nbf: *nbf, audience, targets, ancestors }
     }
 
     /// Its grant; none for a client's own JWT.
@@ -167,7 +170,7 @@ impl Proved {
         if self.alive_under.load(Ordering::Relaxed) == version {
             return None;
         }
-        let killing = floors.killing(&self.targets, self.born);
+        let killing = self.standing().killing(floors);
         if killing.is_none() {
             self.alive_under.store(version, Ordering::Relaxed);
         }
@@ -176,8 +179,9 @@ impl Proved {
 
     fn bytes(&self) -> usize {
         let audience = self.audience.iter().map(|audience| size_of::<String>().saturating_add(audience.len()));
+        let ancestors = self.ancestors.iter().map(|one| size_of::<Ancestor>().saturating_add(size_of_val(&*one.targets)));
         let jti = self.sign.as_ref().map_or(0, |sign| sign.jti.len());
-        let pointed_to = [self.written.bytes.len(), audience.sum(), size_of_val(&*self.targets), jti];
+        let pointed_to = [self.written.bytes.len(), audience.sum(), size_of_val(&*self.targets), ancestors.sum(), jti];
         pointed_to.into_iter().fold(ENTRY_BYTES, usize::saturating_add)
     }
 }

@@ -21,6 +21,8 @@ pub enum Permission {
     Issue,
     /// Refresh.
     Refresh,
+    /// Exchange tokens.
+    Exchange,
     /// Revoke anything.
     Revoke,
     /// Introspect one or many.

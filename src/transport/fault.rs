@@ -83,6 +83,7 @@ impl Fault {
                 ..Self::new(Reason::UseDpopNonce, "the DPoP proof must name the nonce that is given here")
             },
             Error::ReauthenticationRequired(unmet) => Self::reauthentication(unmet),
+            Error::ExchangeRefused(refusal) => Self::new(Reason::ExchangeRefused, refusal.to_string()),
             Error::AccessTokenRefused => Self::new(Reason::AccessTokenRefused, "the access token is not accepted"),
             Error::InsufficientScope(scope) => Self {
                 metadata: vec![("scope", (*scope).to_owned())],

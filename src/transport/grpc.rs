@@ -1,6 +1,6 @@
 //! gRPC: the services of `jeton.v1`, health and reflection behind one front, with every limit set.
 //!
-//! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `device`, `grant`, `key`, `client` and `resource` with their
+//! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `device`, `exchange`, `grant`, `key`, `client` and `resource` with their
 //! `registration`, `revocation` (messages to operations and back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
 //! holds for every call), `listener`.
 
@@ -12,6 +12,7 @@ pub(super) mod claims;
 mod client;
 mod code;
 mod device;
+mod exchange;
 mod fields;
 mod grant;
 pub(super) mod introspect;

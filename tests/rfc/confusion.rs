@@ -2,8 +2,9 @@
 
 use super::Server;
 use super::assertions::give_keys;
-use super::codes::{RIGHT, with_places};
+use super::codes::RIGHT;
 use super::device::with_page;
+use super::exchange::{acting, with_exchange};
 use super::proof::Prover;
 use super::raw::{Asking, basic};
 use crate::receiver::Receiver;
@@ -35,9 +36,13 @@ enum Place {
     Introspect,
     UserInfo,
     Refresh,
-    Exchange,
+    Redeem,
     Poll,
     Revoke,
+    /// As the subject token of an exchange.
+    Subject,
+    /// As the actor token of one.
+    Actor,
 }
 
 use Kind::{AccessJwt, Code, Device, Id, IntrospectionJwt, Logout, Opaque, Refresh};
@@ -45,14 +50,16 @@ use Kind::{AccessJwt, Code, Device, Id, IntrospectionJwt, Logout, Opaque, Refres
 const KINDS: [Kind; 8] = [AccessJwt, Opaque, Refresh, Code, Device, Id, IntrospectionJwt, Logout];
 
 /// The diagonal: what each place is for.
-const PLACES: [(Place, &[Kind]); 6] = [
+const PLACES: [(Place, &[Kind]); 8] = [
     // A refresh token is its own client's to ask about (RFC 7662 section 2.1).
     (Place::Introspect, &[AccessJwt, Opaque, Refresh]),
     (Place::UserInfo, &[AccessJwt, Opaque]),
     (Place::Refresh, &[Refresh]),
-    (Place::Exchange, &[Code]),
+    (Place::Redeem, &[Code]),
     (Place::Poll, &[Device]),
     (Place::Revoke, &[AccessJwt, Opaque, Refresh, Code]),
+    (Place::Subject, &[AccessJwt, Opaque]),
+    (Place::Actor, &[AccessJwt, Opaque]),
 ];
 
 /// A token of that kind, and an access token of the same sign-in that lives as long as nobody revokes anything.
@@ -116,13 +123,19 @@ async fn accepted(server: &Server, place: Place, kind: Kind, token: &str, witnes
             assert!(answer.status == 200 || answer.refusal() == (401, "invalid_token".into()), "{kind:?}: {answer:?}");
             answer.status == 200
         }
-        Place::Refresh | Place::Exchange | Place::Poll => {
+        Place::Refresh | Place::Redeem | Place::Poll => {
             let answer = match place {
                 Place::Refresh => server.refresh(token).await,
-                Place::Exchange => server.redeem(token, &RIGHT).await,
+                Place::Redeem => server.redeem(token, &RIGHT).await,
                 _ => server.replica.poll_with(token).await,
             };
             assert!(answer.status == 200 || answer.refusal() == (400, "invalid_grant".into()), "{kind:?}: {answer:?}");
+            answer.status == 200
+        }
+        Place::Subject | Place::Actor => {
+            let tokens = if place == Place::Subject { [token, witness] } else { [witness, token] };
+            let answer = server.exchange(tokens[0], &acting(tokens[1])).await;
+            assert!(answer.status == 200 || answer.refusal() == (400, "invalid_request".into()), "{kind:?}: {answer:?}");
             answer.status == 200
         }
         Place::Revoke => {
@@ -135,7 +148,7 @@ async fn accepted(server: &Server, place: Place, kind: Kind, token: &str, witnes
 #[tokio::test]
 async fn s017_each_token_is_accepted_where_it_belongs_and_nowhere_else() {
     let server = Server::start_with(|settings| {
-        with_places(settings);
+        with_exchange(settings);
         with_page(settings);
     })
     .await;
@@ -163,7 +176,7 @@ async fn s017_each_token_is_accepted_where_it_belongs_and_nowhere_else() {
 async fn s017_assertions_and_proofs_are_no_tokens_nor_each_other() {
     let prover = Prover::new();
     let server = Server::start_with(|settings| {
-        with_places(settings);
+        with_exchange(settings);
         with_page(settings);
         give_keys(settings, "web-app", &[prover.jwk()]);
     })

@@ -8,6 +8,7 @@ mod confusion;
 mod device;
 mod discovery;
 mod dpop;
+mod exchange;
 pub mod forging;
 mod introspection;
 pub mod proof;
@@ -16,6 +17,8 @@ mod revocation;
 mod statements;
 mod token_endpoint;
 mod userinfo;
+
+pub use exchange::with_exchange;
 
 use crate::world::{JOB_SECRET, ORDERS, Replica, SCOPES, WEB_SECRET, World, alice};
 use jeton::api::IssueResponse;

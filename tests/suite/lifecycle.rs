@@ -5,6 +5,7 @@ mod arrivals;
 mod assertions;
 mod canary;
 mod claims;
+mod exchange;
 mod explain;
 mod footprint;
 mod freshness;

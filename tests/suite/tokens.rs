@@ -97,6 +97,8 @@ pub fn grant(key: KeyId) -> Grant {
         access_claims: Map::new(),
         id_claims: Map::new(),
         tokens_revoked: 0,
+        act: None,
+        ancestors: Vec::new(),
     }
 }
 

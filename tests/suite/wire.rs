@@ -22,13 +22,14 @@ const ISSUE: &str = "/jeton.v1.TokenService/Issue";
 const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
 
 /// Every method that takes and gives one message.
-const UNARY: [&str; 30] = [
+const UNARY: [&str; 31] = [
     ISSUE,
     "/jeton.v1.TokenService/Refresh",
     "/jeton.v1.TokenService/Revoke",
     INTROSPECT,
     "/jeton.v1.TokenService/BatchIntrospect",
     "/jeton.v1.TokenService/Explain",
+    "/jeton.v1.TokenService/Exchange",
     "/jeton.v1.DeviceService/StartDeviceAuthorization",
     "/jeton.v1.DeviceService/DescribeDeviceAuthorization",
     "/jeton.v1.DeviceService/ApproveDeviceAuthorization",
@@ -233,6 +234,7 @@ async fn fields_of_the_other_methods_are_bounded_and_named() {
             &["tokens"],
         ),
         ("TokenService/Explain", vec![], &["token"]),
+        ("TokenService/Exchange", vec![], &["client_id", "subject_token"]),
         ("DeviceService/StartDeviceAuthorization", vec![], &["client_id"]),
         ("DeviceService/DescribeDeviceAuthorization", vec![], &["user_code"]),
         ("DeviceService/ApproveDeviceAuthorization", vec![], &["user_code"]),

@@ -20,7 +20,7 @@ mod verifier;
 pub use client::{Client, Settings};
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Refusal};
-pub use jeton_domain::access::Dead;
+pub use jeton_domain::access::{Ancestor, Dead};
 pub use jeton_domain::claims::Said;
 pub use jeton_domain::error::{Cause, Ended};
 pub use jeton_domain::grant::Binding;

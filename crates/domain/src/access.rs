@@ -1,7 +1,7 @@
 //! Is a genuine access token alive? The one judgement behind Introspect, whatever the token's format.
 
 use crate::error::{Cause, Ended};
-use crate::floors::Raised;
+use crate::floors::{Floors, Raised};
 use crate::id::{GrantId, TargetId};
 use crate::name::{ClientId, ResourceId, SessionId, Subject};
 use crate::revision::Born;
@@ -21,6 +21,33 @@ pub struct Standing<'a> {
     pub audience: &'a [String],
     /// The targets whose floors would end it.
     pub targets: &'a [TargetId],
+    /// The tokens that it was exchanged for: where one of them is dead, it is too.
+    pub ancestors: &'a [Ancestor],
+}
+
+/// A token that another one was exchanged for (RFC 8693), as far as the life of the other depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ancestor {
+    /// Its place in the order of revocations.
+    pub born: Born,
+    /// The grant whose record may say that it ended; none for a client's own JWT.
+    pub grant: Option<GrantId>,
+    /// The targets whose floors would end it.
+    pub targets: Vec<TargetId>,
+}
+
+impl<'a> Standing<'a> {
+    /// The floor that kills it, of all that are known: one of its own, or of a token that it was exchanged for.
+    #[must_use]
+    pub fn killing(&self, floors: &Floors) -> Option<Raised> {
+        self.lives().find_map(|(targets, born)| floors.killing(targets, born))
+    }
+
+    /// The targets that its life depends on, each with the `born` that counts for it.
+    pub fn lives(&self) -> impl Iterator<Item = (&'a [TargetId], Born)> + use<'a> {
+        let ancestors = self.ancestors.iter().map(|ancestor| (ancestor.targets.as_slice(), ancestor.born));
+        std::iter::once((self.targets, self.born)).chain(ancestors)
+    }
 }
 
 /// Who asks about a token. Each sees only what is its business; for everybody else the token is not active (RFC 7662 section 4).
@@ -155,24 +182,26 @@ impl Belongs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::floors::Floors;
     use crate::revision::Revision;
     use crate::target::{Reason, TargetKind};
 
     const TARGETS: [TargetId; 2] = [TargetId([1; 16]), TargetId([2; 16])];
 
+    fn floor(target: TargetId, kind: TargetKind, micros: u64) -> Raised {
+        let origin = Revision { micros, random: 0 };
+        Raised { target, kind, reason: Reason::SignOut, at: Timestamp::from_secs(5), origin, place: origin }
+    }
+
     /// What a token born at 100 and expiring at 10 is, as `resource` asks, where one floor of `kind` was raised at `micros`.
     fn judged(at: u64, resource: Option<&str>, ended: Option<Ended>, raised: Option<(TargetKind, u64)>) -> Result<(), Dead> {
         let audience = ["https://orders.internal".to_owned()];
-        let standing =
-            Standing { born: Born(100), exp: Timestamp::from_secs(10), nbf: None, audience: &audience, targets: &TARGETS };
+        let exp = Timestamp::from_secs(10);
+        let standing = Standing { born: Born(100), exp, nbf: None, audience: &audience, targets: &TARGETS, ancestors: &[] };
         let mut floors = Floors::default();
         if let Some((kind, micros)) = raised {
-            let origin = Revision { micros, random: 0 };
-            let (target, at) = (TARGETS[1], Timestamp::from_secs(5));
-            floors.join(Raised { target, kind, reason: Reason::SignOut, at, origin, place: origin });
+            floors.join(floor(TARGETS[1], kind, micros));
         }
-        let killing = floors.killing(standing.targets, standing.born);
+        let killing = standing.killing(&floors);
         let asker = resource.map_or(Asker::Anyone, Asker::Resource);
         judge(&standing, Timestamp::from_secs(at), asker, ended, killing)
     }
@@ -191,7 +220,7 @@ mod tests {
     #[test]
     fn what_says_from_when_it_is_valid_is_not_before() {
         let nbf = Some(Timestamp::from_secs(5));
-        let standing = Standing { born: Born(1), exp: Timestamp::from_secs(10), nbf, audience: &[], targets: &[] };
+        let standing = Standing { born: Born(1), exp: Timestamp::from_secs(10), nbf, audience: &[], targets: &[], ancestors: &[] };
         let at = |seconds| judge(&standing, Timestamp::from_secs(seconds), Asker::Anyone, None, None);
         assert_eq!((at(4), at(5), at(9), at(10)), (Err(Dead::NotYet), Ok(()), Ok(()), Err(Dead::Expired)));
     }
@@ -199,14 +228,30 @@ mod tests {
     #[test]
     fn a_client_sees_its_own_tokens_and_those_of_the_resources_it_serves() {
         let audience = ["https://orders.internal".to_owned()];
-        let token =
-            Standing { born: Born(100), exp: Timestamp::from_secs(10), nbf: None, audience: &audience, targets: &TARGETS };
+        let exp = Timestamp::from_secs(10);
+        let token = Standing { born: Born(100), exp, nbf: None, audience: &audience, targets: &TARGETS, ancestors: &[] };
         let [own, other] = [TARGETS[0], TargetId([9; 16])];
         let orders = [ResourceId::parse("resource", "https://orders.internal").unwrap()];
         let client = |target, serves| Asker::Client { target, serves };
         assert!(client(own, &[]).sees(&token) && client(own, &[]).owns(&TARGETS));
         assert!(client(other, &orders).sees(&token) && !client(other, &orders).owns(&TARGETS));
         assert!(!client(other, &[]).sees(&token));
+    }
+
+    #[test]
+    fn an_exchanged_token_dies_with_each_that_it_was_exchanged_for_by_the_born_of_that() {
+        let [own, first, second] = [1, 2, 3].map(|byte| [TargetId([byte; 16])]);
+        let ancestor = |born, targets: [TargetId; 1]| Ancestor { born: Born(born), grant: None, targets: targets.into() };
+        let ancestors = [ancestor(10, first), ancestor(50, second)];
+        let exp = Timestamp::from_secs(10);
+        let token = Standing { born: Born(100), exp, nbf: None, audience: &[], targets: &own, ancestors: &ancestors };
+        for (target, micros, dies) in
+            [(own, 100, false), (own, 101, true), (first, 10, false), (first, 11, true), (second, 50, false)]
+        {
+            let mut floors = Floors::default();
+            floors.join(floor(target[0], TargetKind::Client, micros));
+            assert_eq!(token.killing(&floors).is_some(), dies, "{target:?} at {micros}");
+        }
     }
 
     #[test]

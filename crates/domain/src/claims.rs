@@ -1,10 +1,13 @@
 //! Claims: what the tokens say (RFC 9068 section 2.2, OIDC Core section 2), and which names callers may not use.
 
+mod ancestry;
 mod said;
 
 pub use said::Said;
 
+use crate::access::Ancestor;
 use crate::error::{Error, Result};
+use crate::exchange;
 use crate::grant::Binding;
 use crate::id::GrantId;
 use crate::revision::Born;
@@ -16,7 +19,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// Claims that jeton sets or that would change what a token means: no caller may add one of these.
-pub const RESERVED: [&str; 29] = [
+pub const RESERVED: [&str; 30] = [
     "iss",
     "sub",
     "aud",
@@ -40,6 +43,7 @@ pub const RESERVED: [&str; 29] = [
     "cnf",
     "act",
     "may_act",
+    "ancestors",
     "authorization_details",
     "active",
     "token_type",
@@ -56,7 +60,22 @@ pub const EXTRA_MAX_BYTES: usize = 8 * 1024;
 /// # Errors
 /// `Error::Invalid` naming `field`: a reserved name, a name too long or with control characters, or too many bytes.
 pub fn check_extra(field: &str, claims: &Map<String, Value>) -> Result<()> {
-    for name in claims.keys() {
+    check_but_for(field, claims, &[])
+}
+
+/// The same of an access token, which may say who may act for its subject: [`exchange::MAY_ACT`], in the form that is enforced.
+///
+/// # Errors
+/// As `check_extra`.
+pub fn check_access_extra(field: &str, claims: &Map<String, Value>) -> Result<()> {
+    if claims.get(exchange::MAY_ACT).is_some_and(|may_act| exchange::who_may_act(may_act).is_none()) {
+        return Err(Error::invalid(field, "has a `may_act` that is not an object with `sub` alone (RFC 8693 section 4.4)"));
+    }
+    check_but_for(field, claims, &[exchange::MAY_ACT])
+}
+
+fn check_but_for(field: &str, claims: &Map<String, Value>, allowed: &[&str]) -> Result<()> {
+    for name in claims.keys().filter(|name| !allowed.contains(&name.as_str())) {
         if RESERVED.contains(&name.as_str()) {
             return Err(Error::invalid(field, format!("has `{name}`, which jeton sets itself")));
         }
@@ -123,6 +142,12 @@ pub struct AccessClaims<'a> {
     /// Authorization details.
     #[serde(skip_serializing_if = "<[Value]>::is_empty")]
     pub authorization_details: &'a [Value],
+    /// The acting party (RFC 8693 section 4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<&'a Map<String, Value>>,
+    /// The tokens that it was exchanged for.
+    #[serde(skip_serializing_if = "<[Ancestor]>::is_empty", serialize_with = "ancestry::write")]
+    pub ancestors: &'a [Ancestor],
     /// Further claims.
     #[serde(flatten)]
     pub extra: &'a Map<String, Value>,
@@ -214,6 +239,7 @@ pub fn read_confirmation(cnf: &Value) -> Option<Binding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn no_claim_that_jeton_sets_can_be_overridden() {
@@ -222,6 +248,16 @@ mod tests {
             assert!(matches!(check_extra("access_token_claims", &claims), Err(Error::Invalid { .. })), "{name}");
         }
         assert_eq!(check_extra("f", &Map::from_iter([("tenant".to_owned(), Value::from("a"))])), Ok(()));
+    }
+
+    #[test]
+    fn an_access_token_may_say_who_may_act_in_one_form_only() {
+        let says = |may_act: Value| check_access_extra("f", &Map::from_iter([("may_act".to_owned(), may_act)]));
+        assert_eq!(says(json!({"sub": "orders"})), Ok(()));
+        for wrong in [json!("orders"), json!({}), json!({"sub": ""}), json!({"sub": 1}), json!({"sub": "orders", "iss": "i"})] {
+            assert!(says(wrong.clone()).is_err(), "{wrong}");
+        }
+        assert!(check_access_extra("f", &Map::from_iter([("act".to_owned(), json!({"sub": "orders"}))])).is_err());
     }
 
     #[test]
@@ -247,6 +283,8 @@ mod tests {
             amr: &amr,
             cnf: Some(Binding::Jkt([0; 32])),
             authorization_details: &details,
+            act: Some(&extra),
+            ancestors: &[Ancestor { born: Born(1), grant: None, targets: Vec::new() }],
             extra: &extra,
         };
         let id = IdClaims {

@@ -25,6 +25,8 @@ pub struct Client {
     pub redirect_uris: Vec<RedirectUri>,
     /// The resources it is the server of: tokens for them are its business, too.
     pub serves: Vec<ResourceId>,
+    /// Whether what it exchanges without an actor token does not name it as the acting party (RFC 8693 section 1.1).
+    pub impersonates: bool,
     /// Unused for this long a grant expires. At least a minute.
     pub idle_lifetime: Millis,
     /// However used, a grant expires after this. Always finite; at least the idle lifetime.
@@ -103,6 +105,8 @@ pub enum GrantType {
     RefreshToken,
     /// RFC 7523 section 2.1.
     JwtBearer,
+    /// RFC 8693.
+    TokenExchange,
 }
 
 /// When a refresh hands out a new refresh token.
@@ -199,8 +203,15 @@ impl Client {
 
 impl GrantType {
     /// Every one, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::AuthorizationCode, Self::DeviceCode, Self::Password, Self::ClientCredentials, Self::RefreshToken, Self::JwtBearer];
+    pub const ALL: [Self; 7] = [
+        Self::AuthorizationCode,
+        Self::DeviceCode,
+        Self::Password,
+        Self::ClientCredentials,
+        Self::RefreshToken,
+        Self::JwtBearer,
+        Self::TokenExchange,
+    ];
 
     /// The word for it in settings and on the command line.
     #[must_use]
@@ -212,6 +223,7 @@ impl GrantType {
             Self::ClientCredentials => "client_credentials",
             Self::RefreshToken => "refresh_token",
             Self::JwtBearer => "jwt_bearer",
+            Self::TokenExchange => "token_exchange",
         }
     }
 
@@ -230,7 +242,7 @@ impl GrantType {
     /// Whether a user signed in here: then there is a session, and there may be an ID token and a refresh token.
     #[must_use]
     pub const fn signs_in(self) -> bool {
-        self.has_user() && !matches!(self, Self::JwtBearer)
+        self.has_user() && !matches!(self, Self::JwtBearer | Self::TokenExchange)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::assertion;
 use crate::dpop;
+use crate::exchange;
 use crate::revision::Revision;
 use crate::time::Timestamp;
 
@@ -58,6 +59,9 @@ pub enum Error {
     /// The sign-in does not meet what the resource demands now (RFC 9470). The token is not consumed.
     #[error("the sign-in does not meet the authentication policy of `{}`", .0.resource)]
     ReauthenticationRequired(Unmet),
+    /// The subject or the actor token is not accepted for an exchange (RFC 8693 section 2.2.2 `invalid_request`).
+    #[error("no token is exchanged: {0}")]
+    ExchangeRefused(#[from] exchange::Refusal),
     /// The access token shown for its own sake is not accepted (RFC 6750 section 3.1 `invalid_token`). One reason outward.
     #[error("the access token is not accepted")]
     AccessTokenRefused,

@@ -2,6 +2,7 @@
 //!
 //! The decisions over it live in `issue`, `refresh` and `arrival`.
 
+use crate::access::Ancestor;
 use crate::client::{Client, GrantType};
 use crate::dpop;
 use crate::error::{Ended, Error, Result};
@@ -56,6 +57,10 @@ pub struct Grant {
     pub id_claims: Map<String, Value>,
     /// How many of its access tokens were revoked one by one; the 16th ends the grant.
     pub tokens_revoked: u8,
+    /// The acting party, where it came by token exchange (RFC 8693 section 4.1).
+    pub act: Option<Map<String, Value>>,
+    /// The tokens that its token was exchanged for; empty for every other grant.
+    pub ancestors: Vec<Ancestor>,
 }
 
 /// The generations of a grant's refresh tokens.
@@ -86,6 +91,27 @@ pub struct Lineage {
     pub identity: Identity,
     /// Where generation 0 is an authorization code: until when, and what redeems it.
     pub code: Option<Code>,
+}
+
+impl Lineage {
+    /// Of a grant that is made now under that root key. No primary of the store is known to hold it yet.
+    #[must_use]
+    pub fn new(now: Timestamp, key: KeyId, refreshable: bool) -> Self {
+        Self {
+            refreshable,
+            newest: u32::from(refreshable),
+            parent: 0,
+            arrived: 0,
+            reported: 0,
+            handed_at: Timestamp::NEVER,
+            used_at: now,
+            key,
+            key_since: 0,
+            request: None,
+            identity: Identity([0; 8]),
+            code: None,
+        }
+    }
 }
 
 /// An authorization code's terms (RFC 6749 section 4.1, RFC 7636).

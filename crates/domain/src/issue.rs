@@ -3,7 +3,7 @@
 //! Lives here: what a client may have. Must not live here: ids, randomness and writing (`service::issue`).
 
 use crate::audience::policies_met;
-use crate::claims::check_extra;
+use crate::claims::{check_access_extra, check_extra};
 use crate::client::{Algorithm, Client, GrantType};
 use crate::error::{Error, Result};
 use crate::grant::{Grant, SignIn};
@@ -108,6 +108,24 @@ impl AccessForm {
         }
         Ok(form.unwrap_or(Self::ISSUER))
     }
+
+    /// Whether a token of this form can say these scopes and resources of a new grant.
+    ///
+    /// # Errors
+    /// `Error::InvalidScope`, `Error::InvalidTarget`: too many for an opaque token.
+    pub fn can_say(&self, scopes: &Scopes, resources: &[ResourceId]) -> Result<()> {
+        if self.format == TokenFormat::Jwt {
+            return Ok(());
+        }
+        if scopes.len() > Grant::MAX_OPAQUE_SCOPES {
+            let problem = format!("has more than {} scopes, too many for opaque access tokens", Grant::MAX_OPAQUE_SCOPES);
+            return Err(Error::invalid_scope("scope", problem));
+        }
+        if resources.len() > Grant::MAX_OPAQUE_RESOURCES {
+            return Err(target(format!("names more than {} resources with opaque access tokens", Grant::MAX_OPAQUE_RESOURCES)));
+        }
+        Ok(())
+    }
 }
 
 /// How far ahead of ours a login service's clock may be.
@@ -128,7 +146,7 @@ pub fn plan(
 ) -> Result<Plan> {
     let sign_in = sign_in(now, asked, client, is_client)?;
     let signs_in = sign_in.method.signs_in();
-    check_extra("access_token_claims", asked.access_claims)?;
+    check_access_extra("access_token_claims", asked.access_claims)?;
     check_extra("id_token_claims", asked.id_claims)?;
     check_details(asked.authorization_details)?;
     check_scopes(asked.scopes, client, known, signs_in)?;
@@ -141,15 +159,7 @@ pub fn plan(
         OFFLINE_ACCESS => may_refresh,
         _ => Scopes::is_oidc(scope) || known.owner(scope).is_some_and(|owner| resources.contains(&owner.id)),
     });
-    if access.format == TokenFormat::Opaque {
-        if scopes.len() > Grant::MAX_OPAQUE_SCOPES {
-            let problem = format!("has more than {} scopes, too many for opaque access tokens", Grant::MAX_OPAQUE_SCOPES);
-            return Err(Error::invalid_scope("scope", problem));
-        }
-        if resources.len() > Grant::MAX_OPAQUE_RESOURCES {
-            return Err(target(format!("names more than {} resources with opaque access tokens", Grant::MAX_OPAQUE_RESOURCES)));
-        }
-    }
+    access.can_say(&scopes, &resources)?;
     let refreshable = may_refresh && scopes.contains(OFFLINE_ACCESS);
     let id_token = signs_in && scopes.contains(OPENID);
     Ok(Plan { scopes, resources, sign_in, access, refreshable, id_token })
@@ -167,7 +177,7 @@ pub fn may_ask(scopes: &Scopes, asked: &[ResourceId], client: &Client, known: &R
 fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl Fn(&str) -> bool) -> Result<SignIn> {
     let method =
         asked.method.unwrap_or(if asked.subject.is_some() { GrantType::AuthorizationCode } else { GrantType::ClientCredentials });
-    if method == GrantType::RefreshToken {
+    if matches!(method, GrantType::RefreshToken | GrantType::TokenExchange) {
         return Err(Error::invalid("authentication.method", "must be the flow by which the user signed in"));
     }
     if !client.may(method) {

@@ -214,7 +214,7 @@ fn check_claims(further: &[&str], issuer: &str, claims: &Map<String, Value>) -> 
         && typed(&["aud"], |value| value.is_string() || is_list_of_strings(value, 1))
         && typed(&["amr"], |value| is_list_of_strings(value, 0))
         && typed(&["cnf", "act"], Value::is_object)
-        && typed(&["authorization_details"], Value::is_array);
+        && typed(&["authorization_details", "ancestors"], Value::is_array);
     if right { Ok(()) } else { Err(NotGenuine::WrongClaim) }
 }
 

@@ -18,6 +18,7 @@ pub mod device;
 pub mod dpop;
 pub mod endpoint;
 pub mod error;
+pub mod exchange;
 pub mod floors;
 pub mod grant;
 pub mod id;

@@ -104,6 +104,7 @@ impl Client {
                          \"confidential\"";
             found.push(mistake(FLOWS, None, words.into()));
         }
+        found.extend(self.exchanges());
         let refreshes = self.may(GrantType::RefreshToken);
         let signs_in = self.grant_types.iter().any(|way| way.signs_in() && *way != GrantType::RefreshToken);
         if refreshes && !signs_in {
@@ -122,6 +123,21 @@ impl Client {
             ));
         }
         found
+    }
+
+    fn exchanges(&self) -> Option<Problem> {
+        let exchanges = self.may(GrantType::TokenExchange);
+        if exchanges && !self.is_confidential() {
+            let words = "token_exchange is for confidential clients only: who acts for a subject proves who it is; remove it, or kind = \
+                         \"confidential\"";
+            return Some(mistake(&["grant_types"], None, words.into()));
+        }
+        if exchanges && self.resources.is_empty() {
+            let words = "is empty, and token_exchange gives tokens for these: name them, or remove it";
+            return Some(mistake(&["resources", "grant_types"], None, words.into()));
+        }
+        let words = "says something of token_exchange, which is not among grant_types: add it, or remove this";
+        (self.impersonates && !exchanges).then(|| mistake(&["impersonates", "grant_types"], None, words.into()))
     }
 
     fn detection(&self) -> Option<Problem> {

@@ -71,6 +71,9 @@ pub struct ClientArguments {
     /// A resource it is the server of; may be repeated
     #[arg(long, value_name = "URI")]
     pub serves: Vec<String>,
+    /// Whether what it exchanges without an actor token does not name it as the acting party [default: false]
+    #[arg(long, value_name = "BOOL")]
+    pub impersonates: Option<bool>,
     /// A grant that is not used for so many seconds expires [default: 14 days]
     #[arg(long, value_name = "SECONDS")]
     pub idle_lifetime: Option<i64>,

@@ -137,7 +137,7 @@ pub(in crate::config) const CLIENT: Group = Group {
             Kind::List("grant types"),
             Mistake,
             "The ways of obtaining tokens that it may use: authorization_code, device_code, password, client_credentials, \
-             refresh_token, jwt_bearer. Empty for a resource server that only introspects.",
+             refresh_token, jwt_bearer, token_exchange. Empty for a resource server that only introspects.",
         )
         .sample("authorization_code refresh_token"),
         row(
@@ -165,6 +165,13 @@ pub(in crate::config) const CLIENT: Group = Group {
              its own tokens only.",
         )
         .sample("https://orders.internal"),
+        row(
+            "impersonates",
+            Kind::Switch,
+            Takes("false"),
+            "Whether a token that it gets by token_exchange without an actor token does not name it as the acting party. By default \
+             each does.",
+        ),
         row("idle_lifetime", within(Client::IDLE_LIFETIME), Takes("14d"), "A grant that is not used for this long expires."),
         row(
             "absolute_lifetime",

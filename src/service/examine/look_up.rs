@@ -98,10 +98,11 @@ impl Service {
             auth_time: grant.sign_in.auth_time.map(Timestamp::secs),
             binding: grant.binding,
             authorization_details: grant.authorization_details.clone(),
-            act: None,
+            act: grant.act.clone(),
             grant: visible_id(&grant),
             claims: grant.access_claims.clone(),
             born: grant.born,
+            ancestors: grant.ancestors.clone(),
         };
         Ok(Looked::Access(Box::new(AccessToken {
             kind: TokenKind::OpaqueAccess,
@@ -167,6 +168,7 @@ impl Service {
             claims: said.extra,
             targets,
             born: said.born,
+            ancestors: said.ancestors,
         };
         let generation = Tokens::generation_of(&says.jti);
         Some(AccessToken { kind: TokenKind::JwtAccess, generation, client: said.client, says, grant: None })

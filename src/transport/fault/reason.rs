@@ -119,6 +119,10 @@ reasons! {
     ReauthenticationRequired = "REAUTHENTICATION_REQUIRED", FailedPrecondition, 400, "insufficient_user_authentication", 0,
         "The sign-in does not meet what the resource demands now (RFC 9470). The refresh token is not consumed.",
         "Sign the user in again with `acr_values`, `amr_values` and `max_age` of the metadata.";
+    ExchangeRefused = "EXCHANGE_REFUSED", FailedPrecondition, 400, "invalid_request", 0,
+        "The subject or the actor token of an exchange is no active access token of the client or for a resource that it `serves`, is bound \
+         to a key that is not proved, or names another party in `may_act`; or too many tokens would stand behind the new one (RFC 8693).",
+        "Exchange the access token that came with the request, while it is valid. `jeton explain` tells the operator what is wrong with it.";
     AccessTokenRefused = "ACCESS_TOKEN_REFUSED", Unauthenticated, 401, "invalid_token", 0,
         "The access token shown at user info is malformed, expired, revoked, bound to what is not proved, or no access token. The text never says which.",
         "Refresh, or sign the user in again. `jeton explain` tells the operator the exact cause.";

@@ -4,6 +4,7 @@ use super::*;
 use jeton_domain::assertion;
 use jeton_domain::dpop;
 use jeton_domain::error::{Cause, ClientRefusal, DeviceRefusal, Expiry, RefreshRefusal};
+use jeton_domain::exchange;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Timestamp;
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::InvalidDpopProof(dpop::Refusal::Replayed), Reason::InvalidDpopProof, Code::InvalidArgument),
         (Error::UseDpopNonce("n".into()), Reason::UseDpopNonce, Code::FailedPrecondition),
         (Error::ReauthenticationRequired(Unmet::default()), Reason::ReauthenticationRequired, Code::FailedPrecondition),
+        (Error::ExchangeRefused(exchange::Refusal::MayNotAct), Reason::ExchangeRefused, Code::FailedPrecondition),
         (Error::AccessTokenRefused, Reason::AccessTokenRefused, Code::Unauthenticated),
         (Error::InsufficientScope("openid"), Reason::InsufficientScope, Code::PermissionDenied),
         (Error::SessionRevoked("s".into()), Reason::SessionRevoked, Code::FailedPrecondition),

@@ -142,6 +142,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         jwks,
         jwks_uri,
         backchannel_logout_uri,
+        impersonates,
     } = fields.required("client", message)?;
     let id = fields.get(ClientId::parse("client.client_id", &client_id));
     let is_confidential =
@@ -185,6 +186,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         redirect_uris,
         serves,
         backchannel_logout_uri,
+        impersonates,
         kind: if is_confidential? { ClientKind::Confidential { secret_hashes: Vec::new(), keys } } else { ClientKind::Public },
         mutual_tls: MutualTls::default(),
         id: id?,
@@ -252,6 +254,7 @@ fn message(client: &Client) -> api::Client {
         resources,
         redirect_uris,
         serves,
+        impersonates,
         idle_lifetime,
         absolute_lifetime,
         rotation,
@@ -286,5 +289,6 @@ fn message(client: &Client) -> api::Client {
         jwks,
         jwks_uri,
         backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
+        impersonates: *impersonates,
     }
 }

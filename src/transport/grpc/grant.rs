@@ -90,6 +90,7 @@ fn authentication(sign_in: SignIn) -> api::AuthenticationContext {
         GrantType::ClientCredentials => api::GrantType::ClientCredentials,
         GrantType::JwtBearer => api::GrantType::JwtBearer,
         GrantType::RefreshToken => api::GrantType::Unspecified,
+        GrantType::TokenExchange => api::GrantType::TokenExchange,
     };
     api::AuthenticationContext {
         auth_time: sign_in.auth_time.map_or(0, |at| signed(at.secs())),

@@ -9,6 +9,7 @@ use crate::service::introspect::{Active, Answer, Asker, Introspect, Introspectio
 use crate::transport::caller::Permission;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
+use jeton_domain::access::Ancestor;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::name::ResourceId;
@@ -46,6 +47,7 @@ pub fn write(active: Active) -> Written {
         max_age: 0,
         targets: active.targets.iter().map(|target| target.0.to_vec().into()).collect(),
         born: signed(active.born.0),
+        ancestors: active.ancestors.iter().map(ancestor).collect(),
     };
     let token_type = if active.is_access_token { Binding::token_type(active.binding) } else { "" };
     let says = api::IntrospectResponse {
@@ -77,6 +79,13 @@ pub fn write(active: Active) -> Written {
     let second_at = bytes.len();
     advice.encode_raw(&mut bytes);
     Written::new(bytes.freeze(), second_at)
+}
+
+fn ancestor(ancestor: &Ancestor) -> api::Ancestor {
+    api::Ancestor {
+        targets: ancestor.targets.iter().map(|target| target.0.to_vec().into()).collect(),
+        born: signed(ancestor.born.0),
+    }
 }
 
 /// The answer as protobuf would write it, field by field in the order of their numbers.

@@ -125,13 +125,14 @@ struct Called {
 }
 
 /// Every method, Introspect first.
-const METHODS: [&str; 36] = [
+const METHODS: [&str; 37] = [
     "jeton.v1.TokenService/Introspect",
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",
     "jeton.v1.TokenService/Revoke",
     "jeton.v1.TokenService/BatchIntrospect",
     "jeton.v1.TokenService/Explain",
+    "jeton.v1.TokenService/Exchange",
     "jeton.v1.AuthorizationCodeService/CreateAuthorizationCode",
     "jeton.v1.AuthorizationCodeService/ExchangeAuthorizationCode",
     "jeton.v1.DeviceService/StartDeviceAuthorization",

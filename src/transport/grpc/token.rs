@@ -1,7 +1,7 @@
 //! `jeton.v1.TokenService`: messages to operations, answers to messages.
 
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
-use super::{Api, api, grant, introspect, parsed, refused, status};
+use super::{Api, api, exchange, grant, introspect, parsed, refused, status};
 use crate::service::Durability;
 use crate::service::introspect::Asker;
 use crate::service::issue::{Issue, Tokens};
@@ -88,6 +88,12 @@ impl TokenService for Api {
         let explanation = self.service.explain(token, resource).await.map_err(refused)?;
         Ok(Response::new(grant::explained(explanation)))
     }
+
+    async fn exchange(&self, request: Request<api::ExchangeRequest>) -> Result<Response<api::ExchangeResponse>, Status> {
+        let asked = self.allow(Permission::Exchange).and_then(|()| exchange::read(request.into_inner())).map_err(status::of)?;
+        let tokens = self.service.exchange(asked).await.map_err(refused)?;
+        Ok(Response::new(exchange::written(tokens)))
+    }
 }
 
 /// What is asked for, with every field that is wrong named.
@@ -141,6 +147,7 @@ fn method(fields: &mut Fields, number: i32) -> Option<GrantType> {
         Ok(api::GrantType::DeviceCode) => Some(GrantType::DeviceCode),
         Ok(api::GrantType::Password) => Some(GrantType::Password),
         Ok(api::GrantType::ClientCredentials) => Some(GrantType::ClientCredentials),
+        Ok(api::GrantType::TokenExchange) => Some(GrantType::TokenExchange),
         Ok(api::GrantType::JwtBearer) => Some(GrantType::JwtBearer),
         Err(_) => {
             fields.wrong("authentication.method", "is not a value of GrantType");

@@ -9,6 +9,7 @@ use super::refused;
 use crate::service::assertion::Assert;
 use crate::service::code::Redeem;
 use crate::service::device::Poll;
+use crate::service::exchange::Exchange;
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::{MAX_REQUEST_ID_BYTES, Refresh};
 use crate::service::{Credentials, Service};
@@ -18,6 +19,7 @@ use http::HeaderMap;
 use jeton_domain::client::GrantType;
 use jeton_domain::dpop;
 use jeton_domain::error::Error;
+use jeton_domain::exchange::{ACCESS_TOKEN, Role, Types};
 use jeton_domain::grant::Binding;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::redirect::RedirectUri;
@@ -27,13 +29,16 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// The values of `grant_type` that are always answered. Never `password` (RFC 9700 section 2.4).
-const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+const GRANT_TYPES: [&str; 4] = ["authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE];
 
 /// RFC 8628 section 3.4; answered where devices are served.
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// RFC 7523 section 2.1; answered where some issuer is configured.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// RFC 8693 section 2.1.
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// The most resources of one request.
 const MAX_RESOURCES: usize = 16;
@@ -49,15 +54,25 @@ pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response,
     // The client first: who is nobody learns nothing of what is wrong besides.
     let (id, mut credentials) = client(&mut asked)?;
     credentials.dpop = dpop_proof(&asked.headers)?;
+    let mut is_exchanged = false;
     let tokens = match grant_type.expose() {
         "authorization_code" => code(&service, &mut asked, id, credentials).await?,
         "refresh_token" => refresh(&service, &mut asked, id, credentials).await?,
         "client_credentials" => client_credentials(&service, &mut asked, id, credentials).await?,
+        TOKEN_EXCHANGE => {
+            is_exchanged = true;
+            exchange(&service, &mut asked, id, credentials).await?
+        }
         DEVICE_CODE if service.serves_devices() => device(&service, &mut asked, id, credentials).await?,
         JWT_BEARER if service.takes_assertions() => assertion(&service, &mut asked, id, credentials).await?,
         _ => return Err(Fault::at(Edge::GrantTypeUnsupported)),
     };
-    let mut answer = unstored(&said(&tokens));
+    let mut body = said(&tokens);
+    if is_exchanged && let Some(members) = body.as_object_mut() {
+        // RFC 8693 section 2.2.1.
+        members.insert("issued_token_type".into(), ACCESS_TOKEN.into());
+    }
+    let mut answer = unstored(&body);
     if let Some(nonce) = &tokens.next_dpop_nonce {
         insert(answer.headers_mut(), DPOP_NONCE, nonce);
     }
@@ -95,6 +110,19 @@ async fn refresh(service: &Service, asked: &mut Asked, client: ClientId, credent
     service.refresh(Refresh { token, client, credentials, scopes, resources, request_id }).await.map_err(refused)
 }
 
+/// RFC 8693 section 2.1. An audience is named as a resource is: by its identifier.
+async fn exchange(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
+    let subject = asked.form.required(Role::Subject.parameter())?;
+    let actor = asked.form.take(Role::Actor.parameter());
+    let [of_subject, of_actor, requested] =
+        ["subject_token_type", "actor_token_type", "requested_token_type"].map(|name| asked.form.text(name));
+    let types = Types { subject: of_subject.as_deref(), actor: of_actor.as_deref(), requested: requested.as_deref() };
+    types.check(actor.is_some())?;
+    let (scopes, mut resources) = audience(asked)?;
+    named(asked, "audience", &mut resources)?;
+    service.exchange(Exchange { client, credentials, subject, actor, scopes, resources }).await.map_err(refused)
+}
+
 /// RFC 6749 section 4.4.
 async fn client_credentials(
     service: &Service,
@@ -126,19 +154,25 @@ async fn client_credentials(
 /// What the access token is to be for.
 pub fn audience(asked: &mut Asked) -> Result<(Scopes, Vec<ResourceId>), Fault> {
     let scopes = Scopes::parse("scope", asked.form.text("scope").as_deref().unwrap_or_default())?;
-    let named = asked.form.several("resource");
+    let mut resources = Vec::new();
+    named(asked, "resource", &mut resources)?;
+    Ok((scopes, resources))
+}
+
+/// Adds the resources that a parameter names, each once.
+fn named(asked: &mut Asked, parameter: &str, resources: &mut Vec<ResourceId>) -> Result<(), Fault> {
+    let named = asked.form.several(parameter);
     if named.len() > MAX_RESOURCES {
         let problem = format!("is given more than {MAX_RESOURCES} times");
-        return Err(Fault::of(&Error::invalid_target("resource", problem)));
+        return Err(Fault::of(&Error::invalid_target(parameter, problem)));
     }
-    let mut resources: Vec<ResourceId> = Vec::with_capacity(named.len());
     for text in named {
-        let resource = ResourceId::parse("resource", &text)?;
+        let resource = ResourceId::parse(parameter, &text)?;
         if !resources.contains(&resource) {
             resources.push(resource);
         }
     }
-    Ok((scopes, resources))
+    Ok(())
 }
 
 /// The DPoP proof (RFC 9449 section 4.1): in exactly one header, or none.
@@ -174,12 +208,13 @@ fn said(tokens: &Tokens) -> Value {
         "access_token": tokens.access.expose(),
         "token_type": Binding::token_type(tokens.binding),
         "expires_in": tokens.expires_in.secs(),
-        "scope": tokens.scopes.to_string(),
     });
     let optional = [("refresh_token", &tokens.refresh), ("id_token", &tokens.id)];
     let given = optional.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token.as_ref()?.expose().into())));
     if let Some(members) = body.as_object_mut() {
         members.extend(given);
+        // An empty list of scopes is none (RFC 6749 section 3.3).
+        members.extend((!tokens.scopes.is_empty()).then(|| ("scope".to_owned(), tokens.scopes.to_string().into())));
     }
     body
 }

@@ -2,10 +2,11 @@
 
 use super::{reached, ready, soon};
 use crate::on_every_store;
+use crate::rfc::with_exchange;
 use crate::world::{JOB_SECRET, ORDERS, PAYMENTS, Replica, SCOPES, WEB_SECRET, World, alice, secret};
 use futures_util::FutureExt as _;
 use jeton::api::revoke_request::Target;
-use jeton::api::{ConsentTarget, IssueRequest, IssueResponse, RotateKeyRequest, SessionTarget};
+use jeton::api::{ConsentTarget, ExchangeRequest, IssueRequest, IssueResponse, RotateKeyRequest, SessionTarget};
 use jeton_client::{Cause, Dead, Fallback, NotGenuine, Refused, Verified, Verifier};
 use jeton_domain::client::Algorithm;
 use jsonwebtoken::decode_header;
@@ -150,6 +151,32 @@ async fn what_it_says_is_what_the_service_says() {
         assert_eq!(said.grant.map(|grant| grant.to_string()), Some(held.grant_id));
         assert_eq!(said.born.0, answer.cache.unwrap().born.unsigned_abs());
         assert!(said.has_scope(answer.scope.split(' ').next().unwrap()) && !said.has_scope("orders") && !said.has_scope(""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_exchanged_says_who_acts_and_dies_with_what_it_was_exchanged_for() {
+    let mut world = World::memory().await;
+    with_exchange(&mut world.settings);
+    let server = world.start().await;
+    let (client, _way) = reached(&server).await;
+    let verifier = ready(&world, &client, Fallback::Introspect).await;
+    for resource in [ORDERS, PAYMENTS] {
+        let held = server.issue(alice("mobile-app", SCOPES)).await;
+        let asked = ExchangeRequest {
+            client_id: "billing-job".into(),
+            client_authentication: secret(JOB_SECRET),
+            subject_token: held.access_token.clone(),
+            resource: vec![resource.into()],
+            ..Default::default()
+        };
+        let exchanged = server.tokens.clone().exchange(asked).await.unwrap().into_inner().access_token;
+        let said = soon(verifier.verify(&exchanged, resource)).await.unwrap();
+        assert_eq!((said.sub.as_str(), said.client.as_str(), said.ancestors.len()), ("alice", "billing-job", 1));
+        assert_eq!(said.act.as_ref().and_then(|act| act["sub"].as_str()), Some("billing-job"));
+        server.revoke(Target::Token(held.access_token)).await;
+        soon(verifier.caught_up()).await;
+        assert_eq!(ended(at_once(&verifier, &exchanged, resource)), Some(Cause::TokenRevoked), "{resource}");
     }
 }
 

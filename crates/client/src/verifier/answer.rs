@@ -1,9 +1,10 @@
 //! What Introspect says, as what a token says and for how long that holds.
 
 use super::known::{Known, Proof};
-use crate::api::{Confirmation, IntrospectRequest, IntrospectResponse};
+use crate::api::{self, Confirmation, IntrospectRequest, IntrospectResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::access::Ancestor;
 use jeton_domain::claims::Said;
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
@@ -55,10 +56,17 @@ pub(crate) fn read(answer: IntrospectResponse, asked: Millis) -> Option<Known> {
         binding,
         authorization_details: answer.authorization_details.into_iter().map(|details| Value::Object(object(details))).collect(),
         act: answer.act.map(object),
+        ancestors: cache.ancestors.iter().map(ancestor).collect::<Option<_>>()?,
         extra: answer.claims.map(object).unwrap_or_default(),
     };
     let until = asked.plus(Millis::from_secs(u64::try_from(cache.max_age).unwrap_or(0)));
     Some(Known::new(Arc::new(said), targets, Proof::Answer { until }))
+}
+
+/// A token that this one was exchanged for. Its grant is of use to who reads records only.
+fn ancestor(told: &api::Ancestor) -> Option<Ancestor> {
+    let targets = told.targets.iter().map(|target| TargetId::from_slice(target)).collect::<Option<_>>()?;
+    Some(Ancestor { born: Born(u64::try_from(told.born).ok()?), grant: None, targets })
 }
 
 /// Seconds since the epoch; 0 is not said.
@@ -112,7 +120,7 @@ mod tests {
             aud: vec!["https://orders.internal".into()],
             iss: "https://jeton.internal".into(),
             grant_id: GrantId([1; 16]).to_string(),
-            cache: Some(CacheAdvice { max_age: 2, targets: vec![vec![7; 16]], born: 5 }),
+            cache: Some(CacheAdvice { max_age: 2, targets: vec![vec![7; 16]], born: 5, ancestors: Vec::new() }),
             ..Default::default()
         }
     }

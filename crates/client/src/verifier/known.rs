@@ -57,9 +57,9 @@ impl Known {
 
     /// Judges it under these floors.
     pub(crate) fn judge(&self, now: Timestamp, resource: &str, floors: &Floors) -> Result<(), Dead> {
-        let Said { born, exp, nbf, aud, .. } = &*self.said;
-        let standing = Standing { born: *born, exp: *exp, nbf: *nbf, audience: aud, targets: &self.targets };
-        access::judge(&standing, now, Asker::Resource(resource), None, floors.killing(&self.targets, *born))
+        let Said { born, exp, nbf, aud, ancestors, .. } = &*self.said;
+        let standing = Standing { born: *born, exp: *exp, nbf: *nbf, audience: aud, targets: &self.targets, ancestors };
+        access::judge(&standing, now, Asker::Resource(resource), None, standing.killing(floors))
     }
 
     /// Whether jeton does not know yet that it was seen. True once.

@@ -1,7 +1,7 @@
 //! What the claims of a genuine JWT access token say. Their types were checked when it was read (`jws`); here they get their meaning.
 
-use super::read_confirmation;
-use crate::access::Belongs;
+use super::{ancestry, read_confirmation};
+use crate::access::{Ancestor, Belongs};
 use crate::grant::Binding;
 use crate::id::GrantId;
 use crate::name::{ClientId, SessionId, Subject};
@@ -50,6 +50,8 @@ pub struct Said {
     pub authorization_details: Vec<Value>,
     /// The acting party.
     pub act: Option<Map<String, Value>>,
+    /// The tokens that it was exchanged for.
+    pub ancestors: Vec<Ancestor>,
     /// Further claims.
     pub extra: Map<String, Value>,
 }
@@ -97,6 +99,10 @@ impl Said {
             Some(Value::Object(act)) => Some(act),
             _ => None,
         };
+        let ancestors = match claims.remove("ancestors") {
+            Some(ancestors) => ancestry::read(&ancestors)?,
+            None => Vec::new(),
+        };
         Some(Self {
             iss,
             sub,
@@ -117,6 +123,7 @@ impl Said {
             binding,
             authorization_details,
             act,
+            ancestors,
             extra: claims,
         })
     }
@@ -175,7 +182,9 @@ mod tests {
             claims.remove(name);
             assert_eq!(Said::read(claims), None, "{name}");
         }
-        for (name, garbled) in [("grant_id", json!("AA")), ("cnf", json!({})), ("sid", json!("")), ("aud", json!([1]))] {
+        for (name, garbled) in
+            [("grant_id", json!("AA")), ("cnf", json!({})), ("sid", json!("")), ("aud", json!([1])), ("ancestors", json!([{}]))]
+        {
             let mut claims = claims();
             claims.insert(name.into(), garbled);
             assert_eq!(Said::read(claims), None, "{name}");

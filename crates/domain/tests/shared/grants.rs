@@ -91,6 +91,7 @@ pub fn client() -> Client {
         resources: vec![resource_id("https://orders"), resource_id("https://pay")],
         redirect_uris: Vec::new(),
         serves: Vec::new(),
+        impersonates: false,
         idle_lifetime: DAY,
         absolute_lifetime: Millis::from_secs(30 * 86_400),
         rotation: Rotation::Always,
@@ -139,5 +140,7 @@ pub fn grant() -> Grant {
         access_claims: Map::new(),
         id_claims: Map::new(),
         tokens_revoked: 0,
+        act: None,
+        ancestors: Vec::new(),
     }
 }
