@@ -10,6 +10,7 @@ mod call;
 mod doctor;
 mod escape;
 mod failure;
+mod flows;
 mod heal;
 mod leaked;
 mod messages;
@@ -19,10 +20,12 @@ mod tour;
 mod watch;
 
 pub use self::arguments::{
-    BenchArguments, BenchOperation, ClientArguments, ClientCommand, ClientsCommand, ExchangeArguments, ExplainArguments,
-    GrantsCommand, GrantsListArguments, GrantsShowArguments, HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm,
-    KeysCommand, KeysListArguments, KeysRotateArguments, NamedClient, NamedResource, Output, RefreshArguments, Remote,
-    ResourceArguments, ResourcesCommand, RevokeArguments, RevokeReason, RotateSecretArguments, SignInMethod, WatchArguments,
+    BenchArguments, BenchOperation, ClientArguments, ClientCommand, ClientsCommand, CodesCommand, CodesCreateArguments,
+    CodesExchangeArguments, DevicesApproveArguments, DevicesCommand, DevicesPollArguments, DevicesStartArguments,
+    DevicesUserCodeArguments, ExchangeArguments, ExplainArguments, GrantArguments, GrantsCommand, GrantsListArguments,
+    GrantsShowArguments, HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments,
+    KeysRotateArguments, NamedClient, NamedResource, Output, RefreshArguments, Remote, ResourceArguments, ResourcesCommand,
+    RevokeArguments, RevokeReason, RotateSecretArguments, SignInMethod, WatchArguments,
 };
 pub use self::call::run_client;
 pub use self::doctor::{Finding, doctor};

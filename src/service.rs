@@ -145,6 +145,14 @@ impl Service {
         OIDC.into_iter().chain(owned).map(str::to_owned).collect()
     }
 
+    /// The types of authorization details that there are, in order.
+    #[must_use]
+    pub fn details_types(&self) -> Vec<String> {
+        let registry = self.registry();
+        let declared = registry.resources().iter().flat_map(|resource| &resource.details_types);
+        declared.map(|declared| declared.name().to_owned()).collect()
+    }
+
     /// The algorithms that are signed with.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
         self.signing.settings().algorithms()

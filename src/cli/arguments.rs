@@ -2,15 +2,19 @@
 //! for them (`call`).
 
 mod bench;
+mod flows;
 mod registry;
 
 pub use self::bench::{BenchArguments, BenchOperation};
+pub use self::flows::{
+    CodesCommand, CodesCreateArguments, CodesExchangeArguments, DevicesApproveArguments, DevicesCommand, DevicesPollArguments,
+    DevicesStartArguments, DevicesUserCodeArguments, GrantArguments,
+};
 pub use self::registry::{
     ClientArguments, ClientsCommand, NamedClient, NamedResource, ResourceArguments, ResourcesCommand, RotateSecretArguments,
 };
 
 use super::EXIT_CODES;
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use jeton_domain::secret::SecretText;
 use std::path::PathBuf;
@@ -36,6 +40,12 @@ pub enum ClientCommand {
     /// Ask exactly why a token is or is not active (for the operator, never for end users)
     #[command(after_help = EXIT_CODES)]
     Explain(ExplainArguments),
+    /// Authorization codes: made by the login service, redeemed by the client
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Codes(CodesCommand),
+    /// Devices without a browser: they ask, a user decides elsewhere, they poll
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Devices(DevicesCommand),
     /// What subjects allowed clients
     #[command(subcommand, after_help = EXIT_CODES)]
     Grants(GrantsCommand),
@@ -112,36 +122,12 @@ pub enum Output {
 /// `jeton issue`
 #[derive(Args, Debug)]
 pub struct IssueArguments {
-    /// The client the tokens are for
-    #[arg(long, value_name = "CLIENT")]
-    pub client: String,
-    /// The user who signed in; none for client credentials
-    #[arg(long, value_name = "SUBJECT", value_parser = NonEmptyStringValueParser::new())]
-    pub subject: Option<String>,
-    /// The scopes, separated by spaces: offline_access asks for a refresh token, openid for an ID token
-    #[arg(long, value_name = "SCOPES")]
-    pub scope: Option<String>,
-    /// A resource the access token is for; may be repeated [default: the owners of the scopes]
-    #[arg(long, value_name = "URI")]
-    pub resource: Vec<String>,
-    /// The session of the sign-in [default: a new one]
-    #[arg(long, value_name = "SESSION")]
-    pub session: Option<String>,
-    /// The authentication context class of the sign-in
-    #[arg(long, value_name = "ACR")]
-    pub acr: Option<String>,
-    /// An authentication method of the sign-in, such as pwd or mfa; may be repeated
-    #[arg(long, value_name = "METHOD")]
-    pub amr: Vec<String>,
-    /// When the user signed in, in seconds since the Unix epoch [default: now]
-    #[arg(long, value_name = "UNIX")]
-    pub auth_time: Option<i64>,
+    /// What is issued.
+    #[command(flatten)]
+    pub grant: GrantArguments,
     /// The flow that the sign-in came by [default: authorization_code]
     #[arg(long, value_enum, value_name = "FLOW")]
     pub method: Option<SignInMethod>,
-    /// The nonce of the authentication request, for the ID token
-    #[arg(long, value_name = "NONCE")]
-    pub nonce: Option<String>,
     /// A file with the client's secret, for client credentials [default: JETON_CLIENT_SECRET]
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,
@@ -179,6 +165,9 @@ pub struct RefreshArguments {
     /// A narrower resource for the access token; may be repeated [default: those of the grant]
     #[arg(long, value_name = "URI")]
     pub resource: Vec<String>,
+    /// Narrower authorization details for the access token: a JSON array [default: those of the grant]
+    #[arg(long, value_name = "JSON")]
+    pub authorization_details: Option<String>,
     /// A name for this attempt, the same for every retry of it
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
@@ -208,6 +197,9 @@ pub struct ExchangeArguments {
     /// A resource that the new token is for; may be repeated [default: the owners of the scopes, or those of the token]
     #[arg(long, value_name = "URI")]
     pub resource: Vec<String>,
+    /// Narrower authorization details, as a JSON array of objects (RFC 9396) [default: those of the token]
+    #[arg(long, value_name = "JSON")]
+    pub authorization_details: Option<String>,
     /// A file with the client's secret [default: JETON_CLIENT_SECRET]
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,

@@ -7,7 +7,7 @@ use super::arguments::{
     RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod,
 };
 use super::failure::{Exit, Failure};
-use super::{bench, escape, heal, leaked, messages, registry, table, watch};
+use super::{bench, escape, flows, heal, leaked, messages, registry, table, watch};
 use crate::api::freshness::Requirement;
 use crate::api::grant_service_client::GrantServiceClient;
 use crate::api::key_service_client::KeyServiceClient;
@@ -64,6 +64,8 @@ async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &C
         ClientCommand::Introspect(arguments) => (introspect(&arguments).await?, arguments.remote),
         ClientCommand::Revoke(arguments) => (revoke(&arguments, secret).await?, arguments.remote),
         ClientCommand::Explain(arguments) => (explain(&arguments).await?, arguments.remote),
+        ClientCommand::Codes(command) => flows::codes(command, secret).await?,
+        ClientCommand::Devices(command) => flows::devices(command, secret).await?,
         ClientCommand::Grants(GrantsCommand::List(arguments)) => (list_grants(&arguments).await?, arguments.remote),
         ClientCommand::Grants(GrantsCommand::Show(arguments)) => (show_grant(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::List(arguments)) => (list_keys(&arguments).await?, arguments.remote),
@@ -88,24 +90,9 @@ async fn issue(arguments: &IssueArguments, secret: Option<SecretText>) -> Result
         SignInMethod::ClientCredentials => api::GrantType::ClientCredentials,
     });
     // The login service vouches for the user; only a client that asks for itself proves itself here.
-    let for_itself = method == api::GrantType::ClientCredentials || arguments.subject.is_none();
+    let for_itself = method == api::GrantType::ClientCredentials || arguments.grant.subject.is_none();
     let client_authentication = if for_itself { authentication(arguments.client_secret_file.as_deref(), secret)? } else { None };
-    let message = api::IssueRequest {
-        client_id: arguments.client.clone(),
-        sub: arguments.subject.clone().unwrap_or_default(),
-        scope: arguments.scope.clone().unwrap_or_default(),
-        resource: arguments.resource.clone(),
-        sid: arguments.session.clone().unwrap_or_default(),
-        authentication: Some(api::AuthenticationContext {
-            auth_time: arguments.auth_time.unwrap_or_default(),
-            acr: arguments.acr.clone().unwrap_or_default(),
-            amr: arguments.amr.clone(),
-            method: method.into(),
-        }),
-        nonce: arguments.nonce.clone().unwrap_or_default(),
-        client_authentication,
-        ..Default::default()
-    };
+    let message = api::IssueRequest { client_authentication, ..flows::grant(&arguments.grant, method)? };
     let mut client = TokenServiceClient::new(channel(&arguments.remote)?);
     answered("issue", &arguments.remote, client.issue(request(message))).await.map(messages::issued)
 }
@@ -118,6 +105,7 @@ async fn refresh(arguments: &RefreshArguments, secret: Option<SecretText>) -> Re
         scope: arguments.scope.clone().unwrap_or_default(),
         resource: arguments.resource.clone(),
         request_id: arguments.request_id.clone().unwrap_or_default(),
+        authorization_details: flows::authorization_details(arguments.authorization_details.as_deref())?,
     };
     let mut client = TokenServiceClient::new(channel(&arguments.remote)?);
     answered("refresh", &arguments.remote, client.refresh(request(message))).await.map(messages::refreshed)
@@ -132,6 +120,7 @@ async fn exchange(arguments: &ExchangeArguments, secret: Option<SecretText>) -> 
         actor_token: actor_token.unwrap_or_default(),
         scope: arguments.scope.clone().unwrap_or_default(),
         resource: arguments.resource.clone(),
+        authorization_details: flows::authorization_details(arguments.authorization_details.as_deref())?,
     };
     let mut client = TokenServiceClient::new(channel(&arguments.remote)?);
     answered("exchange", &arguments.remote, client.exchange(request(message))).await.map(messages::exchanged)
@@ -177,6 +166,13 @@ async fn revoke(arguments: &RevokeArguments, secret: Option<SecretText>) -> Resu
     };
     let mut client = TokenServiceClient::new(channel(&arguments.remote)?);
     let answer = answered("revoke", &arguments.remote, client.revoke(request(message))).await?;
+    if answer.client_unknown {
+        let named = arguments.client.as_deref().unwrap_or_default();
+        tell(&format!("warning: client `{named}` is not known to this server: is it spelled right? It is revoked all the same"));
+    }
+    if arguments.token.is_some() && !arguments.dry_run && answer.revision.is_empty() {
+        tell("warning: nothing was ended: the token is unknown here, expired, or ended before; `jeton explain TOKEN` says which");
+    }
     Ok(messages::revoked(answer, arguments.dry_run))
 }
 
@@ -323,7 +319,7 @@ pub(super) async fn answered<T>(
 }
 
 /// The token of an argument, or of standard input for `-`, without the one line end that `echo` adds.
-fn token(argument: &SecretText) -> Result<String, Failure> {
+pub(super) fn token(argument: &SecretText) -> Result<String, Failure> {
     if argument.expose() != "-" {
         return Ok(argument.expose().to_owned());
     }
@@ -334,7 +330,7 @@ fn token(argument: &SecretText) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn authentication(file: Option<&Path>, variable: Option<SecretText>) -> Result<Option<ClientAuthentication>, Failure> {
+pub(super) fn authentication(file: Option<&Path>, variable: Option<SecretText>) -> Result<Option<ClientAuthentication>, Failure> {
     let secret = match file {
         Some(path) => Some(SecretText::new(read_file("--client-secret-file", path)?)),
         None => variable.filter(|secret| !secret.expose().is_empty()),

@@ -111,9 +111,32 @@ impl Failure {
 
 fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) -> String {
     match (reason, code) {
+        ("REFRESH_TOKEN_REFUSED", _) if operation == "codes exchange" => {
+            "a code is redeemed once, within its time, by its client, with the redirect URI and verifier that it was made for: make a new one with `jeton codes create`; `jeton explain CODE` tells the operator why".into()
+        }
+        ("REFRESH_TOKEN_REFUSED", _) if operation == "devices poll" => {
+            "a device code is redeemed once, and by its own client: begin anew with `jeton devices start`".into()
+        }
+        ("AUTHORIZATION_PENDING", _) => {
+            "let the user decide (`jeton devices approve USER_CODE` does), and poll again after the interval that `jeton devices start` told".into()
+        }
+        ("SLOW_DOWN", _) => "from now on wait 5 s longer between two polls".into(),
+        ("DEVICE_CODE_EXPIRED", _) => "begin anew with `jeton devices start`".into(),
+        ("DEVICE_DENIED", _) => "stop polling; `jeton devices start` begins anew if the user wants it".into(),
+        ("USER_CODE_UNKNOWN", _) => {
+            "is it typed as the device shows it? One that expired or was decided is not known any more: let the device begin anew".into()
+        }
+        ("TOO_MANY_GUESSES", _) => "wait: one code a second can be tried".into(),
+        ("INVALID_AUTHORIZATION_DETAILS", _) => {
+            "`authorization_details_types` of the resource and of the client say what may be asked for; of a grant no more than it has".into()
+        }
         ("REFRESH_TOKEN_REFUSED", _) => "sign the user in again; `jeton explain TOKEN` tells the operator why".into(),
         ("REAUTHENTICATION_REQUIRED", _) => {
-            let kept = if operation == "refresh" { "; the refresh token was not consumed" } else { "" };
+            let kept = match operation {
+                "refresh" => "; the refresh token was not consumed",
+                "codes exchange" | "devices poll" => "; the code was not consumed",
+                _ => "",
+            };
             format!("sign the user in again{}{kept}", missing(details))
         }
         ("EXCHANGE_REFUSED", _) => {
@@ -210,6 +233,25 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn codes_and_devices_are_told_what_is_next() {
+        for (operation, reason, next) in [
+            ("codes exchange", "REFRESH_TOKEN_REFUSED", "make a new one with `jeton codes create`"),
+            ("devices poll", "REFRESH_TOKEN_REFUSED", "begin anew with `jeton devices start`"),
+            ("devices poll", "AUTHORIZATION_PENDING", "poll again after the interval"),
+            ("devices poll", "SLOW_DOWN", "5 s longer"),
+            ("devices poll", "DEVICE_CODE_EXPIRED", "begin anew"),
+            ("devices poll", "DEVICE_DENIED", "stop polling"),
+            ("devices approve", "USER_CODE_UNKNOWN", "as the device shows it"),
+            ("devices describe", "TOO_MANY_GUESSES", "one code a second"),
+            ("codes exchange", "REAUTHENTICATION_REQUIRED", "the code was not consumed"),
+            ("codes create", "INVALID_AUTHORIZATION_DETAILS", "`authorization_details_types`"),
+        ] {
+            let failure = Failure::of_status(operation, "http://x", &status(Code::FailedPrecondition, reason, &[])).to_string();
+            assert!(failure.contains(next), "{operation}: {failure}");
+        }
     }
 
     #[test]

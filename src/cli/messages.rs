@@ -21,6 +21,7 @@ pub(super) fn issued(message: api::IssueResponse) -> Answer {
         .seconds("refresh_token_expires_in", message.refresh_token_expires_in)
         .text("id_token", message.id_token)
         .text("scope", message.scope)
+        .json("authorization_details", list(message.authorization_details))
         .text("grant_id", message.grant_id)
         .text("sid", message.sid)
         .text("revision", message.revision)
@@ -36,6 +37,7 @@ pub(super) fn refreshed(message: api::RefreshResponse) -> Answer {
         .seconds("refresh_token_expires_in", message.refresh_token_expires_in)
         .text("id_token", message.id_token)
         .text("scope", message.scope)
+        .json("authorization_details", list(message.authorization_details))
         .text("grant_id", message.grant_id)
         .text("sid", message.sid)
         .text("revision", message.revision)
@@ -48,6 +50,46 @@ pub(super) fn exchanged(message: api::ExchangeResponse) -> Answer {
         .text("token_type", message.token_type)
         .seconds("expires_in", message.expires_in)
         .text("scope", message.scope)
+        .text("grant_id", message.grant_id)
+        .text("sid", message.sid)
+        .text("revision", message.revision)
+        .json("authorization_details", list(message.authorization_details))
+        .durability(durability)
+}
+
+pub(super) fn coded(message: api::CreateAuthorizationCodeResponse) -> Answer {
+    let durability = message.durability();
+    Answer::default()
+        .text("code", message.code)
+        .seconds("expires_in", message.expires_in)
+        .text("grant_id", message.grant_id)
+        .text("sid", message.sid)
+        .text("revision", message.revision)
+        .durability(durability)
+}
+
+pub(super) fn started(message: api::StartDeviceAuthorizationResponse) -> Answer {
+    Answer::default()
+        .text("device_code", message.device_code)
+        .text("user_code", message.user_code)
+        .text("verification_uri", message.verification_uri)
+        .text("verification_uri_complete", message.verification_uri_complete)
+        .seconds("expires_in", message.expires_in)
+        .seconds("interval", message.interval)
+}
+
+pub(super) fn described(message: api::DescribeDeviceAuthorizationResponse) -> Answer {
+    Answer::default()
+        .text("client_id", message.client_id)
+        .text("scope", message.scope)
+        .texts("resource", message.resource)
+        .json("authorization_details", list(message.authorization_details))
+        .seconds("expires_in", message.expires_in)
+}
+
+pub(super) fn approved(message: api::ApproveDeviceAuthorizationResponse) -> Answer {
+    let durability = message.durability();
+    Answer::default()
         .text("grant_id", message.grant_id)
         .text("sid", message.sid)
         .text("revision", message.revision)

@@ -177,6 +177,7 @@ fn with_client_arguments(held: api::Client, given: &ClientArguments) -> api::Cli
         jwks: given.jwks.clone().unwrap_or(held.jwks),
         jwks_uri: given.jwks_uri.clone().unwrap_or(held.jwks_uri),
         backchannel_logout_uri: given.backchannel_logout_uri.clone().unwrap_or(held.backchannel_logout_uri),
+        authorization_details_types: list(&given.authorization_details_type, held.authorization_details_types),
     }
 }
 
@@ -190,6 +191,7 @@ fn with_resource_arguments(held: api::Resource, given: &ResourceArguments) -> ap
         acr_values: list(&given.acr, held.acr_values),
         amr_values: list(&given.amr, held.amr_values),
         max_age: given.max_age.unwrap_or(held.max_age),
+        authorization_details_types: list(&given.authorization_details_type, held.authorization_details_types),
     }
 }
 
@@ -212,6 +214,7 @@ fn client(message: api::RegisteredClient) -> Answer {
         .texts("grant_types", client.grant_types)
         .texts("scopes", client.scopes)
         .texts("resources", client.resources)
+        .texts("authorization_details_types", client.authorization_details_types)
         .texts("redirect_uris", client.redirect_uris)
         .texts("serves", client.serves)
         .with("impersonates", Value::Flag(client.impersonates))
@@ -240,6 +243,7 @@ fn resource(message: api::RegisteredResource) -> Answer {
     Answer::default()
         .text("resource", resource.resource)
         .texts("scopes", resource.scopes)
+        .texts("authorization_details_types", resource.authorization_details_types)
         .text("format", resource.format)
         .text("algorithm", resource.algorithm)
         .seconds("access_token_lifetime", resource.access_token_lifetime)

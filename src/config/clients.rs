@@ -8,6 +8,7 @@ use super::resources::{problem_of, scopes};
 use super::section::Section;
 use super::value::{Entry, parse_word};
 use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, ReusePolicy, Rotation};
+use jeton_domain::details::{self, DetailsType};
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::redirect::RedirectUri;
@@ -38,10 +39,12 @@ fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Clien
     let serves = named_resources(section, "serves");
     let redirect_uris = redirect_uris(section);
     let scopes = scopes(section, &section.list("scopes"));
+    let details_types = details_types(section);
     let client = Client {
         grant_types,
         scopes,
         resources: own_resources,
+        details_types,
         redirect_uris,
         serves,
         impersonates: section.switch("impersonates"),
@@ -119,6 +122,12 @@ pub(super) fn named_resources(section: &Section<'_>, key: &'static str) -> Vec<R
     parsed(section, key, |text| ResourceId::parse(key, text).map_err(|error| format!("{} {}", quoted(text), problem_of(error))))
 }
 
+fn details_types(section: &Section<'_>) -> Vec<Box<str>> {
+    parsed(section, "authorization_details_types", |text| {
+        details::parse_name("type", text).map_err(|error| format!("{} {}", quoted(text), problem_of(error)))
+    })
+}
+
 /// The entries that can be read; what is wrong with the others is reported.
 fn parsed<T>(section: &Section<'_>, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
     let entries = section.list(key);
@@ -135,6 +144,9 @@ fn check(client: &Client, section: &Section<'_>, resources: &Resources) {
 pub(super) fn names<'a>(problem: &Problem, resources: &'a Resources) -> Vec<&'a str> {
     match problem.fields {
         ["scopes", ..] => resources.iter().flat_map(|resource| resource.scopes.iter()).chain(OIDC).collect(),
+        ["authorization_details_types", ..] => {
+            resources.iter().flat_map(|resource| &resource.details_types).map(DetailsType::name).collect()
+        }
         _ => resources.iter().map(|resource| resource.id.as_str()).collect(),
     }
 }

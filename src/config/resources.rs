@@ -5,6 +5,7 @@ use super::section::Section;
 use super::value::Entry;
 use jeton_domain::Error;
 use jeton_domain::client::Algorithm;
+use jeton_domain::details::DetailsType;
 use jeton_domain::name::ResourceId;
 use jeton_domain::policy::AuthenticationPolicy;
 use jeton_domain::resource::{Resource, Resources, TokenFormat};
@@ -26,6 +27,7 @@ fn one(name: &str, section: &Section<'_>) -> Option<Arc<Resource>> {
     section.refuse_unknown_keys(&[]);
     let resource = Resource {
         scopes: scopes(section, &section.list("scopes")),
+        details_types: details_types(section),
         format: section.word("format", TokenFormat::parse).unwrap_or_default(),
         algorithm: section.word("algorithm", Algorithm::parse).unwrap_or_default(),
         access_token_lifetime: section.duration("access_token_lifetime"),
@@ -37,6 +39,18 @@ fn one(name: &str, section: &Section<'_>) -> Option<Arc<Resource>> {
         id: id.ok()?,
     };
     Some(Arc::new(resource))
+}
+
+fn details_types(section: &Section<'_>) -> Vec<DetailsType> {
+    const KEY: &str = "authorization_details_types";
+    let one = |entry: &Entry| match DetailsType::parse(KEY, &entry.text) {
+        Ok(declared) => Some(declared),
+        Err(error) => {
+            section.entry_mistake(KEY, entry, format!("{} {}", quoted(&entry.text), problem_of(error)));
+            None
+        }
+    };
+    section.list(KEY).iter().filter_map(one).collect()
 }
 
 /// The entries of `scopes` as a set.

@@ -1,7 +1,7 @@
 //! Device authorizations: one record each, named by a hash of the device code, and a pointer to it named by a keyed hash of the user code.
 
 use crate::random;
-use crate::records::grants::{decode as decode_grant, encode as encode_grant};
+use crate::records::grants::{decode as decode_grant, encode as encode_grant, json, read_json};
 use crate::records::{Decided, GRACE, Held, Records, Step, name, proto};
 use crate::roots::Use;
 use crate::store::{Durability, Name};
@@ -148,6 +148,7 @@ pub fn encode(authorization: &Authorization) -> proto::DeviceRecord {
         redeemed_at: redeemed_at.millis(),
         grant_id: grant.map(|grant| grant.id.0.to_vec()).unwrap_or_default(),
         grant: grant.map(encode_grant),
+        authorization_details: json(&authorization.details, authorization.details.is_empty()),
     }
 }
 
@@ -168,6 +169,7 @@ pub fn decode(record: &proto::DeviceRecord) -> Result<Authorization> {
         client: ClientId::parse("client_id", &record.client).map_err(|_form| garbled())?,
         scopes: record.scopes.iter().map(|scope| scope.as_str().into()).collect::<Scopes>(),
         resources: resources.map_err(|_form| garbled())?,
+        details: read_json(&record.authorization_details)?,
         expires_at: Timestamp::from_millis(record.expires_at),
         interval: Millis::new(record.interval),
         polled_at: Timestamp::from_millis(record.polled_at),
@@ -195,6 +197,7 @@ mod tests {
             client: ClientId::parse("client_id", "television").unwrap(),
             scopes: Scopes::parse("scope", "openid orders:read").unwrap(),
             resources: vec![ResourceId::parse("resource", "https://orders.internal").unwrap()],
+            details: vec![serde_json::json!({"type": "payment", "amount": 5})],
             expires_at: Timestamp::from_millis(1_700_000_600_123),
             interval: Millis::from_secs(15),
             polled_at: Timestamp::from_millis(1_700_000_000_123),

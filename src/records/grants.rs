@@ -421,15 +421,16 @@ fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn json(value: &impl serde::Serialize, empty: bool) -> String {
+pub(super) fn json(value: &impl serde::Serialize, empty: bool) -> String {
     if empty { String::new() } else { serde_json::to_string(value).unwrap_or_default() }
 }
 
-fn read_json<T: Default + serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn read_json<T: Default + serde::de::DeserializeOwned>(text: &str) -> Result<T> {
     if text.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_str(text).map_err(|_garbled| Error::RecordUnreadable("a grant's claims are garbled".into()))
+    serde_json::from_str(text)
+        .map_err(|_garbled| Error::RecordUnreadable("claims or authorization details of a record are garbled".into()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::records::codes;
 use crate::records::proto::{ClientRecord, ResourceRecord, SecretRecord};
 use jeton_domain::client::{Client, ClientKind, MutualTls};
+use jeton_domain::details::DetailsType;
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::jwk::{KeySet, KeySource};
@@ -42,6 +43,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         grant_types,
         scopes,
         resources,
+        details_types,
         redirect_uris,
         serves,
         impersonates,
@@ -86,6 +88,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         jwks_uri,
         backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
         impersonates: *impersonates,
+        details_types: details_types.iter().map(ToString::to_string).collect(),
     };
     record.encode_to_vec()
 }
@@ -115,6 +118,7 @@ pub fn client(id: &str, body: &[u8]) -> Result<StoredClient> {
         grant_types: record.grant_types.into_iter().map(codes::grant_type).collect::<Result<_>>()?,
         scopes: scopes(record.scopes),
         resources: resources(&record.resources)?,
+        details_types: record.details_types.into_iter().map(String::into_boxed_str).collect(),
         redirect_uris: redirect_uris(&record.redirect_uris)?,
         serves: resources(&record.serves)?,
         impersonates: record.impersonates,
@@ -139,7 +143,7 @@ fn logout_uri(text: &str) -> Result<Option<Endpoint>> {
 /// The message of a resource.
 #[must_use]
 pub fn resource_record(resource: &Resource) -> Vec<u8> {
-    let Resource { id: _, scopes, format, algorithm, access_token_lifetime, policy } = resource;
+    let Resource { id: _, scopes, details_types, format, algorithm, access_token_lifetime, policy } = resource;
     let AuthenticationPolicy { acr_values, amr_values, max_age } = policy;
     let record = ResourceRecord {
         scopes: scopes.iter().map(str::to_owned).collect(),
@@ -149,6 +153,7 @@ pub fn resource_record(resource: &Resource) -> Vec<u8> {
         acr_values: acr_values.clone(),
         amr_values: amr_values.clone(),
         max_age: max_age.map_or(0, Millis::get),
+        details_types: details_types.iter().map(ToString::to_string).collect(),
     };
     record.encode_to_vec()
 }
@@ -162,6 +167,7 @@ pub fn resource(id: &str, body: &[u8]) -> Result<Resource> {
     Ok(Resource {
         id: ResourceId::parse("resource", id).map_err(|_garbled| unreadable())?,
         scopes: scopes(record.scopes),
+        details_types: declared(&record.details_types)?,
         format: codes::format(record.format)?,
         algorithm: codes::algorithm(record.algorithm)?,
         access_token_lifetime: Millis::new(record.access_token_lifetime),
@@ -179,6 +185,10 @@ fn scopes(texts: Vec<String>) -> Scopes {
 
 fn resources(texts: &[String]) -> Result<Vec<ResourceId>> {
     texts.iter().map(|text| ResourceId::parse("resource", text).map_err(|_garbled| unreadable())).collect()
+}
+
+fn declared(texts: &[String]) -> Result<Vec<DetailsType>> {
+    texts.iter().map(|text| DetailsType::parse("details_types", text).map_err(|_garbled| unreadable())).collect()
 }
 
 fn redirect_uris(texts: &[String]) -> Result<Vec<RedirectUri>> {
@@ -231,6 +241,7 @@ mod tests {
             grant_types: GrantType::ALL.to_vec(),
             scopes: Scopes::parse("scopes", "openid b a").unwrap(),
             resources: uris(&["urn:b", "urn:a"]),
+            details_types: vec!["payment".into()],
             redirect_uris: vec![RedirectUri::parse("redirect_uri", "https://shop/cb").unwrap()],
             serves: uris(&["urn:s"]),
             impersonates: true,
@@ -266,6 +277,7 @@ mod tests {
         let full = Resource {
             id: ResourceId::parse("resource", "urn:r").unwrap(),
             scopes: Scopes::parse("scopes", "b a").unwrap(),
+            details_types: vec![DetailsType::parse("details_types", "payment(actions!,amount:object)").unwrap()],
             format: TokenFormat::Opaque,
             algorithm: Algorithm::Rs256,
             access_token_lifetime: Millis::new(12_001),

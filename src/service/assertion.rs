@@ -6,11 +6,12 @@ use crate::service::issue::{Issue, Tokens};
 use crate::service::{Credentials, Service};
 use jeton_domain::assertion::{Assertion, Purpose, Refusal};
 use jeton_domain::client::GrantType;
+use jeton_domain::details;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
-use serde_json::Map;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// What is shown for a token.
@@ -26,6 +27,8 @@ pub struct Assert {
     pub scopes: Scopes,
     /// For which resources; empty: the owners of the scopes.
     pub resources: Vec<ResourceId>,
+    /// None is given for an assertion: no user allowed it.
+    pub authorization_details: Vec<Value>,
 }
 
 impl Service {
@@ -43,6 +46,10 @@ impl Service {
         let client = self.authenticate(&asked.client, &asked.credentials).await?;
         if !client.may(GrantType::JwtBearer) {
             return Err(Error::UnauthorizedClient(format!("client `{}` may not use `jwt_bearer`", client.id)));
+        }
+        if !asked.authorization_details.is_empty() {
+            let problem = "are not given for an assertion: no user allowed them".into();
+            return Err(Error::InvalidAuthorizationDetails { field: details::FIELD.into(), problem });
         }
         let assertion = Assertion::read(asked.assertion.expose(), Purpose::Grant)?;
         let known = self.terms.issuers.find(&assertion.issuer);

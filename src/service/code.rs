@@ -20,6 +20,7 @@ use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use jeton_domain::token::{Numbered, NumberedKind, Presented, parse};
+use serde_json::Value;
 
 /// What a code is asked for.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub struct Redeem {
     pub verifier: Option<SecretText>,
     /// Narrower resources for the access token; empty: the grant's.
     pub resources: Vec<ResourceId>,
+    /// Narrower authorization details for the access token; empty: the grant's.
+    pub authorization_details: Vec<Value>,
 }
 
 impl Service {
@@ -109,7 +112,7 @@ impl Service {
     ///
     /// # Errors
     /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused` (one answer outward), `ReauthenticationRequired`,
-    /// `InvalidTarget`, the store.
+    /// `InvalidTarget`, `InvalidAuthorizationDetails`, the store.
     pub async fn redeem_code(&self, asked: Redeem) -> Result<Tokens> {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Code, generation: 0, .. }) =
             parse(asked.code.expose())
@@ -128,6 +131,7 @@ impl Service {
             holder: &holder,
             scopes: &scopes,
             resources: &asked.resources,
+            details: &asked.authorization_details,
             request_id: None,
             // A redemption that a failover loses would let the code be redeemed again.
             needs: Durability::Replicated,

@@ -12,6 +12,7 @@ use crate::service::refresh::Given;
 use crate::service::{Credentials, Durability, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::audience::{Audience, narrow, policies_met};
 use jeton_domain::client::{Client, GrantType};
 use jeton_domain::device::{Authorization, Polled, State, UserCode};
 use jeton_domain::error::{DeviceRefusal, Error, RefreshRefusal, Result};
@@ -20,12 +21,13 @@ use jeton_domain::id::{DeviceId, GrantId, TargetId};
 use jeton_domain::issue::{self, AccessForm};
 use jeton_domain::name::{ClientId, ResourceId, SessionId};
 use jeton_domain::refresh::{HandOut, Verdict};
-use jeton_domain::resource::TokenFormat;
+use jeton_domain::resource::{Resources, TokenFormat};
 use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::{DEVICE_PREFIX, Presented, parse};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::sync::{Arc, PoisonError};
 
@@ -51,6 +53,8 @@ pub struct Start {
     pub scopes: Scopes,
     /// The resources it wants; empty: the owners of the scopes.
     pub resources: Vec<ResourceId>,
+    /// The authorization details it wants.
+    pub authorization_details: Vec<Value>,
 }
 
 /// What a device is told (RFC 8628 section 3.2).
@@ -79,6 +83,8 @@ pub struct Described {
     pub scopes: Scopes,
     /// The resources it wants; empty: the owners of the scopes.
     pub resources: Vec<ResourceId>,
+    /// The authorization details it wants.
+    pub authorization_details: Vec<Value>,
     /// For how long the user may decide.
     pub expires_in: Millis,
 }
@@ -88,7 +94,7 @@ pub struct Described {
 pub struct Approve {
     /// The code that he typed.
     pub user_code: UserCode,
-    /// What is issued when the device polls. No scopes: those that it asked for; no resources: the same.
+    /// What is issued when the device polls. No scopes: those that it asked for; no resources, no authorization details: the same.
     pub issue: Issue,
 }
 
@@ -114,11 +120,13 @@ pub struct Poll {
     pub client: ClientId,
     /// How it proves who it is.
     pub credentials: Credentials,
+    /// Narrower authorization details for the access token; empty: the grant's.
+    pub authorization_details: Vec<Value>,
 }
 
 /// What a poll came to, before it is written.
 struct Answer {
-    outcome: Result<(Box<Grant>, AccessForm)>,
+    outcome: Result<(Box<Grant>, AccessForm, Audience)>,
     targets: Vec<TargetId>,
 }
 
@@ -132,18 +140,20 @@ impl Service {
     /// Begins a device authorization.
     ///
     /// # Errors
-    /// `InvalidClient`, `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`, the store.
+    /// `InvalidClient`, `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`, `InvalidAuthorizationDetails`, the store.
     pub async fn start_device(&self, asked: Start) -> Result<Started> {
         let Some(page) = &self.terms.device.verification_uri else {
             return Err(Error::UnauthorizedClient("no device is served here: `login.verification_uri` is not configured".into()));
         };
         let client = self.device_client(&asked.client, &asked.credentials).await?;
-        issue::may_ask(&asked.scopes, &asked.resources, &client, self.registry().resources())?;
+        let Start { scopes, resources, authorization_details: details, .. } = asked;
+        issue::may_ask(&scopes, &resources, &details, &client, self.registry().resources())?;
         let device_code = SecretText::new(format!("{DEVICE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)));
         let authorization = Authorization {
             client: client.id.clone(),
-            scopes: asked.scopes,
-            resources: asked.resources,
+            scopes,
+            resources,
+            details,
             expires_at: self.clock.now().plus(self.terms.device.lifetime),
             interval: self.terms.device.interval,
             polled_at: Timestamp::NEVER,
@@ -171,8 +181,8 @@ impl Service {
         if !known.is_waiting(now) {
             return Err(Error::UserCodeUnknown);
         }
-        let Authorization { client, scopes, resources, expires_at, .. } = known;
-        Ok(Described { client, scopes, resources, expires_in: expires_at.since(now) })
+        let Authorization { client, scopes, resources, details: authorization_details, expires_at, .. } = known;
+        Ok(Described { client, scopes, resources, authorization_details, expires_in: expires_at.since(now) })
     }
 
     /// The user allows a device what he may have narrowed. Safe to repeat.
@@ -182,7 +192,8 @@ impl Service {
     pub async fn approve_device(&self, asked: Approve) -> Result<Approved> {
         asked.issue.credentials.without_proof()?;
         let (loaded, known) = self.typed(&asked.user_code).await?;
-        let Prepared { now, grant, head, .. } = self.prepare(&issue_of(asked.issue, &known)?).await?;
+        let Prepared { now, grant, head, .. } =
+            self.prepare(&issue_of(asked.issue, &known, self.registry().resources())?).await?;
         let decide = |held: Option<Authorization>| {
             let held = held.ok_or(Error::UserCodeUnknown)?;
             let changed = held.approve(now, grant.clone())?;
@@ -210,7 +221,7 @@ impl Service {
     ///
     /// # Errors
     /// `DeviceRefused`; `RefreshRefused` (one answer outward) for a code that is unknown, another client's or spent; `InvalidClient`,
-    /// `UnauthorizedClient`, `InvalidTarget`, the store.
+    /// `UnauthorizedClient`, `ReauthenticationRequired`, `InvalidTarget`, `InvalidAuthorizationDetails`, the store.
     pub async fn redeem_device_code(&self, asked: Poll) -> Result<Tokens> {
         if parse(asked.code.expose()) != Presented::Device {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
@@ -233,7 +244,8 @@ impl Service {
                 // Refused here nothing is consumed.
                 Ok(grant) => {
                     let targets = self.floor_targets(&grant);
-                    Answer { outcome: Ok(self.redeemable(grant, &targets, holder.proof, &client)?), targets }
+                    let redeemable = self.redeemable(grant, &targets, holder.proof, &client, &asked.authorization_details)?;
+                    Answer { outcome: Ok(redeemable), targets }
                 }
                 Err(refusal) => Answer { targets: Vec::new(), outcome: Err(refusal) },
             };
@@ -241,7 +253,7 @@ impl Service {
         };
         let also = |answer: &Answer| floors::names(&answer.targets);
         let (Answer { outcome, targets }, read) = self.records.decide_device(loaded, needs, decide, also).await?;
-        let (mut grant, form) = outcome?;
+        let (mut grant, form, audience) = outcome?;
         if self.records.killing_floor(&targets, read, grant.born)?.is_some() {
             return Err(Error::DeviceRefused(DeviceRefusal::Denied));
         }
@@ -250,7 +262,8 @@ impl Service {
         }
         // The record keeps its own: this is what these tokens say.
         grant.binding = holder.proof.binds(grant.binding, &client)?;
-        let out = first(&grant);
+        let (generation, key) = (grant.lineage.newest, grant.lineage.key);
+        let out = HandOut { verdict: Verdict::Next, generation, key, audience, event: None };
         let next_nonce = holder.next_nonce();
         self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, &client, None)
     }
@@ -285,7 +298,8 @@ impl Service {
         targets: &[TargetId],
         proof: Proof,
         client: &Client,
-    ) -> Result<(Box<Grant>, AccessForm)> {
+        details: &[Value],
+    ) -> Result<(Box<Grant>, AccessForm, Audience)> {
         if grant.binding.is_some_and(|binding| !proof.proves(binding)) {
             return Err(Error::RefreshRefused(RefreshRefusal::WrongProof));
         }
@@ -294,8 +308,13 @@ impl Service {
         }
         let binding = proof.binds(grant.binding, client)?;
         grant.bind(binding, client);
-        let (form, _) = self.form(&grant, &first(&grant), &proof, client)?;
-        Ok((grant, form))
+        let registry = self.registry();
+        let known = registry.resources();
+        let audience = narrow(&grant, None, &[], details, known)?;
+        // The user may have decided long ago, and what is demanded of him may be another by now.
+        policies_met(self.clock.now(), &audience.resources, known, &grant.sign_in)?;
+        let (form, _) = self.form(&grant, &audience, &proof, client)?;
+        Ok((grant, form, audience))
     }
 
     /// Gives the grant its place in the subject's list and its record, if a poll whose reply was lost has not.
@@ -331,7 +350,7 @@ fn named(code: &SecretText) -> DeviceId {
 }
 
 /// What is issued for a device: what the user was asked for, and no more.
-fn issue_of(asked: Issue, known: &Authorization) -> Result<Issue> {
+fn issue_of(asked: Issue, known: &Authorization, resources: &Resources) -> Result<Issue> {
     if asked.client != known.client {
         return Err(Error::invalid("grant.client_id", "is another client than the one that asks"));
     }
@@ -341,18 +360,7 @@ fn issue_of(asked: Issue, known: &Authorization) -> Result<Issue> {
     if asked.nonce.is_some() {
         return Err(Error::invalid("grant.nonce", "must be empty: a device sends none (RFC 8628 section 3.1)"));
     }
-    let (scopes, resources) = known.narrowed(asked.scopes, asked.resources)?;
-    Ok(Issue { method: Some(GrantType::DeviceCode), scopes, resources, ..asked })
-}
-
-/// The first tokens of a grant: all that was granted.
-fn first(grant: &Grant) -> HandOut {
-    HandOut {
-        verdict: Verdict::Next,
-        generation: grant.lineage.newest,
-        key: grant.lineage.key,
-        scopes: grant.scopes.clone(),
-        resources: grant.resources.clone(),
-        event: None,
-    }
+    let Issue { scopes, resources: chosen, authorization_details: details, .. } = asked;
+    let Audience { scopes, resources, details } = known.narrowed(Audience { scopes, resources: chosen, details }, resources)?;
+    Ok(Issue { method: Some(GrantType::DeviceCode), scopes, resources, authorization_details: details, ..asked })
 }

@@ -24,7 +24,7 @@ use jeton_domain::scope::Scopes;
 use jeton_domain::secret::{Secret, SecretText};
 use jeton_domain::target::slot;
 use jeton_domain::time::{Millis, Timestamp};
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Exchange {
     pub scopes: Scopes,
     /// The resources; empty: the owners of the scopes, or those of the subject token.
     pub resources: Vec<ResourceId>,
+    /// Narrower authorization details (RFC 9396); empty: those of the subject token.
+    pub authorization_details: Vec<Value>,
 }
 
 /// A token that was shown, proved, alive, and the client's business.
@@ -70,6 +72,7 @@ impl Held {
             client: &self.client,
             scopes: &self.scopes,
             audience: &self.says.aud,
+            details: &self.says.authorization_details,
             exp: Timestamp::from_secs(self.says.exp),
             sign_in: &self.sign_in,
             binding: self.says.binding,
@@ -85,7 +88,7 @@ impl Service {
     /// Exchanges an access token.
     ///
     /// # Errors
-    /// `InvalidClient`, `UnauthorizedClient`, `ExchangeRefused`, `InvalidDpopProof`, `UseDpopNonce`, `InvalidScope`, `InvalidTarget`,
+    /// `InvalidClient`, `UnauthorizedClient`, `ExchangeRefused`, `InvalidAuthorizationDetails`, `InvalidDpopProof`, `UseDpopNonce`, `InvalidScope`, `InvalidTarget`,
     /// `ReauthenticationRequired`, the store.
     pub async fn exchange(&self, asked: Exchange) -> Result<Tokens> {
         let client = self.authenticate(&asked.client, &asked.credentials).await?;
@@ -111,6 +114,7 @@ impl Service {
             actor: actor.as_ref().map(Held::shown),
             scopes: &asked.scopes,
             resources: &asked.resources,
+            details: &asked.authorization_details,
             proof: &holder.proof,
         };
         let plan = exchange::plan(now, &question, &client, self.registry().resources())?;
@@ -126,6 +130,7 @@ impl Service {
             refresh_expires_in: Millis::ZERO,
             id: None,
             scopes: plan.audience.scopes,
+            authorization_details: plan.audience.details,
             binding: grant.binding,
             grant: visible_id(&grant),
             session: grant.session,
@@ -171,7 +176,7 @@ impl Service {
             nonce: Secret::new(nonce),
             lineage: Lineage::new(now, self.records.roots().active(), false),
             ended: None,
-            authorization_details: says.authorization_details,
+            authorization_details: plan.audience.details.clone(),
             access_claims: says.claims,
             id_claims: Map::new(),
             tokens_revoked: 0,

@@ -25,6 +25,8 @@ pub enum TokenKind {
     Id,
     /// An authorization code.
     Code,
+    /// A device code.
+    Device,
 }
 
 /// Why it is not active.
@@ -149,6 +151,9 @@ fn dead_text(
             lacking(unmet)
         ),
         WhyNot::ClientUnknown => "its client is not configured (any more)".into(),
+        WhyNot::Foreign if kind == TokenKind::Device => {
+            "a device code is no token and never active: a device polls with it, and what comes of that is told there only".into()
+        }
         WhyNot::Foreign if kind == TokenKind::Id => "an ID token is no access token: it is never active".into(),
         WhyNot::Foreign => "issued by somebody else, or of a type that is no access token".into(),
         WhyNot::CodeUsed => "the authorization code was redeemed already".into(),

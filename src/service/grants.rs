@@ -173,7 +173,7 @@ impl Service {
         let standing = Standing { born, exp, nbf: None, audience: &[], targets: &[], ancestors };
         match self.judge_access(&standing, None, None, Asker::Anyone).await? {
             Err(Dead::Ended(ended)) => Ok(Some(ended)),
-            Ok(()) | Err(Dead::Expired | Dead::Audience) => Ok(None),
+            Ok(()) | Err(Dead::Expired | Dead::Audience | Dead::NotYet) => Ok(None),
         }
     }
 

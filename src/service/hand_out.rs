@@ -57,7 +57,7 @@ impl Service {
             acr: grant.sign_in.acr.as_deref(),
             amr: &grant.sign_in.amr,
             cnf: grant.binding,
-            authorization_details: &grant.authorization_details,
+            authorization_details: &audience.details,
             act: grant.act.as_ref(),
             ancestors: &grant.ancestors,
             extra: &grant.access_claims,

@@ -11,6 +11,7 @@ use crate::telemetry::metrics;
 use crate::tokens::{Digest, Proved};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jeton_domain::access::{self, Ancestor, Dead, Standing};
+use jeton_domain::details;
 use jeton_domain::error::{ClientRefusal, Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::{GrantId, TargetId};
@@ -197,6 +198,17 @@ impl Service {
         let is_served = |scope: &str| registry.resources().owner(scope).is_some_and(|owner| serves.contains(&owner.id));
         let seen = |scope: &&str| asker.as_str() == owner || is_served(scope);
         scope.split(' ').filter(seen).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Which of a token's authorization details a client sees, by the same rule (RFC 9396 section 9.2).
+    #[must_use]
+    pub fn details_seen(&self, asker: &ClientId, owner: &str, details: Vec<Value>) -> Vec<Value> {
+        if asker.as_str() == owner {
+            return details;
+        }
+        let registry = self.registry();
+        let serves = registry.client(asker).map(|client| client.serves.as_slice()).unwrap_or_default();
+        details::of_resources(&details, serves, registry.resources())
     }
 
     /// Introspects many tokens, one answer each in order.

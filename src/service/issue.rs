@@ -82,6 +82,8 @@ pub struct Tokens {
     pub id: Option<SecretText>,
     /// The scopes of the access token.
     pub scopes: Scopes,
+    /// The authorization details of the access token.
+    pub authorization_details: Vec<Value>,
     /// What it is bound to; `Some(Binding::Jkt)` makes it a `DPoP` token, anything else `Bearer`.
     pub binding: Option<Binding>,
     /// The grant.
@@ -150,7 +152,8 @@ impl Service {
         grant.binding = binding;
         let generation = grant.lineage.newest;
         let has_id = plan.needs_record() || grant.sign_in.method.has_user();
-        let audience = Audience { scopes: plan.scopes, resources: plan.resources };
+        let details = grant.authorization_details.clone();
+        let audience = Audience { scopes: plan.scopes, resources: plan.resources, details };
         let access = Access { audience: &audience, form: plan.access, generation, key: grant.lineage.key };
         let access = self.access_token(&grant, &access, now)?;
         let id = if plan.id_token { Some(self.id_token(&grant, &client, &access, nonce, now)?) } else { None };
@@ -163,6 +166,7 @@ impl Service {
             refresh_expires_in: grant.expires_at().since(now),
             id,
             scopes: audience.scopes,
+            authorization_details: audience.details,
             binding: grant.binding,
             grant: has_id.then_some(grant.id),
             session: grant.session,

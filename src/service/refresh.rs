@@ -11,6 +11,7 @@ use crate::telemetry::metrics;
 use jeton_domain::access::Belongs;
 use jeton_domain::audience::Audience;
 use jeton_domain::client::{Client, GrantType};
+use jeton_domain::details;
 use jeton_domain::error::{Cause, Error, RefreshRefusal, Result};
 use jeton_domain::floors::Raised;
 use jeton_domain::grant::{Binding, Grant, Proof};
@@ -25,6 +26,7 @@ use jeton_domain::secret::SecretText;
 use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::{Numbered, NumberedKind, Opaque, Presented, parse};
+use serde_json::Value;
 
 /// The longest name of an attempt, in bytes.
 pub const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -42,6 +44,8 @@ pub struct Refresh {
     pub scopes: Scopes,
     /// Narrower resources; empty: the grant's.
     pub resources: Vec<ResourceId>,
+    /// Narrower authorization details; empty: the grant's.
+    pub authorization_details: Vec<Value>,
     /// The name of this attempt. At most [`MAX_REQUEST_ID_BYTES`].
     pub request_id: Option<Box<str>>,
 }
@@ -53,6 +57,7 @@ pub(super) struct Shown<'a> {
     pub holder: &'a Holder,
     pub scopes: &'a Scopes,
     pub resources: &'a [ResourceId],
+    pub details: &'a [Value],
     pub request_id: Option<&'a str>,
     /// How far the write must get before anything is handed out.
     pub needs: Durability,
@@ -93,7 +98,7 @@ impl Service {
     ///
     /// # Errors
     /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`,
-    /// the store.
+    /// `InvalidAuthorizationDetails`, the store.
     pub async fn refresh(&self, asked: Refresh) -> Result<Tokens> {
         let refreshed = self.decide_refresh(asked).await;
         metrics::REFRESHES.add(match &refreshed {
@@ -122,6 +127,7 @@ impl Service {
             holder: &holder,
             scopes: &asked.scopes,
             resources: &asked.resources,
+            details: &asked.authorization_details,
             request_id: asked.request_id.as_deref(),
             // A rotation that a failover loses is answered by going forward.
             needs: Durability::Applied,
@@ -180,6 +186,7 @@ impl Service {
                         id: shown.request_id.map(str::as_bytes),
                         scopes: Some(shown.scopes),
                         resources: shown.resources,
+                        details: shown.details,
                     };
                     let of = refresh::Presented { key: presented.key, generation: presented.generation };
                     match refresh::refresh(now, &grant, of, &request, &env) {
@@ -187,7 +194,7 @@ impl Service {
                             // Refused here nothing is consumed: the configuration may have changed since the grant was made.
                             let is_changed = changed.is_some();
                             let grant = changed.unwrap_or(grant);
-                            let (form, binding) = self.form(&grant, &out, &shown.holder.proof, client)?;
+                            let (form, binding) = self.form(&grant, &out.audience, &shown.holder.proof, client)?;
                             let outcome = Outcome::HandOut(form, binding, out);
                             Ok(Answer { grant, is_changed, targets, outcome })
                         }
@@ -250,19 +257,26 @@ impl Service {
     pub(super) fn form(
         &self,
         grant: &Grant,
-        out: &HandOut,
+        audience: &Audience,
         proof: &Proof,
         client: &Client,
     ) -> Result<(AccessForm, Option<Binding>)> {
-        let form = AccessForm::of(&out.resources, self.registry().resources())?;
+        let registry = self.registry();
+        let known = registry.resources();
+        let form = AccessForm::of(&audience.resources, known)?;
         let binding = proof.binds(grant.binding, client)?;
         if form.format == TokenFormat::Opaque {
             grant.says(binding)?;
         }
-        let sayable = form.format != TokenFormat::Opaque
-            || (Opaque::bits_of_scopes(grant, &out.scopes).is_some()
-                && Opaque::bits_of_resources(grant, &out.resources).is_some());
-        if sayable {
+        if form.format != TokenFormat::Opaque {
+            return Ok((form, binding));
+        }
+        if audience.details != details::of_resources(&grant.authorization_details, &audience.resources, known) {
+            let problem = "cannot be narrowed for an opaque access token, which says what its grant says: leave them out".into();
+            return Err(Error::InvalidAuthorizationDetails { field: details::FIELD.into(), problem });
+        }
+        let bits = Opaque::bits_of_scopes(grant, &audience.scopes).zip(Opaque::bits_of_resources(grant, &audience.resources));
+        if bits.is_some() {
             return Ok((form, binding));
         }
         let problem = "names what an opaque access token cannot say for a grant of so many scopes: ask for less";
@@ -272,7 +286,7 @@ impl Service {
     /// Mints what was decided. `nonce` at the redemption of a code only (OIDC Core section 12.2).
     pub(super) fn give(&self, given: Given, client: &Client, nonce: Option<&str>) -> Result<Tokens> {
         let Given { grant, out, form, now, head, next_nonce } = given;
-        let audience = Audience { scopes: out.scopes, resources: out.resources };
+        let audience = out.audience;
         let access = Access { audience: &audience, form, generation: out.generation, key: out.key };
         let access = self.access_token(&grant, &access, now)?;
         let id = if grant.has_openid() { Some(self.id_token(&grant, client, &access, nonce, now)?) } else { None };
@@ -285,6 +299,7 @@ impl Service {
             refresh_expires_in: grant.expires_at().since(now),
             id,
             scopes: audience.scopes,
+            authorization_details: audience.details,
             binding: grant.binding,
             grant: Some(grant.id),
             session: grant.session.clone(),

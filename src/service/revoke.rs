@@ -95,6 +95,17 @@ impl Service {
         self.raise(&target, reason).await
     }
 
+    /// Whether a client is named that is not known here: one that is gone, or a name that is misspelt. It is revoked all the same.
+    #[must_use]
+    pub fn names_unknown_client(&self, what: &What) -> bool {
+        match what {
+            What::Target { target: Target::Client(client) | Target::Consent(_, client), .. } => {
+                self.registry().client(client).is_none()
+            }
+            What::Token { .. } | What::Target { .. } => false,
+        }
+    }
+
     /// A token is parsed and proved first; one that is unknown, expired or not genuine is done already (RFC 7009 section 2.2).
     async fn revoke_token(
         &self,

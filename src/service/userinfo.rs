@@ -7,10 +7,14 @@ use crate::service::Service;
 use crate::service::dpop::{MadeFor, USERINFO_PATH};
 use crate::service::examine::Examined;
 use crate::service::explain::TokenKind;
+use crate::service::introspect::Active;
 use jeton_domain::access::Asker;
+use jeton_domain::client::GrantType;
 use jeton_domain::error::{Error, Result};
+use jeton_domain::grant::SignIn;
 use jeton_domain::scope::{self, OPENID};
 use jeton_domain::secret::SecretText;
+use jeton_domain::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// A request for user info.
@@ -39,7 +43,7 @@ impl Service {
     /// 3).
     ///
     /// # Errors
-    /// `InvalidDpopProof`, `UseDpopNonce`, `AccessTokenRefused`, `InsufficientScope`, the store.
+    /// `InvalidDpopProof`, `UseDpopNonce`, `AccessTokenRefused`, `InsufficientScope`, `ReauthenticationRequired`, the store.
     pub async fn user_info(&self, ask: Ask<'_>) -> Result<UserInfo> {
         let token = ask.token.expose();
         let made_for = MadeFor { method: ask.method, path: USERINFO_PATH, access_token: Some(token) };
@@ -55,6 +59,7 @@ impl Service {
         if !says.scope.split(' ').any(|scope| scope == OPENID) {
             return Err(Error::InsufficientScope(OPENID));
         }
+        self.meets_policy(&says)?;
         self.count_proof(&holder).await?;
         if let Some(sign) = self.sign(generation, &says) {
             self.arrived(&sign);
@@ -68,6 +73,19 @@ impl Service {
         let mut claims: Map<String, Value> = known.into_iter().filter(|(name, _)| asked.contains(&name.as_str())).collect();
         claims.insert("sub".into(), says.sub.into());
         Ok(UserInfo { claims, next_dpop_nonce: holder.next_nonce() })
+    }
+}
+
+impl Service {
+    /// User info is a resource too, the issuer: where that is configured as one, who shows a token must have signed in as it demands.
+    fn meets_policy(&self, says: &Active) -> Result<()> {
+        let registry = self.registry();
+        let Some(resource) = registry.resources().find(&self.terms.issuer) else { return Ok(()) };
+        // With `openid` it speaks for a user, by whichever flow he signed in.
+        let method = GrantType::AuthorizationCode;
+        let auth_time = says.auth_time.map(Timestamp::from_secs);
+        let sign_in = SignIn { auth_time, acr: says.acr.clone(), amr: says.amr.clone(), method };
+        resource.policy.check(&resource.id, &sign_in, self.clock.now())
     }
 }
 

@@ -71,6 +71,9 @@ impl Fault {
             Error::Invalid { field, problem } => Self::field(Reason::InvalidField, field, problem),
             Error::InvalidScope { field, problem } => Self::field(Reason::InvalidScope, field, problem),
             Error::InvalidTarget { field, problem } => Self::field(Reason::InvalidTarget, field, problem),
+            Error::InvalidAuthorizationDetails { field, problem } => {
+                Self::field(Reason::InvalidAuthorizationDetails, field, problem)
+            }
             Error::InvalidClient(_) => Self::new(Reason::InvalidClient, "client authentication failed"),
             Error::UnauthorizedClient(text) => Self::new(Reason::UnauthorizedClient, clipped(text)),
             Error::RefreshRefused(_) => {

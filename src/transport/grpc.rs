@@ -8,7 +8,7 @@ pub mod codec;
 pub mod listener;
 pub mod status;
 
-pub(super) mod claims;
+pub(crate) mod claims;
 mod client;
 mod code;
 mod device;

@@ -28,11 +28,13 @@ use crate::transport::connections::{self, Accepted, Listener, http1, http2, intr
 use crate::transport::fault::{Edge, Fault, code_word};
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use challenge::Scheme;
 use form::Asked;
-use http::{Request, StatusCode};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use jeton_domain::error::Error;
@@ -132,7 +134,25 @@ pub fn router(service: Arc<Service>, settings: Settings) -> Router {
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             answer
         })
+        .layer(middleware::from_fn(plain))
         .with_state(door)
+}
+
+/// A request is for one host, and what its length was is no question (RFC 9112 sections 3.2 and 6.1): a proxy may have believed a
+/// `Content-Length` that is gone beside `Transfer-Encoding`, and so nothing after such a request is read as another.
+async fn plain(request: Request<Body>, next: Next) -> Response {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    let is_of_one = hosts == 1 || (hosts == 0 && request.version() != Version::HTTP_11);
+    let is_last = !is_of_one || request.headers().contains_key(TRANSFER_ENCODING);
+    let mut answer = if is_of_one {
+        next.run(request).await
+    } else {
+        answer::refusal(&Fault::of(&Error::invalid("host", "must be given once (RFC 9112 section 3.2)")))
+    };
+    if is_last {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 impl Door {

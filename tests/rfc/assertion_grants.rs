@@ -203,6 +203,17 @@ async fn rfc7523_2_1_nobody_else_is_called_as_the_subjects_of_an_issuer() {
 }
 
 #[tokio::test]
+async fn rfc9396_no_details_are_given_that_no_user_allowed() {
+    let trusting = Trusting::start().await;
+    let assertion = trusting.made().signed();
+    let fields = [("grant_type", JWT_BEARER), ("assertion", &assertion), ("scope", "orders:read")];
+    let details = [("authorization_details", r#"[{"type":"order"}]"#)];
+    let refused = trusting.server.job(TOKEN, &[fields.as_slice(), &details].concat()).await.refusal();
+    assert_eq!(refused, (400, "invalid_authorization_details".into()));
+    trusting.server.job(TOKEN, &fields).await.tokens();
+}
+
+#[tokio::test]
 async fn s089_assertions_are_advertised_where_an_issuer_is_configured() {
     let advertised = async |server: &Server| {
         let path = "/.well-known/oauth-authorization-server";

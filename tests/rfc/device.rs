@@ -370,6 +370,7 @@ async fn a_grant_bound_to_a_certificate_is_handed_to_its_holder_only() {
         device_code: told.device_code,
         client_id: "web-app".into(),
         client_authentication: secret(WEB_SECRET),
+        ..Default::default()
     };
     let unproved = devices.exchange_device_code(poll.clone()).await;
     assert_eq!(refusal(unproved), (Code::FailedPrecondition, "REFRESH_TOKEN_REFUSED".into()));

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -114,6 +115,26 @@ impl Asking {
         let _reset = stream.read_to_end(&mut all).await;
         Answer::parse(all)
     }
+}
+
+/// Everything that is answered to these bytes on one connection, which the server must end.
+pub async fn answers(to: SocketAddr, bytes: &[u8]) -> Vec<Answer> {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    // Who refuses by the headers need not read what follows.
+    let _refused = stream.write_all(bytes).await;
+    let mut all = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut all)).await;
+    assert!(ended.is_ok(), "the connection stays open after {:?}", String::from_utf8_lossy(&all));
+    let mut answers = Vec::new();
+    while !all.is_empty() {
+        let mut answer = Answer::parse(all.clone()).unwrap_or_else(|all| panic!("no answer: {all:?}"));
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let head = all.len() - answer.body.len();
+        all.drain(..head + length);
+        answer.body.truncate(length);
+        answers.push(answer);
+    }
+    answers
 }
 
 impl Answer {

@@ -5,6 +5,7 @@ pub mod assertions;
 mod certificates;
 mod codes;
 mod confusion;
+mod details;
 mod device;
 mod discovery;
 mod dpop;
@@ -15,8 +16,10 @@ pub mod proof;
 mod raw;
 mod revocation;
 mod statements;
+mod step_up;
 mod token_endpoint;
 mod userinfo;
+mod wire;
 
 pub use exchange::with_exchange;
 

@@ -105,7 +105,11 @@ const STATEMENTS: [Statement; 92] = [
         "Sign-out, withdrawn consent and changed credentials end the grant (RFC 9700 section 4.14.2)",
         &["each_target_ends_what_it_names_everywhere_at_once_and_nothing_else"],
     ),
-    (30, "Resources on refresh only narrow (RFC 8707 section 2.2)", &["rfc8707_2_2_resources_may_shrink_never_grow"]),
+    (
+        30,
+        "Resources and authorization details on refresh only narrow (RFC 8707 section 2.2, RFC 9396 section 6)",
+        &["rfc8707_2_2_resources_may_shrink_never_grow"],
+    ),
     (
         31,
         "A refreshed ID token has the same `iss sub aud`, a new `iat` (OpenID Connect Core section 12.2)",

@@ -1,7 +1,7 @@
 //! The token endpoint: requests, answers, client authentication (RFC 6749), refresh.
 
+use super::Server;
 use super::raw::{Asking, basic};
-use super::{Server, job_serves_orders};
 use crate::world::{JOB_SECRET, ORDERS, PAYMENTS, WEB_SECRET, alice, mobile};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -212,8 +212,8 @@ async fn what_is_no_form_is_refused() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_gone_is_no_refusal_of_the_token() {
-    let server = Server::start_with(job_serves_orders).await;
+async fn a_path_that_is_not_there_is_told_so() {
+    let server = Server::start().await;
     let missing = server.post("/oauth2/nothing", &[]).header("Authorization", &basic("web-app", WEB_SECRET)).send().await;
     assert_eq!(missing.refusal().0, 404);
 }

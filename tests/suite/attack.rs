@@ -97,6 +97,7 @@ async fn refresh(app: &App, tokens: &Tokens) -> Result<Tokens> {
         credentials: Credentials::default(),
         scopes: Scopes::default(),
         resources: Vec::new(),
+        authorization_details: Vec::new(),
         request_id: None,
     };
     app.service.refresh(presented).await

@@ -68,6 +68,15 @@ fn every_command_that_the_issue_spells_has_a_help_with_the_exit_codes() {
         "refresh",
         "introspect",
         "revoke",
+        "codes",
+        "codes create",
+        "codes exchange",
+        "devices",
+        "devices start",
+        "devices describe",
+        "devices approve",
+        "devices deny",
+        "devices poll",
         "grants",
         "grants list",
         "grants show",
@@ -109,7 +118,20 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
     for (command, options) in [
         ("serve", "--config --store --grpc-listen --http-listen --admin-listen --insecure"),
         ("issue", "--client --subject --scope --resource --session --acr --amr --auth-time --method --client-secret-file"),
-        ("refresh", "--client --scope --resource --request-id --client-secret-file"),
+        ("refresh", "--client --scope --resource --authorization-details --request-id --client-secret-file"),
+        (
+            "codes create",
+            "--client --subject --scope --resource --authorization-details --session --acr --amr --auth-time --nonce --redirect-uri --code-challenge --dpop-jkt",
+        ),
+        ("codes exchange", "--client --redirect-uri --code-verifier --resource --authorization-details --client-secret-file"),
+        ("devices start", "--client --scope --resource --authorization-details --client-secret-file"),
+        ("devices describe", "USER_CODE"),
+        (
+            "devices approve",
+            "USER_CODE --client --subject --scope --resource --authorization-details --session --acr --amr --auth-time",
+        ),
+        ("devices deny", "USER_CODE"),
+        ("devices poll", "DEVICE_CODE --client --authorization-details --client-secret-file"),
         ("introspect", "--resource"),
         ("revoke", "--grant --session --subject --client --leaked --reason --dry-run --client-secret-file"),
         ("explain", "--resource"),
@@ -122,7 +144,7 @@ fn the_options_are_spelled_as_scripts_rely_on_them() {
             "--operation --concurrency --connections --seconds --rounds --grants --known --other-grants --revocations --overlap --server-pid --server --replica --load --output",
         ),
     ] {
-        let text = stdout(&run(&[command, "--help"]));
+        let text = stdout(&run(&command.split(' ').chain(["--help"]).collect::<Vec<_>>()));
         let mut options: Vec<&str> = options.split(' ').collect();
         if !["serve", "doctor", "bench"].contains(&command) {
             options.extend(["--server", "--output", "--field", "JETON_SERVER"]);
@@ -142,6 +164,13 @@ fn docs_cli_md_tells_every_command_and_exit_code() {
         "jeton refresh",
         "jeton introspect",
         "jeton revoke",
+        "jeton codes create",
+        "jeton codes exchange",
+        "jeton devices start",
+        "jeton devices describe",
+        "jeton devices approve",
+        "jeton devices deny",
+        "jeton devices poll",
         "jeton grants list",
         "jeton grants show",
         "jeton keys list",
@@ -186,6 +215,11 @@ fn a_wrong_command_line_is_2_and_told_on_standard_error() {
         &["introspect", "jat_x", "--server", "https://127.0.0.1:50051", "--caller-key-file", "no/such/file"],
         &["refresh", "jrt_x", "--client", "web-app", "--client-secret-file", "no/such/file"],
         &["issue", "--client", "mobile-app", "--method", "magic"],
+        &["issue", "--client", "mobile-app", "--authorization-details", "{}"],
+        &["codes", "create", "--subject", "alice"],
+        &["codes", "exchange", "jac_x"],
+        &["devices", "poll", "jdc_x"],
+        &["devices", "approve", "--client", "mobile-app"],
         &["bench", "--seconds", "0"],
     ] {
         let output = run(arguments);
@@ -202,6 +236,13 @@ fn a_server_that_is_not_there_is_3_with_what_to_do() {
         &["refresh", "jrt_x", "--client", "mobile-app"],
         &["introspect", "jat_x"],
         &["revoke", "--subject", "alice"],
+        &["codes", "create", "--client", "mobile-app", "--subject", "alice"],
+        &["codes", "exchange", "jac_x", "--client", "mobile-app"],
+        &["devices", "start", "--client", "mobile-app"],
+        &["devices", "describe", "BCDF-GHJK"],
+        &["devices", "approve", "BCDF-GHJK", "--client", "mobile-app", "--subject", "alice"],
+        &["devices", "deny", "BCDF-GHJK"],
+        &["devices", "poll", "jdc_x", "--client", "mobile-app"],
         &["grants", "list", "--subject", "alice"],
         &["grants", "show", "-g"],
         &["keys", "list"],
@@ -290,6 +331,125 @@ fn a_disk_that_is_full_is_a_failure() {
         jeton(&["keys", "generate-root"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("standard output cannot be written"), "{}", stderr(&output));
+}
+
+/// The binary against a server of its own: exit code, JSON, standard error.
+struct Shell {
+    url: String,
+    _replica: Replica,
+}
+
+impl Shell {
+    async fn start() -> Self {
+        let mut world = World::memory().await;
+        world.settings.login.verification_uri = Some("https://login.example.com/device".into());
+        let replica = world.start().await;
+        Self { url: format!("http://{}", replica.address), _replica: replica }
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, Value, String) {
+        let output = run(&[arguments, &["--server", &self.url, "--output", "json"]].concat());
+        let json = serde_json::from_str(&stdout(&output)).unwrap_or(Value::Null);
+        (code(&output), json, stderr(&output))
+    }
+
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> Value {
+        let (code, json, said) = self.run(arguments);
+        assert_eq!((code, said.as_str()), (0, ""), "{arguments:?}");
+        json
+    }
+
+    /// Refused for this reason, and told what to do next.
+    #[track_caller]
+    fn refused(&self, arguments: &[&str], reason: &str, next: &str) {
+        let (code, json, said) = self.run(arguments);
+        assert_eq!((code, json), (1, Value::Null), "{arguments:?}: {said}");
+        assert!(said.contains(reason) && said.lines().any(|line| line.starts_with("next: ") && line.contains(next)), "{said}");
+    }
+}
+
+const CALLBACK: &str = "http://127.0.0.1:9/callback";
+/// Of RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_is_made_and_redeemed() {
+    let shell = Shell::start().await;
+    let details = r#"[{"type":"order","actions":["read","write"]}]"#;
+    let create = ["codes", "create", "--client", "mobile-app", "--subject", "alice", "--scope", SCOPES];
+    let bound = ["--redirect-uri", CALLBACK, "--code-challenge", CHALLENGE, "--authorization-details", details];
+    let made = shell.done(&[&create[..], &bound].concat());
+    assert_eq!(made["expires_in"], 60);
+    let code = made["code"].as_str().unwrap();
+    let exchange = ["codes", "exchange", code, "--client", "mobile-app", "--redirect-uri", CALLBACK];
+    let right = [&exchange[..], &["--code-verifier", VERIFIER]].concat();
+    let next = "make a new one with `jeton codes create`";
+    shell.refused(&exchange, "REFRESH_TOKEN_REFUSED", next);
+    shell.refused(&[&exchange[..], &["--code-verifier", CHALLENGE]].concat(), "REFRESH_TOKEN_REFUSED", next);
+    let wider = [&right[..], &["--authorization-details", r#"[{"type":"order","actions":["delete"]}]"#]].concat();
+    shell.refused(&wider, "INVALID_AUTHORIZATION_DETAILS", "of a grant no more than it has");
+    let tokens = shell.done(&right);
+    assert_eq!(tokens["authorization_details"], json!([{"type": "order", "actions": ["read", "write"]}]));
+    shell.refused(&right, "REFRESH_TOKEN_REFUSED", next);
+    let narrow = r#"[{"type":"order","actions":["read"]}]"#;
+    let refresh =
+        ["refresh", tokens["refresh_token"].as_str().unwrap(), "--client", "mobile-app", "--authorization-details", narrow];
+    assert_eq!(shell.done(&refresh)["authorization_details"], json!([{"type": "order", "actions": ["read"]}]));
+    let told = shell.done(&["explain", code]);
+    assert_eq!((&told["active"], &told["kind"]), (&json!(false), &json!("TOKEN_KIND_AUTHORIZATION_CODE")));
+    assert!(told["explanation"].as_str().unwrap().contains("redeemed already"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_is_started_described_allowed_and_polls() {
+    let shell = Shell::start().await;
+    let begin = || {
+        let told = shell.done(&["devices", "start", "--client", "mobile-app", "--scope", SCOPES]);
+        (told["device_code"].as_str().unwrap().to_owned(), told["user_code"].as_str().unwrap().to_owned())
+    };
+    let (device, user_code) = begin();
+    let poll = ["devices", "poll", &device, "--client", "mobile-app"];
+    shell.refused(&poll, "AUTHORIZATION_PENDING", "`jeton devices approve USER_CODE`");
+    shell.refused(&poll, "SLOW_DOWN", "5 s longer");
+    let described = shell.done(&["devices", "describe", &user_code.to_lowercase()]);
+    assert_eq!((&described["client_id"], &described["scope"]), (&json!("mobile-app"), &json!(SCOPES)));
+    let approve = ["devices", "approve", &user_code, "--client", "mobile-app", "--subject", "alice", "--scope", "orders:read"];
+    assert!(shell.done(&approve)["grant_id"].is_string());
+    assert_eq!(shell.done(&poll)["scope"], "orders:read");
+    let told = shell.done(&["explain", &device]);
+    assert_eq!(told["kind"], "TOKEN_KIND_DEVICE_CODE");
+    assert!(told["explanation"].as_str().unwrap().contains("a device code is no token"), "{told}");
+
+    let (device, user_code) = begin();
+    assert_eq!(shell.done(&["devices", "deny", &user_code]), json!({}));
+    shell.refused(&["devices", "poll", &device, "--client", "mobile-app"], "DEVICE_DENIED", "stop polling");
+    shell.refused(&["devices", "describe", &user_code], "USER_CODE_UNKNOWN", "as the device shows it");
+    shell.refused(&["devices", "poll", "jdc_x", "--client", "mobile-app"], "REFRESH_TOKEN_REFUSED", "begin anew");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_be_a_typo_is_revoked_and_warned_of() {
+    let shell = Shell::start().await;
+    for arguments in [&["revoke", "--client", "mobile-ap"][..], &["revoke", "--client", "mobile-ap", "--subject", "alice"]] {
+        let (code, json, said) = shell.run(arguments);
+        assert!(code == 0 && json["revision"].is_string(), "{arguments:?}: {said}");
+        assert!(said.starts_with("warning: client `mobile-ap` is not known to this server"), "{said}");
+    }
+    shell.done(&["revoke", "--client", "mobile-app"]);
+    shell.done(&["revoke", "--subject", "nobody"]);
+    let issued = shell.done(&["issue", "--client", "mobile-app", "--subject", "alice", "--scope", SCOPES]);
+    let revoke = ["revoke", issued["refresh_token"].as_str().unwrap()];
+    shell.done(&revoke);
+    let foreign = World::memory().await.start().await.issue(alice("mobile-app", SCOPES)).await;
+    for token in ["jrt_cut", &foreign.refresh_token, &foreign.access_token] {
+        let (code, json, said) = shell.run(&["revoke", token]);
+        assert_eq!((code, json), (0, json!({})), "{said}");
+        assert!(said.starts_with("warning: nothing was ended") && !said.contains(token), "{said}");
+    }
+    shell.refused(&["revoke", "--grant", "typo"], "INVALID_FIELD", "correct what is named");
+    shell.refused(&["revoke", "--kid", "typo"], "KEY_UNKNOWN", "`jeton keys list`");
 }
 
 /// What leaked, and how `revoke --leaked` tells it.

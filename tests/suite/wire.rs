@@ -133,8 +133,16 @@ async fn fields_of_issue_are_bounded_and_named() {
         (|r| r.cnf = Some(api::Confirmation { jkt: "abc".into(), ..Default::default() }), "INVALID_FIELD", "cnf.jkt"),
         (|r| r.cnf = Some(api::Confirmation { jkt: "A".repeat(43), x5t_s256: "A".repeat(43) }), "INVALID_FIELD", "cnf"),
         (|r| r.cnf = Some(api::Confirmation { x5t_s256: "=".repeat(43), ..Default::default() }), "INVALID_FIELD", "cnf.x5t_s256"),
-        (|r| r.authorization_details = vec![prost_types::Struct::default()], "INVALID_FIELD", "authorization_details[0].type"),
-        (|r| r.authorization_details = vec![prost_types::Struct::default(); 17], "INVALID_FIELD", "authorization_details"),
+        (
+            |r| r.authorization_details = vec![prost_types::Struct::default()],
+            "INVALID_AUTHORIZATION_DETAILS",
+            "authorization_details[0].type",
+        ),
+        (
+            |r| r.authorization_details = vec![prost_types::Struct::default(); 17],
+            "INVALID_AUTHORIZATION_DETAILS",
+            "authorization_details",
+        ),
         (
             |r| {
                 r.client_authentication = Some(api::ClientAuthentication { client_secret: "x".repeat(513), ..Default::default() })
@@ -553,7 +561,7 @@ async fn http_refuses_in_json() {
     ];
     for (request, status, reason) in asked {
         let answer = router(service().await, jeton::transport::http::Settings::default())
-            .oneshot(request.body(String::new()).unwrap())
+            .oneshot(request.header("host", "localhost").body(String::new()).unwrap())
             .await
             .unwrap();
         assert_eq!((answer.status(), &answer.headers()["content-type"]), (status, &HeaderValue::from_static("application/json")));

@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn what_says_from_when_it_is_valid_is_not_before() {
         let nbf = Some(Timestamp::from_secs(5));
-        let standing = Standing { born: Born(1), exp: Timestamp::from_secs(10), nbf, audience: &[], targets: &[], ancestors: &[] };
+        let standing =
+            Standing { born: Born(1), exp: Timestamp::from_secs(10), nbf, audience: &[], targets: &[], ancestors: &[] };
         let at = |seconds| judge(&standing, Timestamp::from_secs(seconds), Asker::Anyone, None, None);
         assert_eq!((at(4), at(5), at(9), at(10)), (Err(Dead::NotYet), Ok(()), Ok(()), Err(Dead::Expired)));
     }

@@ -21,6 +21,8 @@ pub struct Client {
     pub scopes: Scopes,
     /// The resources it may be given tokens for.
     pub resources: Vec<ResourceId>,
+    /// The types of authorization details that it may be given (RFC 9396 section 10).
+    pub details_types: Vec<Box<str>>,
     /// Where its authorization codes may be sent.
     pub redirect_uris: Vec<RedirectUri>,
     /// The resources it is the server of: tokens for them are its business, too.
@@ -192,6 +194,12 @@ impl Client {
     #[must_use]
     pub const fn is_confidential(&self) -> bool {
         matches!(self.kind, ClientKind::Confidential { .. })
+    }
+
+    /// Whether it may be given authorization details of that type (RFC 9396).
+    #[must_use]
+    pub fn may_have_details(&self, name: &str) -> bool {
+        self.details_types.iter().any(|allowed| **allowed == *name)
     }
 
     /// Whether it may use this way of obtaining tokens.

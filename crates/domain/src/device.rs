@@ -3,11 +3,15 @@
 //!
 //! Must not live here: randomness, hashes of codes, and the making of tokens.
 
+use crate::audience::Audience;
+use crate::details;
 use crate::error::{DeviceRefusal, Error, RefreshRefusal, Result};
 use crate::grant::Grant;
 use crate::name::{ClientId, ResourceId};
+use crate::resource::Resources;
 use crate::scope::Scopes;
 use crate::time::{Millis, Timestamp};
+use serde_json::Value;
 use std::fmt;
 
 /// What is added to a device's interval each time it polls too soon (section 3.5).
@@ -78,6 +82,8 @@ pub struct Authorization {
     pub scopes: Scopes,
     /// The resources it asked for; empty: the owners of the scopes.
     pub resources: Vec<ResourceId>,
+    /// The authorization details it asked for.
+    pub details: Vec<Value>,
     /// Before this it must be approved and its code redeemed.
     pub expires_at: Timestamp,
     /// How long the device waits between two polls.
@@ -122,22 +128,30 @@ impl Authorization {
         self.state == State::Pending && now < self.expires_at
     }
 
-    /// What may be granted where these scopes and resources are chosen: all that the device asked for where there are none, and never
-    /// more. Where it named no resources, Issue decides which may be chosen.
+    /// What may be granted of what is chosen: all that the device asked for where nothing is, and never more. Where it named no
+    /// resources, Issue decides which may be chosen.
     ///
     /// # Errors
-    /// `InvalidScope`, `InvalidTarget`.
-    pub fn narrowed(&self, scopes: Scopes, resources: Vec<ResourceId>) -> Result<(Scopes, Vec<ResourceId>)> {
+    /// `InvalidScope`, `InvalidTarget`, `InvalidAuthorizationDetails`.
+    pub fn narrowed(&self, chosen: Audience, known: &Resources) -> Result<Audience> {
+        let Audience { scopes, resources, details } = chosen;
         if scopes.first_outside(&self.scopes).is_some() {
             return Err(Error::invalid_scope("scope", "has what the device did not ask for: it may only be narrowed"));
         }
         if !self.resources.is_empty() && resources.iter().any(|resource| !self.resources.contains(resource)) {
             return Err(Error::invalid_target("resource", "names what the device did not ask for: it may only be narrowed"));
         }
-        Ok((
-            if scopes.is_empty() { self.scopes.clone() } else { scopes },
-            if resources.is_empty() { self.resources.clone() } else { resources },
-        ))
+        details::check_within(&self.details, &details)?;
+        let details = match (details.is_empty(), resources.is_empty()) {
+            (false, _) => details,
+            (true, true) => self.details.clone(),
+            (true, false) => details::of_resources(&self.details, &resources, known),
+        };
+        Ok(Audience {
+            scopes: if scopes.is_empty() { self.scopes.clone() } else { scopes },
+            resources: if resources.is_empty() { self.resources.clone() } else { resources },
+            details,
+        })
     }
 
     /// The user allows `grant`. None where the same user did so before: then the grant of then stays.

@@ -38,6 +38,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Authorization details are of no known type, not of its shape, or more than was granted (RFC 9396 section 5
+    /// `invalid_authorization_details`).
+    #[error("`{field}` {problem}")]
+    InvalidAuthorizationDetails {
+        /// The field as the API names it.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The client did not prove who it is (RFC 6749 section 5.2 `invalid_client`). One text outward, whatever the cause.
     #[error("client authentication failed: {0}")]
     InvalidClient(ClientRefusal),

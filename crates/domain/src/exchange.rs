@@ -6,6 +6,7 @@
 use crate::access::Ancestor;
 use crate::audience::{Audience, policies_met};
 use crate::client::Client;
+use crate::details;
 use crate::dpop;
 use crate::error::{Error, Result};
 use crate::grant::{Binding, Proof, SignIn};
@@ -77,6 +78,8 @@ pub struct Shown<'a> {
     pub scopes: &'a Scopes,
     /// The resources it is for.
     pub audience: &'a [String],
+    /// Its authorization details.
+    pub details: &'a [Value],
     /// When it expires.
     pub exp: Timestamp,
     /// How its subject signed in.
@@ -104,6 +107,8 @@ pub struct Asked<'a> {
     pub scopes: &'a Scopes,
     /// The resources; empty: the owners of the scopes, or those of the subject token that the client may be given tokens for.
     pub resources: &'a [ResourceId],
+    /// Narrower authorization details; empty: those of the subject token that are of the resources and that the client may be given.
+    pub details: &'a [Value],
     /// What the client proved beside who it is.
     pub proof: &'a Proof,
 }
@@ -167,7 +172,7 @@ pub fn who_may_act(claim: &Value) -> Option<&str> {
 /// Decides what `client` gets for what it shows.
 ///
 /// # Errors
-/// `ExchangeRefused`, `InvalidDpopProof`, `InvalidScope`, `InvalidTarget`, `ReauthenticationRequired`.
+/// `ExchangeRefused`, `InvalidAuthorizationDetails`, `InvalidDpopProof`, `InvalidScope`, `InvalidTarget`, `ReauthenticationRequired`.
 pub fn plan(now: Timestamp, asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Plan> {
     let Asked { subject, actor, .. } = asked;
     if actor.is_some_and(|actor| actor.act.is_some()) {
@@ -227,7 +232,7 @@ fn ancestors(asked: &Asked<'_>) -> Result<Vec<Ancestor>> {
     if ancestors.len() > MAX_ANCESTORS { Err(Refusal::TooDeep.into()) } else { Ok(ancestors) }
 }
 
-/// Scopes are the subject token's or fewer. Resources are those that the client may be given tokens for, also others than the subject
+/// Scopes and details are the subject token's or fewer. Resources are those that the client may be given tokens for, also others than the subject
 /// token is for: of those it has no scope.
 fn audience(asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Audience> {
     let Asked { subject, scopes, .. } = asked;
@@ -245,7 +250,10 @@ fn audience(asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Aud
     let owned = |scope: &str| known.owner(scope).is_some_and(|owner| resources.contains(&owner.id));
     let wanted = |scope: &str| scopes.is_empty() || scopes.contains(scope);
     let scopes = subject.scopes.filtered(|scope| wanted(scope) && client.scopes.contains(scope) && owned(scope));
-    Ok(Audience { scopes, resources })
+    let may = |detail: &&Value| details::type_of(detail).is_some_and(|name| client.may_have_details(name));
+    let details: Vec<Value> = subject.details.iter().filter(may).cloned().collect();
+    let details = details::narrow(&details, asked.details, &resources, known)?;
+    Ok(Audience { scopes, resources, details })
 }
 
 fn resources(asked: &Asked<'_>, client: &Client, known: &Resources) -> Result<Vec<ResourceId>> {

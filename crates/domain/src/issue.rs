@@ -5,6 +5,7 @@
 use crate::audience::policies_met;
 use crate::claims::{check_access_extra, check_extra};
 use crate::client::{Algorithm, Client, GrantType};
+use crate::details;
 use crate::error::{Error, Result};
 use crate::grant::{Grant, SignIn};
 use crate::name::{ResourceId, Subject};
@@ -136,7 +137,7 @@ const LEEWAY: Millis = Millis::from_secs(60);
 /// `is_client` tells whether a name is a client's id: no user may be called so (RFC 9700 section 4.15).
 ///
 /// # Errors
-/// `UnauthorizedClient`, `Invalid`, `InvalidScope`, `InvalidTarget`, `ReauthenticationRequired`.
+/// `UnauthorizedClient`, `Invalid`, `InvalidScope`, `InvalidTarget`, `InvalidAuthorizationDetails`, `ReauthenticationRequired`.
 pub fn plan(
     now: Timestamp,
     asked: &Asked<'_>,
@@ -148,9 +149,8 @@ pub fn plan(
     let signs_in = sign_in.method.signs_in();
     check_access_extra("access_token_claims", asked.access_claims)?;
     check_extra("id_token_claims", asked.id_claims)?;
-    check_details(asked.authorization_details)?;
     check_scopes(asked.scopes, client, known, signs_in)?;
-    let resources = resources(asked.scopes, asked.resources, client, known)?;
+    let resources = resources(asked.scopes, asked.resources, asked.authorization_details, client, known)?;
     policies_met(now, &resources, known, &sign_in)?;
     let access = AccessForm::of(&resources, known)?;
     let may_refresh = signs_in && client.may(GrantType::RefreshToken);
@@ -165,13 +165,13 @@ pub fn plan(
     Ok(Plan { scopes, resources, sign_in, access, refreshable, id_token })
 }
 
-/// Whether `client` may ask a user for these scopes and resources, before one has signed in.
+/// Whether `client` may ask a user for these scopes, resources and details, before one has signed in.
 ///
 /// # Errors
-/// `InvalidScope`, `InvalidTarget`.
-pub fn may_ask(scopes: &Scopes, asked: &[ResourceId], client: &Client, known: &Resources) -> Result<()> {
+/// `InvalidScope`, `InvalidTarget`, `InvalidAuthorizationDetails`.
+pub fn may_ask(scopes: &Scopes, asked: &[ResourceId], details: &[Value], client: &Client, known: &Resources) -> Result<()> {
     check_scopes(scopes, client, known, true)?;
-    AccessForm::of(&resources(scopes, asked, client, known)?, known).map(|_form| ())
+    AccessForm::of(&resources(scopes, asked, details, client, known)?, known).map(|_form| ())
 }
 
 fn sign_in(now: Timestamp, asked: &Asked<'_>, client: &Client, is_client: impl Fn(&str) -> bool) -> Result<SignIn> {
@@ -239,10 +239,21 @@ fn check_scopes(asked: &Scopes, client: &Client, known: &Resources, signs_in: bo
     Ok(())
 }
 
-fn resources(scopes: &Scopes, asked: &[ResourceId], client: &Client, known: &Resources) -> Result<Vec<ResourceId>> {
+/// The resources of a token: those that are named, else the owners of the scopes and of the details.
+fn resources(
+    scopes: &Scopes,
+    asked: &[ResourceId],
+    details: &[Value],
+    client: &Client,
+    known: &Resources,
+) -> Result<Vec<ResourceId>> {
+    check_details(details, client, known)?;
     let mut resources: Vec<ResourceId> = Vec::new();
     let named = asked.iter().map(|id| (id, known.find(id)));
-    let owners = scopes.iter().filter_map(|scope| known.owner(scope)).map(|owner: &Resource| (&owner.id, Some(owner)));
+    let of_scopes = scopes.iter().filter_map(|scope| known.owner(scope));
+    let of_details =
+        details.iter().filter_map(|detail| known.owner_of_details(details::type_of(detail)?)).map(|(owner, _)| owner);
+    let owners = of_scopes.chain(of_details).map(|owner: &Resource| (&owner.id, Some(owner)));
     let wanted: Vec<_> = if asked.is_empty() { owners.collect() } else { named.collect() };
     for (id, found) in wanted {
         if found.is_none() {
@@ -255,25 +266,23 @@ fn resources(scopes: &Scopes, asked: &[ResourceId], client: &Client, known: &Res
             resources.push(id.clone());
         }
     }
+    details::check_owners(details, &resources, known)?;
     if resources.is_empty() && !scopes.contains(OPENID) {
         return Err(target("must name a resource, or `scope` one that a resource owns".into()));
     }
     Ok(resources)
 }
 
-fn check_details(details: &[Value]) -> Result<()> {
-    const FIELD: &str = "authorization_details";
-    if details.len() > 16 {
-        return Err(Error::invalid(FIELD, "has more than 16 entries"));
+fn check_details(asked: &[Value], client: &Client, known: &Resources) -> Result<()> {
+    details::check(asked, known)?;
+    let is_outside = |name: &&str| !client.may_have_details(name);
+    match asked.iter().filter_map(details::type_of).find(is_outside) {
+        Some(name) => {
+            let problem = format!("has the type `{name}`, which client `{}` may not be given", client.id);
+            Err(Error::InvalidAuthorizationDetails { field: details::FIELD.into(), problem })
+        }
+        None => Ok(()),
     }
-    if !details.iter().all(|detail| detail.get("type").is_some_and(Value::is_string)) {
-        return Err(Error::invalid(FIELD, "has an entry without a `type` (RFC 9396 section 2)"));
-    }
-    let bytes = serde_json::to_vec(details).map_or(usize::MAX, |json| json.len());
-    if bytes > crate::claims::EXTRA_MAX_BYTES {
-        return Err(Error::invalid(FIELD, "is longer than 8 KiB as JSON"));
-    }
-    Ok(())
 }
 
 fn target(problem: String) -> Error {

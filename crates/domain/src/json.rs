@@ -15,6 +15,15 @@ pub fn object(json: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
+/// The values of the array that `json` is; none where it is anything else, holds what is no object, or has a member twice.
+#[must_use]
+pub fn array(json: &[u8]) -> Option<Vec<Value>> {
+    match serde_json::from_slice(json) {
+        Ok(Strict(Value::Array(values))) if values.iter().all(Value::is_object) => Some(values),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

@@ -14,6 +14,7 @@ pub mod certificate;
 pub mod claims;
 pub mod client;
 pub mod client_secret;
+pub mod details;
 pub mod device;
 pub mod dpop;
 pub mod endpoint;

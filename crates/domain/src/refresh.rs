@@ -16,6 +16,7 @@ use crate::resource::Resources;
 use crate::ring::RingOrder;
 use crate::scope::Scopes;
 use crate::time::{Millis, Timestamp};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use verdict::Judged;
 
@@ -37,6 +38,8 @@ pub struct Request<'a> {
     pub scopes: Option<&'a Scopes>,
     /// Resources of the access token; empty: those of the grant.
     pub resources: &'a [ResourceId],
+    /// Authorization details of the access token; empty: those of the grant.
+    pub details: &'a [Value],
 }
 
 /// What the decision rests on beside the grant.
@@ -93,7 +96,7 @@ pub enum Event {
     Reuse,
 }
 
-/// What to mint: a refresh token with the grant's scopes, and an access token for these scopes and resources.
+/// What to mint: a refresh token of all that was granted, and an access token for this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandOut {
     /// Why this one.
@@ -102,10 +105,8 @@ pub struct HandOut {
     pub generation: Generation,
     /// The root key that mints it.
     pub key: KeyId,
-    /// Scopes of the access token.
-    pub scopes: Scopes,
-    /// Resources of the access token.
-    pub resources: Vec<ResourceId>,
+    /// What the access token is for.
+    pub audience: Audience,
     /// What to report once it is handed out.
     pub event: Option<Event>,
 }
@@ -150,7 +151,7 @@ pub fn refresh(now: Timestamp, grant: &Grant, presented: Presented, request: &Re
         Ok(Judged::RetryExpired) => return Decision::End { cause: Cause::RetryExpired, event: None },
         Err(refusal) => return refuse(refusal),
     };
-    let audience = narrow(grant, request.scopes, request.resources, env.resources)
+    let audience = narrow(grant, request.scopes, request.resources, request.details, env.resources)
         .and_then(|audience| policies_met(now, &audience.resources, env.resources, &grant.sign_in).map(|()| audience));
     match audience {
         Ok(audience) => hand_out(now, grant, presented, request.id, env, verdict, audience),
@@ -223,7 +224,6 @@ fn hand_out(
             lineage.adopt_key(presented.key, env.ring);
         }
     }
-    let Audience { scopes, resources } = audience;
     let (generation, key) = (lineage.newest, env.ring.newest(lineage.key));
     // Whoever redeems a code with a DPoP key or a certificate binds the grant to it (RFC 9449 section 5, RFC 8705 section 4). No refresh
     // does: a thief would keep it so.
@@ -233,5 +233,5 @@ fn hand_out(
         changed.bind(proved, env.client);
         changed
     });
-    Decision::HandOut { changed, out: HandOut { verdict, generation, key, scopes, resources, event } }
+    Decision::HandOut { changed, out: HandOut { verdict, generation, key, audience, event } }
 }

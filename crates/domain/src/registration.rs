@@ -2,6 +2,7 @@
 //! (RFC 7591 section 2 has the word). Every rule that needs more than one value stands here; the form of one value is its type's.
 
 use crate::client::{Client, GrantType, Rotation};
+use crate::details::DetailsType;
 use crate::grant::Grant;
 use crate::name::ResourceId;
 use crate::resource::{Resource, Resources, TokenFormat};
@@ -59,6 +60,7 @@ impl Client {
         found.extend(self.outside_bounds());
         found.extend(twice(&["grant_types"], &self.grant_types, |way| way.word()));
         found.extend(audience(&self.scopes, &self.resources, known));
+        found.extend(self.details(known));
         found.extend(named(&["serves"], &self.serves, known));
         found.extend(twice(&["redirect_uris"], &self.redirect_uris, |uri| uri.as_str()));
         found.extend(too_many(&["redirect_uris"], self.redirect_uris.len(), Self::MAX_REDIRECT_URIS));
@@ -68,6 +70,26 @@ impl Client {
             let words = "is never called: a client learns of sessions by ID tokens, so add openid to scopes";
             doubt(&["backchannel_logout_uri", "scopes"], words)
         }));
+        found
+    }
+
+    /// What is wrong with its types of authorization details.
+    fn details(&self, known: &Resources) -> Vec<Problem> {
+        const TYPES: &[&str] = &["authorization_details_types"];
+        let told = |(at, name): (usize, &Box<str>)| match known.owner_of_details(name) {
+            None => {
+                let words = format!("`{}` is declared by no resource", shown(name));
+                Some(Problem { unknown: Some(name.to_string()), ..mistake(TYPES, Some(at), words) })
+            }
+            Some((owner, _)) if !self.resources.contains(&owner.id) => {
+                let words = format!("`{name}` belongs to `{}`: add that to resources", owner.id);
+                Some(mistake(&["authorization_details_types", "resources"], Some(at), words))
+            }
+            Some(_) => None,
+        };
+        let mut found: Vec<Problem> = self.details_types.iter().enumerate().filter_map(told).collect();
+        found.extend(twice(TYPES, &self.details_types, AsRef::as_ref));
+        found.extend(too_many(TYPES, self.details_types.len(), Self::MAX_RESOURCES));
         found
     }
 
@@ -188,8 +210,32 @@ impl Resource {
             let words = format!("are {count}, and opaque access tokens allow {max}: use format = \"jwt\" or fewer scopes");
             found.push(mistake(&["scopes", "format"], None, words));
         }
+        found.extend(self.details(others));
         found.extend(words(&["acr_values"], &self.policy.acr_values));
         found.extend(words(&["amr_values"], &self.policy.amr_values));
+        found
+    }
+}
+
+impl Resource {
+    /// What is wrong with the types of authorization details that it declares.
+    fn details(&self, others: &Resources) -> Vec<Problem> {
+        const TYPES: &[&str] = &["authorization_details_types"];
+        let told = |(at, declared): (usize, &DetailsType)| {
+            let name = declared.name();
+            let before = self.details_types.iter().take(at).any(|before| before.name() == name);
+            let owner = others.owner_of_details(name).map(|(owner, _)| owner).filter(|owner| owner.id != self.id);
+            match owner {
+                _ if before => Some(mistake(TYPES, Some(at), format!("`{name}` is declared twice"))),
+                Some(owner) => {
+                    let words = format!("`{name}` is declared by `{}` already: a type belongs to one resource", owner.id);
+                    Some(mistake(TYPES, Some(at), words))
+                }
+                None => None,
+            }
+        };
+        let mut found: Vec<Problem> = self.details_types.iter().enumerate().filter_map(told).collect();
+        found.extend(too_many(TYPES, self.details_types.len(), Self::MAX_VALUES));
         found
     }
 }

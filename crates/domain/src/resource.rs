@@ -1,6 +1,7 @@
 //! Resources: the services that tokens are for, and how their access tokens look.
 
 use crate::client::Algorithm;
+use crate::details::DetailsType;
 use crate::name::ResourceId;
 use crate::policy::AuthenticationPolicy;
 use crate::scope::Scopes;
@@ -14,6 +15,8 @@ pub struct Resource {
     pub id: ResourceId,
     /// The scopes it owns. A scope belongs to one resource at most.
     pub scopes: Scopes,
+    /// The types of authorization details that it understands. A type belongs to one resource at most.
+    pub details_types: Vec<DetailsType>,
     /// The format of its access tokens.
     pub format: TokenFormat,
     /// The algorithm of its JWTs.
@@ -22,6 +25,14 @@ pub struct Resource {
     pub access_token_lifetime: Millis,
     /// What it demands of the sign-in.
     pub policy: AuthenticationPolicy,
+}
+
+impl Resource {
+    /// Its declaration of a type of authorization details.
+    #[must_use]
+    pub fn details_type(&self, name: &str) -> Option<&DetailsType> {
+        self.details_types.iter().find(|declared| declared.name() == name)
+    }
 }
 
 /// How an access token looks.
@@ -54,6 +65,9 @@ impl TokenFormat {
     }
 }
 
+/// The most resources that one request may name.
+pub const MAX_NAMED: usize = 64;
+
 /// The resources that are known, found by their id and by the scopes they own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
@@ -83,6 +97,12 @@ impl Resources {
     pub fn owner(&self, scope: &str) -> Option<&Resource> {
         let at = self.owners.binary_search_by(|(owned, _)| (**owned).cmp(scope)).ok()?;
         self.owners.get(at).and_then(|(_, at)| self.at(*at))
+    }
+
+    /// The resource that declares a type of authorization details, and its declaration.
+    #[must_use]
+    pub fn owner_of_details(&self, name: &str) -> Option<(&Resource, &DetailsType)> {
+        self.iter().find_map(|resource| Some(resource).zip(resource.details_type(name)))
     }
 
     /// In order.
@@ -124,6 +144,7 @@ mod tests {
         Resource {
             id: ResourceId::parse("resource", id).unwrap(),
             scopes: Scopes::parse("scopes", scopes).unwrap(),
+            details_types: Vec::new(),
             format,
             algorithm: Algorithm::EdDsa,
             access_token_lifetime: Millis::from_secs(300),

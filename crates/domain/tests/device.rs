@@ -7,10 +7,12 @@
 mod grants;
 
 use grants::{DAY, grant, resource_id, scopes};
+use jeton_domain::audience::Audience;
 use jeton_domain::device::{Authorization, Guesses, Polled, State, UserCode};
 use jeton_domain::error::{DeviceRefusal, Error, RefreshRefusal, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::name::{ClientId, Subject};
+use jeton_domain::resource::Resources;
 use jeton_domain::time::{Millis, Timestamp};
 
 const OVERLAP: Millis = Millis::from_secs(10);
@@ -29,6 +31,7 @@ fn pending() -> Authorization {
         client: client(),
         scopes: scopes("openid orders:read"),
         resources: Vec::new(),
+        details: Vec::new(),
         expires_at: at(600),
         interval: Millis::from_secs(5),
         polled_at: Timestamp::NEVER,
@@ -116,13 +119,17 @@ fn another_client_is_refused_and_changes_nothing() {
 fn scopes_may_be_narrowed_and_never_widened() {
     let resources = |ids: &[&str]| ids.iter().map(|id| resource_id(id)).collect::<Vec<_>>();
     let device = Authorization { resources: resources(&["https://a", "https://b"]), ..pending() };
-    let narrowed = |to: &str, ids: &[&str]| device.narrowed(scopes(to), resources(ids));
+    let narrow = |device: &Authorization, to: &str, ids: &[&str]| {
+        let chosen = Audience { scopes: scopes(to), resources: resources(ids), details: Vec::new() };
+        device.narrowed(chosen, &Resources::default()).map(|Audience { scopes, resources, .. }| (scopes, resources))
+    };
+    let narrowed = |to: &str, ids: &[&str]| narrow(&device, to, ids);
     assert_eq!(narrowed("", &[]), Ok((device.scopes.clone(), device.resources.clone())));
     assert_eq!(narrowed("openid", &["https://b"]), Ok((scopes("openid"), resources(&["https://b"]))));
     assert!(matches!(narrowed("openid orders:write", &[]), Err(Error::InvalidScope { .. })));
     assert!(matches!(narrowed("openid", &["https://b", "https://c"]), Err(Error::InvalidTarget { .. })));
-    let named = resources(&["https://c"]);
-    assert_eq!(pending().narrowed(scopes(""), named.clone()), Ok((pending().scopes, named)), "it named none");
+    let named = Ok((pending().scopes, resources(&["https://c"])));
+    assert_eq!(narrow(&pending(), "", &["https://c"]), named, "it named none");
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn a_request_that_is_refused_consumes_nothing_and_heals() {
     let orders = [resource_id("https://orders")];
     let narrow = Request { resources: &orders, ..Request::default() };
     let (_, out) = written(refresh(NOW, &grant, presented(9), &narrow, &world.env()));
-    assert_eq!(out.resources, orders, "a token for the other resource is not affected");
+    assert_eq!(out.audience.resources, orders, "a token for the other resource is not affected");
 
     for generation in [9, 8, 10] {
         assert_eq!(told(&ask(NOW, &grant, generation, &world.env())), Told::AsksAnew);
@@ -297,7 +297,7 @@ fn a_token_is_narrowed_and_the_grant_is_not() {
     let orders = [resource_id("https://orders")];
     let decide = |scope: &str, resources: &[_]| {
         let scopes = scopes(scope);
-        refresh(NOW, &grant, presented(9), &Request { id: None, scopes: Some(&scopes), resources }, &world.env())
+        refresh(NOW, &grant, presented(9), &Request { scopes: Some(&scopes), resources, ..Request::default() }, &world.env())
     };
     let both = [resource_id("https://pay"), resource_id("https://orders")];
     for (scope, resources, expected, audience) in [
@@ -308,11 +308,11 @@ fn a_token_is_narrowed_and_the_grant_is_not() {
         ("openid", &both, "openid", 2),
     ] {
         let (changed, out) = written(decide(scope, resources));
-        assert_eq!((out.scopes.to_string().as_str(), out.resources.len()), (expected, audience), "{scope}");
+        assert_eq!((out.audience.scopes.to_string().as_str(), out.audience.resources.len()), (expected, audience), "{scope}");
         let changed = changed.unwrap();
         assert_eq!((&changed.scopes, &changed.resources), (&grant.scopes, &grant.resources), "the refresh token keeps them");
     }
-    assert_eq!(written(decide("", &both)).1.resources, grant.resources, "in the grant's order");
+    assert_eq!(written(decide("", &both)).1.audience.resources, grant.resources, "in the grant's order");
     assert!(matches!(decide("openid admin", &[]), Decision::Refuse(Error::InvalidScope { field, .. }) if field == "scope"));
     let foreign = [resource_id("https://foreign")];
     assert!(matches!(decide("", &foreign), Decision::Refuse(Error::InvalidTarget { field, .. }) if field == "resource"));

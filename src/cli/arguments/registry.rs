@@ -65,6 +65,9 @@ pub struct ClientArguments {
     /// A resource it may be given tokens for; may be repeated
     #[arg(long, value_name = "URI")]
     pub resource: Vec<String>,
+    /// A type of authorization details that it may be given; may be repeated
+    #[arg(long, value_name = "TYPE")]
+    pub authorization_details_type: Vec<String>,
     /// Where its authorization codes may be sent; may be repeated
     #[arg(long, value_name = "URI")]
     pub redirect_uri: Vec<String>,
@@ -149,6 +152,9 @@ pub struct ResourceArguments {
     /// The scopes it owns, separated by spaces
     #[arg(long, value_name = "SCOPES")]
     pub scope: Option<String>,
+    /// A type of authorization details that it understands, as TYPE(MEMBER,MEMBER:SHAPE!,...); may be repeated
+    #[arg(long, value_name = "DECLARATION")]
+    pub authorization_details_type: Vec<String>,
     /// How its access tokens look: jwt or opaque [default: jwt]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,

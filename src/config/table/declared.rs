@@ -57,6 +57,16 @@ pub(in crate::config) const RESOURCE: Group = Group {
             "How long its access tokens are valid.",
         ),
         row(
+            "authorization_details_types",
+            Kind::List("declarations"),
+            Takes(""),
+            "The types of authorization details (RFC 9396) that it understands, each as `TYPE(MEMBER,MEMBER:SHAPE,...)` with all members that \
+             an object of it may have; `!` after one that must be given. SHAPE is string, strings, number, boolean, object or array: \
+             without one string, but for `locations`, `actions`, `datatypes`, `privileges`, which are strings. A type belongs to one \
+             resource at most.",
+        )
+        .sample("payment_initiation(actions!,amount:object!,creditorName)"),
+        row(
             "acr_values",
             Kind::List("acr values"),
             Takes(""),
@@ -149,6 +159,13 @@ pub(in crate::config) const CLIENT: Group = Group {
         .sample("openid offline_access orders:read"),
         row("resources", Kind::List("resources"), Takes(""), "The resources it may be given tokens for.")
             .sample("https://orders.internal"),
+        row(
+            "authorization_details_types",
+            Kind::List("types"),
+            Takes(""),
+            "The types of authorization details that it may be given: those that its resources declare.",
+        )
+        .sample("payment_initiation"),
         row(
             "redirect_uris",
             Kind::List("URIs"),

@@ -9,6 +9,7 @@ use crate::service::introspect::Active;
 use crate::tokens::{NotGenuine, Tokens, Verified};
 use jeton_domain::access::Belongs;
 use jeton_domain::claims::Said;
+use jeton_domain::details;
 use jeton_domain::error::{Cause, Error, Result};
 use jeton_domain::id::{GrantId, KeyId};
 use jeton_domain::time::Timestamp;
@@ -34,7 +35,8 @@ impl Service {
                 Presented::Numbered(numbered) => self.look_up_numbered(numbered, known.next().flatten())?,
                 Presented::Opaque(opaque) => self.look_up_opaque(&opaque, known.next().flatten())?,
                 Presented::Jws(jws) => self.look_up_jws(jws, &mut learnt).await?,
-                Presented::Device | Presented::Unknown => Looked::No(TokenKind::Unknown, 0, WhyNot::Malformed, None),
+                Presented::Device => Looked::No(TokenKind::Device, 0, WhyNot::Foreign, None),
+                Presented::Unknown => Looked::No(TokenKind::Unknown, 0, WhyNot::Malformed, None),
             });
         }
         Ok(looked)
@@ -97,7 +99,7 @@ impl Service {
             amr: grant.sign_in.amr.clone(),
             auth_time: grant.sign_in.auth_time.map(Timestamp::secs),
             binding: grant.binding,
-            authorization_details: grant.authorization_details.clone(),
+            authorization_details: details::of_resources(&grant.authorization_details, &resources, self.registry().resources()),
             act: grant.act.clone(),
             grant: visible_id(&grant),
             claims: grant.access_claims.clone(),

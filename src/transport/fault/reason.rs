@@ -74,6 +74,10 @@ reasons! {
     InvalidTarget = "INVALID_TARGET", InvalidArgument, 400, "invalid_target", 0,
         "A resource is malformed, unknown, not allowed, or does not go with the others.",
         "Ask for resources that the client is configured for; those of different token formats one by one.";
+    InvalidAuthorizationDetails = "INVALID_AUTHORIZATION_DETAILS", InvalidArgument, 400, "invalid_authorization_details", 0,
+        "Authorization details are of a type that no resource declares or the client may not be given, not of its shape, or more than was \
+         granted.",
+        "Ask for types that the resource declares in `authorization_details_types`, and of a grant for no more than it has.";
     MessageMalformed = "MESSAGE_MALFORMED", InvalidArgument, 400, "invalid_request", 0,
         "The bytes are no message of the method.",
         "Generate the client from this version's `proto/`.";

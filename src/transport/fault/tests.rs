@@ -19,6 +19,11 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::invalid("sub", "must not be empty"), Reason::InvalidField, Code::InvalidArgument),
         (named(|field, problem| Error::InvalidScope { field, problem }), Reason::InvalidScope, Code::InvalidArgument),
         (named(|field, problem| Error::InvalidTarget { field, problem }), Reason::InvalidTarget, Code::InvalidArgument),
+        (
+            named(|field, problem| Error::InvalidAuthorizationDetails { field, problem }),
+            Reason::InvalidAuthorizationDetails,
+            Code::InvalidArgument,
+        ),
         (Error::InvalidClient(ClientRefusal::Unknown), Reason::InvalidClient, Code::Unauthenticated),
         (Error::UnauthorizedClient("no".into()), Reason::UnauthorizedClient, Code::PermissionDenied),
         (Error::RefreshRefused(RefreshRefusal::Reuse), Reason::RefreshTokenRefused, Code::FailedPrecondition),

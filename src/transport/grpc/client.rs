@@ -8,6 +8,7 @@ use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
 use api::client_service_server::ClientService;
 use jeton_domain::client::{Algorithm, Client, ClientKind, GrantType, MutualTls, ReusePolicy, Rotation};
+use jeton_domain::details;
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::error::{Error, Result as Judged};
 use jeton_domain::jwk::{KeySet, KeySource, MAX_KEYS};
@@ -143,6 +144,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         jwks_uri,
         backchannel_logout_uri,
         impersonates,
+        authorization_details_types,
     } = fields.required("client", message)?;
     let id = fields.get(ClientId::parse("client.client_id", &client_id));
     let is_confidential =
@@ -153,6 +155,8 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         GrantType::parse(text).ok_or_else(|| registration::none_of(field, ways))
     });
     let redirect_uris = registration::each(fields, "client.redirect_uris", &redirect_uris, RedirectUri::parse);
+    let field = "client.authorization_details_types";
+    let details_types = registration::each(fields, field, &authorization_details_types, details::parse_name);
     let (scopes, resources, serves) = (
         registration::scopes(fields, "client.scopes", &scopes),
         registration::resources(fields, "client.resources", &resources),
@@ -183,6 +187,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         grant_types,
         scopes,
         resources,
+        details_types,
         redirect_uris,
         serves,
         backchannel_logout_uri,
@@ -252,6 +257,7 @@ fn message(client: &Client) -> api::Client {
         grant_types,
         scopes,
         resources,
+        details_types,
         redirect_uris,
         serves,
         impersonates,
@@ -290,5 +296,6 @@ fn message(client: &Client) -> api::Client {
         jwks_uri,
         backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
         impersonates: *impersonates,
+        authorization_details_types: details_types.iter().map(ToString::to_string).collect(),
     }
 }

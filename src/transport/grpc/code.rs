@@ -65,6 +65,7 @@ fn redeem(asked: api::ExchangeAuthorizationCodeRequest) -> Result<Redeem, Fault>
         Some(fields.token("code_verifier", asked.code_verifier, MAX_VERIFIER_BYTES))
     };
     let resources = fields.resources("resource", &asked.resource);
+    let authorization_details = fields.details(asked.authorization_details);
     fields.done()?;
-    Ok(Redeem { code, client: parsed(client)?, credentials, redirect_uri, verifier, resources })
+    Ok(Redeem { code, client: parsed(client)?, credentials, redirect_uri, verifier, resources, authorization_details })
 }

@@ -1,7 +1,7 @@
 //! `jeton.v1.DeviceService`: messages to operations, answers to messages.
 
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, signed};
-use super::{Api, api, parsed, refused, status, token};
+use super::{Api, api, claims, parsed, refused, status, token};
 use crate::service::device::{Approve, Poll, Start};
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
@@ -40,6 +40,7 @@ impl DeviceService for Api {
             scope: described.scopes.to_string(),
             resource: described.resources.iter().map(ToString::to_string).collect(),
             expires_in: signed(described.expires_in.secs()),
+            authorization_details: claims::written_all(described.authorization_details),
         }))
     }
 
@@ -82,8 +83,9 @@ fn start(asked: api::StartDeviceAuthorizationRequest) -> Result<Start, Fault> {
     let credentials = fields.credentials("client_authentication", asked.client_authentication);
     let scopes = fields.take(Scopes::parse("scope", &asked.scope));
     let resources = fields.resources("resource", &asked.resource);
+    let authorization_details = fields.details(asked.authorization_details);
     fields.done()?;
-    Ok(Start { client: parsed(client)?, credentials, scopes, resources })
+    Ok(Start { client: parsed(client)?, credentials, scopes, resources, authorization_details })
 }
 
 fn user_code(text: &str) -> Result<UserCode, Fault> {
@@ -100,6 +102,7 @@ fn poll(asked: api::ExchangeDeviceCodeRequest) -> Result<Poll, Fault> {
     let code = fields.token("device_code", asked.device_code, MAX_REFRESH_TOKEN_BYTES);
     let client = fields.get(ClientId::parse("client_id", &asked.client_id));
     let credentials = fields.credentials("client_authentication", asked.client_authentication);
+    let authorization_details = fields.details(asked.authorization_details);
     fields.done()?;
-    Ok(Poll { code, client: parsed(client)?, credentials })
+    Ok(Poll { code, client: parsed(client)?, credentials, authorization_details })
 }

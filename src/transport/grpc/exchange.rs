@@ -22,8 +22,9 @@ pub fn read(asked: api::ExchangeRequest) -> Result<Exchange, Fault> {
     };
     let scopes = fields.take(Scopes::parse("scope", &asked.scope));
     let resources = fields.resources("resource", &asked.resource);
+    let authorization_details = fields.details(asked.authorization_details);
     fields.done()?;
-    Ok(Exchange { client: parsed(client)?, credentials, subject, actor, scopes, resources })
+    Ok(Exchange { client: parsed(client)?, credentials, subject, actor, scopes, resources, authorization_details })
 }
 
 /// What is given, as a message.
@@ -41,6 +42,18 @@ pub fn written(tokens: Tokens) -> api::ExchangeResponse {
         revision,
         durability,
         dpop_nonce,
+        authorization_details,
     } = token::issued(tokens);
-    api::ExchangeResponse { access_token, token_type, expires_in, scope, grant_id, sid, revision, durability, dpop_nonce }
+    api::ExchangeResponse {
+        access_token,
+        token_type,
+        expires_in,
+        scope,
+        grant_id,
+        sid,
+        revision,
+        durability,
+        dpop_nonce,
+        authorization_details,
+    }
 }

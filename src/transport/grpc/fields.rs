@@ -8,10 +8,12 @@ use crate::transport::fault::Fault;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::certificate::Certificate;
+use jeton_domain::details;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::id::GrantId;
 use jeton_domain::name::ResourceId;
+use jeton_domain::resource::MAX_NAMED;
 use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
@@ -22,7 +24,6 @@ pub const MAX_TOKEN_BYTES: usize = jeton_domain::token::MAX_BYTES;
 /// The longest refresh token that is read.
 pub const MAX_REFRESH_TOKEN_BYTES: usize = 512;
 const MAX_SECRET_BYTES: usize = 512;
-const MAX_RESOURCES: usize = 64;
 /// The last second of the year 9999.
 const LATEST_SECOND: u64 = 253_402_300_799;
 
@@ -109,8 +110,8 @@ impl Fields {
 
     /// Resources, each once.
     pub fn resources(&mut self, field: &str, texts: &[String]) -> Vec<ResourceId> {
-        if texts.len() > MAX_RESOURCES {
-            let problem = format!("names more than {MAX_RESOURCES} resources");
+        if texts.len() > MAX_NAMED {
+            let problem = format!("names more than {MAX_NAMED} resources");
             self.fault(Fault::of(&Error::invalid_target(field, problem)));
             return Vec::new();
         }
@@ -219,8 +220,8 @@ impl Fields {
     }
 
     /// Authorization details (RFC 9396).
-    pub fn details(&mut self, field: &str, details: Vec<prost_types::Struct>) -> Vec<Value> {
-        self.take(claims::details(field, details))
+    pub fn details(&mut self, given: Vec<prost_types::Struct>) -> Vec<Value> {
+        self.take(claims::details(details::FIELD, given))
     }
 }
 

@@ -136,6 +136,7 @@ pub fn explained(explanation: Explanation) -> api::ExplainResponse {
         TokenKind::JwtAccess => api::TokenKind::JwtAccessToken,
         TokenKind::OpaqueAccess => api::TokenKind::OpaqueAccessToken,
         TokenKind::Id => api::TokenKind::IdToken,
+        TokenKind::Device => api::TokenKind::DeviceCode,
         TokenKind::Code => api::TokenKind::AuthorizationCode,
     };
     api::ExplainResponse {

@@ -7,6 +7,7 @@ use crate::service::resources::ResourceState;
 use crate::transport::caller::Permission;
 use api::resource_service_server::ResourceService;
 use jeton_domain::client::Algorithm;
+use jeton_domain::details::DetailsType;
 use jeton_domain::name::ResourceId;
 use jeton_domain::policy::AuthenticationPolicy;
 use jeton_domain::resource::{Resource, TokenFormat};
@@ -93,8 +94,17 @@ impl ResourceService for Api {
 }
 
 fn resource(fields: &mut Fields, message: Option<api::Resource>) -> Option<Resource> {
-    let api::Resource { resource, scopes, format, algorithm, access_token_lifetime, acr_values, amr_values, max_age } =
-        fields.required("resource", message)?;
+    let api::Resource {
+        resource,
+        scopes,
+        format,
+        algorithm,
+        access_token_lifetime,
+        acr_values,
+        amr_values,
+        max_age,
+        authorization_details_types,
+    } = fields.required("resource", message)?;
     let id = fields.get(ResourceId::parse("resource.resource", &resource));
     let format =
         registration::word(fields, "resource.format", &format, TokenFormat::ALL.map(TokenFormat::word), TokenFormat::parse);
@@ -106,6 +116,12 @@ fn resource(fields: &mut Fields, message: Option<api::Resource>) -> Option<Resou
     let max_age = registration::lifetime(fields, "resource.max_age", max_age, Resource::MAX_AGE);
     Some(Resource {
         scopes: registration::scopes(fields, "resource.scopes", &scopes),
+        details_types: registration::each(
+            fields,
+            "resource.authorization_details_types",
+            &authorization_details_types,
+            DetailsType::parse,
+        ),
         format: format.unwrap_or_default(),
         algorithm: algorithm.unwrap_or_default(),
         access_token_lifetime: registration::lifetime(
@@ -136,7 +152,7 @@ fn registered(state: &ResourceState) -> api::RegisteredResource {
 }
 
 fn message(resource: &Resource) -> api::Resource {
-    let Resource { id, scopes, format, algorithm, access_token_lifetime, policy } = resource;
+    let Resource { id, scopes, details_types, format, algorithm, access_token_lifetime, policy } = resource;
     let AuthenticationPolicy { acr_values, amr_values, max_age } = policy;
     api::Resource {
         resource: id.to_string(),
@@ -147,5 +163,6 @@ fn message(resource: &Resource) -> api::Resource {
         acr_values: acr_values.clone(),
         amr_values: amr_values.clone(),
         max_age: max_age.map_or(0, |age| signed(age.secs())),
+        authorization_details_types: details_types.iter().map(ToString::to_string).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! `jeton.v1.TokenService`: messages to operations, answers to messages.
 
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
-use super::{Api, api, exchange, grant, introspect, parsed, refused, status};
+use super::{Api, api, claims, exchange, grant, introspect, parsed, refused, status};
 use crate::service::Durability;
 use crate::service::introspect::Asker;
 use crate::service::issue::{Issue, Tokens};
@@ -43,8 +43,9 @@ impl TokenService for Api {
 
     async fn revoke(&self, request: Request<api::RevokeRequest>) -> Result<Response<api::RevokeResponse>, Status> {
         let asked = self.allow(Permission::Revoke).and_then(|()| revoke(request.into_inner())).map_err(status::of)?;
+        let client_unknown = self.service.names_unknown_client(&asked.what);
         let revoked = self.service.revoke(asked).await.map_err(refused)?;
-        Ok(Response::new(acknowledged(revoked)))
+        Ok(Response::new(api::RevokeResponse { client_unknown, ..acknowledged(revoked) }))
     }
 
     async fn introspect(&self, request: Request<api::IntrospectRequest>) -> Result<Response<api::IntrospectResponse>, Status> {
@@ -118,7 +119,7 @@ pub fn issue(asked: api::IssueRequest) -> Result<Issue, Fault> {
     let access_claims = fields.claims("access_token_claims", asked.access_token_claims);
     let id_claims = fields.claims("id_token_claims", asked.id_token_claims);
     let binding = fields.binding("cnf", asked.cnf.as_ref());
-    let authorization_details = fields.details("authorization_details", asked.authorization_details);
+    let authorization_details = fields.details(asked.authorization_details);
     let credentials = fields.credentials("client_authentication", asked.client_authentication);
     fields.done()?;
     Ok(Issue {
@@ -178,8 +179,9 @@ fn refresh(asked: api::RefreshRequest) -> Result<Refresh, Fault> {
     let scopes = fields.take(Scopes::parse("scope", &asked.scope));
     let resources = fields.resources("resource", &asked.resource);
     let request_id = fields.word("request_id", &asked.request_id, MAX_REQUEST_ID_BYTES).map(String::into_boxed_str);
+    let authorization_details = fields.details(asked.authorization_details);
     fields.done()?;
-    Ok(Refresh { token, client: parsed(client)?, credentials, scopes, resources, request_id })
+    Ok(Refresh { token, client: parsed(client)?, credentials, scopes, resources, authorization_details, request_id })
 }
 
 fn revoke(asked: api::RevokeRequest) -> Result<Revoke, Fault> {
@@ -264,6 +266,7 @@ pub fn issued(tokens: Tokens) -> api::IssueResponse {
         revision: tokens.revision.to_string(),
         durability: durability(tokens.durability).into(),
         dpop_nonce: tokens.next_dpop_nonce.unwrap_or_default(),
+        authorization_details: claims::written_all(tokens.authorization_details),
     }
 }
 
@@ -281,6 +284,7 @@ fn refreshed(tokens: Tokens) -> api::RefreshResponse {
         revision,
         durability: _,
         dpop_nonce,
+        authorization_details,
     } = issued(tokens);
     api::RefreshResponse {
         access_token,
@@ -294,6 +298,7 @@ fn refreshed(tokens: Tokens) -> api::RefreshResponse {
         sid,
         revision,
         dpop_nonce,
+        authorization_details,
     }
 }
 

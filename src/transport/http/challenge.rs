@@ -12,6 +12,9 @@ use jeton_domain::dpop;
 use jeton_domain::error::Error;
 use jeton_domain::secret::SecretText;
 
+/// What a challenge says that is missing (RFC 6750 section 3, RFC 9470 section 3); `amr_values` is ours.
+const MISSING: [&str; 4] = ["scope", "acr_values", "amr_values", "max_age"];
+
 /// The scheme of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -45,18 +48,21 @@ pub fn challenge() -> Response {
 }
 
 /// A refusal where an access token is shown: that of any endpoint, and the challenge of the scheme that was tried (RFC 6750 section 3, RFC
-/// 9449 section 7.1).
+/// 9449 section 7.1, RFC 9470 section 3).
 pub fn refusal_of(fault: &Fault, scheme: Scheme) -> Response {
     let mut answer = refusal(fault);
     match fault.reason {
         Reason::AccessTokenRefused | Reason::InsufficientScope => {}
-        // Here the token is not accepted without a right proof; at the token endpoint the request is wrong.
-        Reason::InvalidDpopProof | Reason::UseDpopNonce => *answer.status_mut() = StatusCode::UNAUTHORIZED,
+        // Here the token is not accepted without a right proof or sign-in; at the token endpoint the request is wrong.
+        Reason::InvalidDpopProof | Reason::UseDpopNonce | Reason::ReauthenticationRequired => {
+            *answer.status_mut() = StatusCode::UNAUTHORIZED
+        }
         _ => return answer,
     }
-    let scope = fault.metadata.iter().find(|(name, _)| *name == "scope");
-    let scope = scope.map(|(_, scope)| format!(", scope=\"{}\"", described(scope))).unwrap_or_default();
-    let challenge = format!("{}, error=\"{}\"{scope}", scheme.challenge(), fault.row().oauth);
+    let mut challenge = format!("{}, error=\"{}\"", scheme.challenge(), fault.row().oauth);
+    for (name, value) in fault.metadata.iter().filter(|(name, _)| MISSING.contains(name)) {
+        challenge.push_str(&format!(", {name}=\"{}\"", described(value)));
+    }
     insert(answer.headers_mut(), WWW_AUTHENTICATE, &challenge);
     answer
 }

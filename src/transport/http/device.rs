@@ -14,7 +14,9 @@ use std::sync::Arc;
 pub async fn answer(service: Arc<Service>, mut asked: Asked) -> Result<Response, Fault> {
     let (client, credentials) = client(&mut asked)?;
     let (scopes, resources) = token::audience(&mut asked)?;
-    let started = service.start_device(Start { client, credentials, scopes, resources }).await.map_err(refused)?;
+    let authorization_details = token::details(&mut asked)?;
+    let start = Start { client, credentials, scopes, resources, authorization_details };
+    let started = service.start_device(start).await.map_err(refused)?;
     Ok(unstored(&json!({
         "device_code": started.device_code.expose(),
         "user_code": started.user_code.shown(),

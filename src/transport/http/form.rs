@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The most parameters of one request.
-const MAX_PARAMETERS: usize = 64;
+const MAX_PARAMETERS: usize = 128;
 /// What may be given more than once (RFC 8707 section 2, RFC 8693 section 2.1).
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
 
@@ -38,7 +38,7 @@ impl Asked {
     /// Reads a request. What cannot be read at all is refused before anything is looked at.
     ///
     /// # Errors
-    /// Another content type, more than [`MAX_BODY_BYTES`], not UTF-8, a parameter given twice.
+    /// Another content type, an encoding, more than [`MAX_BODY_BYTES`], not UTF-8, a parameter given twice.
     pub async fn read(request: Request<Body>, certificates: &Certificates) -> Result<Self, Fault> {
         let (parts, body) = request.into_parts();
         let certificate = certificates.of(&parts)?;
@@ -46,6 +46,9 @@ impl Asked {
         if !is_form(&headers) {
             let problem = "must be application/x-www-form-urlencoded (RFC 6749 section 3.2)";
             return Err(Fault::of(&Error::invalid("content-type", problem)));
+        }
+        if headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(Fault::at(Edge::EncodingUnsupported));
         }
         let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
@@ -155,7 +158,7 @@ mod tests {
         assert!(problem("%ff=a").contains("UTF-8"));
         assert!(problem(&"a&".repeat(2)).contains("more than once"));
         let many: String = (0..=MAX_PARAMETERS).map(|n| format!("p{n}=1&")).collect();
-        assert!(problem(&many).contains("more than 64"));
+        assert!(problem(&many).contains("more than 128"));
     }
 
     #[test]

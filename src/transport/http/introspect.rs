@@ -12,6 +12,7 @@ use crate::transport::grpc::{api, claims, introspect};
 use axum::response::Response;
 use http::HeaderMap;
 use http::header::{ACCEPT, CACHE_CONTROL, PRAGMA};
+use jeton_domain::details;
 use jeton_domain::error::Result;
 use jeton_domain::name::ClientId;
 use serde_json::{Map, Value, json};
@@ -63,7 +64,7 @@ fn said(service: &Service, asker: &ClientId, token: api::IntrospectResponse) -> 
     let scope = service.scopes_seen(asker, &token.client_id, &token.scope);
     let texts = [
         ("scope", scope),
-        ("client_id", token.client_id),
+        ("client_id", token.client_id.clone()),
         ("token_type", token.token_type),
         ("sub", token.sub),
         ("iss", token.iss),
@@ -84,11 +85,10 @@ fn said(service: &Service, asker: &ClientId, token: api::IntrospectResponse) -> 
         let (name, thumbprint) = if cnf.jkt.is_empty() { ("x5t#S256", cnf.x5t_s256) } else { ("jkt", cnf.jkt) };
         said.insert("cnf".into(), json!({ name: thumbprint }));
     }
-    if !token.authorization_details.is_empty() {
-        said.insert(
-            "authorization_details".into(),
-            claims::details("authorization_details", token.authorization_details)?.into(),
-        );
+    let details = claims::details(details::FIELD, token.authorization_details)?;
+    let details = service.details_seen(asker, &token.client_id, details);
+    if !details.is_empty() {
+        said.insert(details::FIELD.into(), details.into());
     }
     if let Some(act) = token.act {
         said.insert("act".into(), claims::object("act", act)?.into());

@@ -98,6 +98,7 @@ impl Door {
             "backchannel_logout_supported": true,
             "backchannel_logout_session_supported": true,
         });
+        let types = self.0.service.details_types();
         let optional = [
             ("authorization_endpoint", self.0.settings.pages.authorization.clone()),
             ("end_session_endpoint", self.0.settings.pages.end_session.clone()),
@@ -108,6 +109,9 @@ impl Door {
         if let Some(members) = document.as_object_mut() {
             members.extend(given);
             members.extend(bound);
+            if !types.is_empty() {
+                members.insert("authorization_details_types_supported".into(), types.into());
+            }
         }
         document
     }

@@ -17,12 +17,14 @@ use crate::transport::fault::{Edge, Fault};
 use axum::response::Response;
 use http::HeaderMap;
 use jeton_domain::client::GrantType;
+use jeton_domain::details;
 use jeton_domain::dpop;
 use jeton_domain::error::Error;
 use jeton_domain::exchange::{ACCESS_TOKEN, Role, Types};
 use jeton_domain::grant::Binding;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::redirect::RedirectUri;
+use jeton_domain::resource::MAX_NAMED;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
 use serde_json::{Map, Value, json};
@@ -39,9 +41,6 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// RFC 8693 section 2.1.
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-
-/// The most resources of one request.
-const MAX_RESOURCES: usize = 16;
 
 /// The values of `grant_type` that are answered as things are configured.
 pub fn grant_types(service: &Service) -> Vec<&'static str> {
@@ -85,29 +84,35 @@ async fn code(service: &Service, asked: &mut Asked, client: ClientId, credential
     let redirect_uri = asked.form.text("redirect_uri").map(|text| RedirectUri::parse("redirect_uri", &text)).transpose()?;
     let verifier = asked.form.take("code_verifier");
     let (_, resources) = audience(asked)?;
-    let redeem = Redeem { code, client, credentials, redirect_uri, verifier, resources };
+    let authorization_details = details(asked)?;
+    let redeem = Redeem { code, client, credentials, redirect_uri, verifier, resources, authorization_details };
     service.redeem_code(redeem).await.map_err(refused)
 }
 
 /// RFC 8628 section 3.4.
 async fn device(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
     let code = asked.form.required("device_code")?;
-    service.redeem_device_code(Poll { code, client, credentials }).await.map_err(refused)
+    let authorization_details = details(asked)?;
+    service.redeem_device_code(Poll { code, client, credentials, authorization_details }).await.map_err(refused)
 }
 
 /// RFC 7523 section 2.1.
 async fn assertion(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
     let assertion = asked.form.required("assertion")?;
     let (scopes, resources) = audience(asked)?;
-    service.redeem_assertion(Assert { assertion, client, credentials, scopes, resources }).await.map_err(refused)
+    let authorization_details = details(asked)?;
+    let assert = Assert { assertion, client, credentials, scopes, resources, authorization_details };
+    service.redeem_assertion(assert).await.map_err(refused)
 }
 
 /// RFC 6749 section 6. The header `Idempotency-Key` names the attempt.
 async fn refresh(service: &Service, asked: &mut Asked, client: ClientId, credentials: Credentials) -> Result<Tokens, Fault> {
     let token = asked.form.required("refresh_token")?;
     let (scopes, resources) = audience(asked)?;
+    let authorization_details = details(asked)?;
     let request_id = request_id(&asked.headers)?;
-    service.refresh(Refresh { token, client, credentials, scopes, resources, request_id }).await.map_err(refused)
+    let refresh = Refresh { token, client, credentials, scopes, resources, authorization_details, request_id };
+    service.refresh(refresh).await.map_err(refused)
 }
 
 /// RFC 8693 section 2.1. An audience is named as a resource is: by its identifier.
@@ -120,7 +125,9 @@ async fn exchange(service: &Service, asked: &mut Asked, client: ClientId, creden
     types.check(actor.is_some())?;
     let (scopes, mut resources) = audience(asked)?;
     named(asked, "audience", &mut resources)?;
-    service.exchange(Exchange { client, credentials, subject, actor, scopes, resources }).await.map_err(refused)
+    let authorization_details = details(asked)?;
+    let exchange = Exchange { client, credentials, subject, actor, scopes, resources, authorization_details };
+    service.exchange(exchange).await.map_err(refused)
 }
 
 /// RFC 6749 section 4.4.
@@ -145,7 +152,7 @@ async fn client_credentials(
         access_claims: Map::new(),
         id_claims: Map::new(),
         binding: None,
-        authorization_details: Vec::new(),
+        authorization_details: details(asked)?,
         credentials,
     };
     service.issue(issue).await.map_err(refused)
@@ -162,8 +169,8 @@ pub fn audience(asked: &mut Asked) -> Result<(Scopes, Vec<ResourceId>), Fault> {
 /// Adds the resources that a parameter names, each once.
 fn named(asked: &mut Asked, parameter: &str, resources: &mut Vec<ResourceId>) -> Result<(), Fault> {
     let named = asked.form.several(parameter);
-    if named.len() > MAX_RESOURCES {
-        let problem = format!("is given more than {MAX_RESOURCES} times");
+    if named.len() > MAX_NAMED {
+        let problem = format!("is given more than {MAX_NAMED} times");
         return Err(Fault::of(&Error::invalid_target(parameter, problem)));
     }
     for text in named {
@@ -173,6 +180,12 @@ fn named(asked: &mut Asked, parameter: &str, resources: &mut Vec<ResourceId>) ->
         }
     }
     Ok(())
+}
+
+/// The authorization details that are asked for (RFC 9396 section 6); empty where the parameter is not given.
+pub fn details(asked: &mut Asked) -> Result<Vec<Value>, Fault> {
+    let given = asked.form.take(details::FIELD);
+    Ok(given.map(|text| details::parse(text.expose())).transpose()?.unwrap_or_default())
 }
 
 /// The DPoP proof (RFC 9449 section 4.1): in exactly one header, or none.
@@ -215,6 +228,10 @@ fn said(tokens: &Tokens) -> Value {
         members.extend(given);
         // An empty list of scopes is none (RFC 6749 section 3.3).
         members.extend((!tokens.scopes.is_empty()).then(|| ("scope".to_owned(), tokens.scopes.to_string().into())));
+        // RFC 9396 section 7.
+        if !tokens.authorization_details.is_empty() {
+            members.insert(details::FIELD.into(), tokens.authorization_details.clone().into());
+        }
     }
     body
 }

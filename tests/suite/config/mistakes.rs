@@ -133,6 +133,18 @@ fn resources() {
             "jeton.toml:6: [resources.\"urn:a:b\"] scopes: `r` is owned by `urn:a:a` already",
         ),
         (
+            "[resources.'urn:a:b']\nauthorization_details_types = ['pay(sum:money)']",
+            "jeton.toml:2: [resources.\"urn:a:b\"] authorization_details_types: `pay(sum:money)` has the member `sum:money`: write NAME",
+        ),
+        (
+            "[resources.'urn:a:b']\nauthorization_details_types = 'pay pay(sum)'",
+            "jeton.toml:2: [resources.\"urn:a:b\"] authorization_details_types: `pay` is declared twice",
+        ),
+        (
+            "[resources.'urn:a:a']\nauthorization_details_types = 'pay'\n[resources.'urn:a:b']\nauthorization_details_types = ['pay(sum)']",
+            "jeton.toml:4: [resources.\"urn:a:b\"] authorization_details_types: `pay` is declared by `urn:a:a` already",
+        ),
+        (
             "[resources.'urn:a:b']\nscopes = 'openid'",
             "jeton.toml:2: [resources.\"urn:a:b\"] scopes: `openid` belongs to OpenID Connect",
         ),
@@ -286,6 +298,10 @@ fn clients() {
         (
             "kind = 'public'\ngrant_types = 'password'\nscopes = [\n'openid',\n'orders:raed']".into(),
             "jeton.toml:10: [clients.app] scopes: `orders:raed` is owned by no resource: add it to the scopes of one; did you mean `orders:read`?",
+        ),
+        (
+            "kind = 'public'\ngrant_types = 'password'\nauthorization_details_types = 'order'".into(),
+            "jeton.toml:8: [clients.app] authorization_details_types: `order` is declared by no resource",
         ),
         (
             "kind = 'public'\ngrant_types = 'password'\nscopes = 'orders:read pay:read'\nresources = 'https://pay'".into(),

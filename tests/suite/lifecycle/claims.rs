@@ -55,6 +55,9 @@ fn text(text: &str) -> Kind {
 
 /// A sign-in of which everything is said.
 fn whole(world: &World, client: &str, scope: &str) -> IssueRequest {
+    let kind = if scope.contains("payments") { "payment" } else { "order" };
+    let amount = Kind::StructValue(structure(&[("sum", Kind::NumberValue(5.0))]));
+    let member = if kind == "payment" { ("amount", amount) } else { ("identifier", text("7")) };
     IssueRequest {
         sid: "s-1".into(),
         nonce: "n-1".into(),
@@ -66,7 +69,7 @@ fn whole(world: &World, client: &str, scope: &str) -> IssueRequest {
         }),
         access_token_claims: Some(structure(&[("tenant", text("t-1"))])),
         id_token_claims: Some(structure(&[("name", text("Alice"))])),
-        authorization_details: vec![structure(&[("type", text("payment")), ("amount", Kind::NumberValue(5.0))])],
+        authorization_details: vec![structure(&[("type", text(kind)), member])],
         ..alice(client, scope)
     }
 }
@@ -85,7 +88,7 @@ async fn rfc9068_2_2_the_claims_of_an_access_token_exactly(world: World) {
             "iss": ISSUER, "sub": "alice", "aud": ORDERS, "client_id": "mobile-app", "scope": SCOPES,
             "iat": now, "exp": now + 300, "jti": jti, "born": born, "sid": "s-1", "grant_id": issued.grant_id,
             "auth_time": now - 77, "acr": "urn:acr:2", "amr": ["pwd", "mfa"], "tenant": "t-1",
-            "authorization_details": [{"type": "payment", "amount": 5}],
+            "authorization_details": [{"type": "order", "identifier": "7"}],
         })
     );
     assert_eq!(jti.as_str().unwrap().len(), 32);
@@ -156,10 +159,12 @@ async fn a_jwt_and_an_opaque_token_say_the_same(world: World) {
         to.clone_from(from);
     }
     (alike.aud, alike.cache) = (one.aud.clone(), one.cache.clone());
+    assert_eq!(other.authorization_details[0].fields["type"].kind, Some(text("payment")), "each those of its resource");
+    alike.authorization_details.clone_from(&one.authorization_details);
     assert_eq!(alike, one);
     assert_eq!((one.sub.as_str(), one.client_id.as_str(), one.iss.as_str()), ("alice", "mobile-app", ISSUER));
     assert_eq!((one.auth_time, one.acr.as_str()), (world.now() - 77, "urn:acr:2"));
-    assert_eq!(one.authorization_details[0].fields["type"].kind, Some(text("payment")));
+    assert_eq!(one.authorization_details[0].fields["type"].kind, Some(text("order")));
     assert_eq!(one.claims.unwrap().fields["tenant"].kind, Some(text("t-1")));
 }
 

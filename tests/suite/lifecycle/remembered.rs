@@ -300,10 +300,17 @@ async fn what_is_known_is_written_as_protobuf_writes_it() {
         let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("a".into())) };
         Some(prost_types::Struct { fields: [("b".to_owned(), value.clone()), (name.to_owned(), value)].into() })
     };
+    let details = |kind: &str| {
+        let value = |kind| prost_types::Value { kind: Some(kind) };
+        let amount = prost_types::value::Kind::StructValue(claims("sum").unwrap());
+        let name = value(prost_types::value::Kind::StringValue(kind.into()));
+        let member = if kind == "order" { ("identifier", name.clone()) } else { ("amount", value(amount)) };
+        vec![prost_types::Struct { fields: [("type".to_owned(), name), (member.0.to_owned(), member.1)].into() }]
+    };
     let full = |scope| IssueRequest {
         sid: "s-1".into(),
         access_token_claims: claims("tenant"),
-        authorization_details: vec![claims("type").unwrap()],
+        authorization_details: details(if scope == JWT { "order" } else { "payment" }),
         cnf: Some(Confirmation { jkt: "A".repeat(43), x5t_s256: String::new() }),
         ..alice("mobile-app", scope)
     };

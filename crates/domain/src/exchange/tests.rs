@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::{Algorithm, ClientKind, GrantType, MutualTls, ReusePolicy, Rotation};
+use crate::details::DetailsType;
 use crate::id::TargetId;
 use crate::policy::AuthenticationPolicy;
 use crate::resource::{Resource, TokenFormat};
@@ -25,15 +26,17 @@ fn name(text: &str) -> ClientId {
 }
 
 fn resources() -> Resources {
-    let resource = |text: &str, owns: &str, secs| Resource {
+    let resource = |text: &str, owns: &str, details: &[&str], secs| Resource {
         id: id(text),
         scopes: scopes(owns),
+        details_types: details.iter().map(|text| DetailsType::parse("details", text).unwrap()).collect(),
         format: TokenFormat::Jwt,
         algorithm: Algorithm::EdDsa,
         access_token_lifetime: Millis::from_secs(secs),
         policy: AuthenticationPolicy::default(),
     };
-    Resources::new(vec![resource(ORDERS, "orders:read orders:write", 300), resource(PAYMENTS, "pay", 60)])
+    let orders = resource(ORDERS, "orders:read orders:write", &["order(actions!)", "stock(actions!)"], 300);
+    Resources::new(vec![orders, resource(PAYMENTS, "pay", &["payment(actions!)"], 60)])
 }
 
 /// The server of orders.
@@ -44,6 +47,8 @@ fn client() -> Client {
         grant_types: vec![GrantType::TokenExchange],
         scopes: scopes("orders:read pay"),
         resources: vec![id(ORDERS), id(PAYMENTS)],
+        details_types: vec!["order".into(), "payment".into()],
+        backchannel_logout_uri: None,
         redirect_uris: Vec::new(),
         serves: vec![id(ORDERS)],
         impersonates: false,
@@ -65,6 +70,7 @@ struct Token {
     client: ClientId,
     scopes: Scopes,
     audience: Vec<String>,
+    details: Vec<Value>,
     exp: u64,
     sign_in: SignIn,
     binding: Option<Binding>,
@@ -82,6 +88,7 @@ impl Token {
             client: name("shop"),
             scopes: scopes("openid orders:read orders:write pay"),
             audience: vec![ORDERS.into()],
+            details: Vec::new(),
             exp: 1_200,
             sign_in: SignIn { auth_time: Some(NOW), acr: None, amr: Vec::new(), method: GrantType::TokenExchange },
             binding: None,
@@ -103,6 +110,7 @@ impl Token {
             client: &self.client,
             scopes: &self.scopes,
             audience: &self.audience,
+            details: &self.details,
             exp: Timestamp::from_secs(self.exp),
             sign_in: &self.sign_in,
             binding: self.binding,
@@ -126,7 +134,7 @@ fn object(value: Value) -> Map<String, Value> {
 fn exchange(client: &Client, subject: &Token, actor: Option<&Token>, scope: &str, named: &[&str], proof: Proof) -> Result<Plan> {
     let (scopes, resources): (_, Vec<_>) = (scopes(scope), named.iter().map(|text| id(text)).collect());
     let actor = actor.map(Token::shown);
-    let asked = Asked { subject: subject.shown(), actor, scopes: &scopes, resources: &resources, proof: &proof };
+    let asked = Asked { subject: subject.shown(), actor, scopes: &scopes, resources: &resources, details: &[], proof: &proof };
     plan(NOW, &asked, client, &self::resources())
 }
 
@@ -280,7 +288,30 @@ fn the_sign_in_must_be_what_the_resource_demands() {
         resource
     });
     let (subject, none, proof) = (Token::alices(), Scopes::default(), Proof::default());
-    let asked = Asked { subject: subject.shown(), actor: None, scopes: &none, resources: &[], proof: &proof };
+    let asked = Asked { subject: subject.shown(), actor: None, scopes: &none, resources: &[], details: &[], proof: &proof };
     let refused = plan(NOW, &asked, &client(), &Resources::new(strict.collect()));
     assert!(matches!(refused, Err(Error::ReauthenticationRequired(_))), "{refused:?}");
+}
+
+#[test]
+fn details_are_those_of_the_subject_token_that_are_of_the_resources_and_that_the_client_may_be_given() {
+    let [read, both, stock, pay] = [
+        json!({"type": "order", "actions": ["read"]}),
+        json!({"type": "order", "actions": ["read", "write"]}),
+        json!({"type": "stock", "actions": ["read"]}),
+        json!({"type": "payment", "actions": ["pay"]}),
+    ];
+    let subject = Token { details: vec![both.clone(), stock.clone(), pay.clone()], ..Token::alices() };
+    let given = |details: &[Value]| {
+        let (scopes, resources, proof) = (scopes("orders:read"), [id(ORDERS)], Proof::default());
+        let asked =
+            Asked { subject: subject.shown(), actor: None, scopes: &scopes, resources: &resources, details, proof: &proof };
+        plan(NOW, &asked, &client(), &self::resources()).map(|plan| plan.audience.details)
+    };
+    assert_eq!(given(&[]), Ok(vec![both]));
+    assert_eq!(given(std::slice::from_ref(&read)), Ok(vec![read]));
+    for outside in [stock, pay, json!({"type": "order", "actions": ["delete"]})] {
+        let refused = given(std::slice::from_ref(&outside));
+        assert!(matches!(refused, Err(Error::InvalidAuthorizationDetails { .. })), "{outside}: {refused:?}");
+    }
 }

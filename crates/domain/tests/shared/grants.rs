@@ -75,6 +75,7 @@ pub fn resource(id: &str, owns: &str) -> Resource {
     Resource {
         id: resource_id(id),
         scopes: scopes(owns),
+        details_types: Vec::new(),
         format: TokenFormat::Jwt,
         algorithm: Algorithm::EdDsa,
         access_token_lifetime: Millis::from_secs(300),
@@ -89,6 +90,7 @@ pub fn client() -> Client {
         grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
         scopes: scopes("openid offline_access orders:read orders:write pay"),
         resources: vec![resource_id("https://orders"), resource_id("https://pay")],
+        details_types: Vec::new(),
         redirect_uris: Vec::new(),
         serves: Vec::new(),
         impersonates: false,
