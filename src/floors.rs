@@ -2,7 +2,7 @@
 //! failover lost.
 //!
 //! Lives here: what the rooms above ask. Below: `view` (the log in memory, what it knows and how fresh it is), `catch_up` (catch-ups
-//! shared), `follow`, `heal`, `settle`, `watch` (what who follows this view lacks), `health`, `entry` (the log's format). Must not live here: what a floor means (`domain`), who may revoke what
+//! shared), `together` (appends shared), `raise`, `follow`, `heal`, `settle`, `watch` (what who follows this view lacks), `health`, `entry` (the log's format). Must not live here: what a floor means (`domain`), who may revoke what
 //! (`service`), how records are kept (`records`).
 
 mod catch_up;
@@ -10,12 +10,15 @@ pub mod entry;
 mod follow;
 mod heal;
 mod health;
+mod raise;
 mod settle;
+mod together;
 mod view;
 mod watch;
 
 pub use catch_up::Turns;
 pub use health::Health;
+pub use raise::Raise;
 pub use view::Change;
 pub use watch::Backlog;
 
@@ -23,19 +26,18 @@ use crate::clock::Clock;
 use crate::random;
 use crate::records::documents::Ceilings;
 use crate::records::{Records, unavailable};
-use crate::store::{Durability, ERA_AHEAD, EraState, Followed, Position, Store};
-use crate::telemetry::{self, metrics};
-use bytes::Bytes;
+use crate::store::{ERA_AHEAD, EraState, Position, Store};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised, is_over};
 use jeton_domain::id::{Identity, ReplicaId, TargetId};
 use jeton_domain::revision::{Born, Revision};
-use jeton_domain::target::{Reason, Salt, Target};
+use jeton_domain::target::Salt;
 use jeton_domain::time::Millis;
+use raise::Wanted;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use together::Together;
 use tokio::sync::{Notify, broadcast};
-use tracing::Instrument as _;
 use view::{Reign, View};
 
 /// How long a verifier may believe a token after its `exp` (leeway).
@@ -100,6 +102,7 @@ pub struct Alive {
     ceilings: RwLock<Ceilings>,
     view: RwLock<View>,
     turns: Turns<Caught>,
+    appends: Together<Wanted, Raise>,
     /// Under which primary all replicas have acknowledged this one, and with it the era's marker.
     joined: Mutex<Option<Reign>>,
     /// Something was lost that this view may know.
@@ -113,17 +116,6 @@ impl fmt::Debug for Alive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Alive(..)")
     }
-}
-
-/// What raising a floor came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raise {
-    /// Its place in the log.
-    pub revision: Revision,
-    /// How far it got.
-    pub durability: Durability,
-    /// Whether nothing had raised this target before: of many who do so at once, one is told so.
-    pub is_first: bool,
 }
 
 /// What a catch-up found.
@@ -151,6 +143,7 @@ impl Alive {
             ceilings: RwLock::new(ceilings),
             view: RwLock::default(),
             turns: Turns::default(),
+            appends: Together::default(),
             joined: Mutex::default(),
             ill: Notify::new(),
             healing: tokio::sync::Mutex::default(),
@@ -247,48 +240,6 @@ impl Alive {
             caught = self.caught_up().await?;
         }
         if caught.head >= seen && self.is_joined() { Ok(caught) } else { Err(Error::Healing) }
-    }
-
-    /// Raises the floor of a target. In force, and in this replica's view, when it answers.
-    ///
-    /// # Errors
-    /// `RevokedNotDurable` where it is in force and may yet be lost; the store. An append that was not acknowledged may still have happened;
-    /// repeating it is harmless.
-    pub async fn raise(&self, target: &Target, reason: Reason) -> Result<Raise> {
-        let id = target.id(&self.salt);
-        let entry = entry::encode(id, target.kind(), reason, self.clock.now());
-        let position = self.position().await?;
-        // What came in since that position the answer brings again: nothing that was before is missed.
-        let was_raised = self.with_floors(|floors| floors.get(id).is_some());
-        let (followed, durability) = self.append(&[entry], position).await?;
-        metrics::REVOCATIONS.add(target.kind().word(), reason.word());
-        let Some((own, before)) = followed.entries.split_last() else {
-            return Err(Error::Internal("an append was answered without its own entry".into()));
-        };
-        let revision = own.revision;
-        if durability < self.store.durability() {
-            return Err(Error::RevokedNotDurable(revision));
-        }
-        let raises_it = |logged| matches!(entry::decode(logged), Ok(Some(raised)) if raised.target == id);
-        Ok(Raise { revision, durability, is_first: !was_raised && !before.iter().any(raises_it) })
-    }
-
-    /// From where to append.
-    async fn position(&self) -> Result<Position> {
-        if self.read().is_behind() {
-            self.caught_up().await?;
-        }
-        Ok(self.read().position())
-    }
-
-    /// Appends, and takes in what the answer brings, which ends with the last of `entries`; and says how far they got.
-    async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability)> {
-        let sent = self.clock.run();
-        let span = telemetry::child("log.append");
-        let (followed, reached) = self.store.append(entries, position).instrument(span).await.map_err(unavailable)?;
-        self.understand(position.cursor, &followed).await?;
-        self.take_in(&followed, sent)?;
-        Ok((followed, reached))
     }
 
     /// The floor that kills what was born at `born` and has these targets, as the view knows.
