@@ -133,6 +133,9 @@ pub struct DoctorArguments {
     /// A table for people, or JSON for scripts
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM")]
     pub output: Output,
+    /// Only print jeton's functions for Redis, for `redis-cli -x FUNCTION LOAD` by a user who may
+    #[arg(long)]
+    pub functions: bool,
 }
 
 /// `jeton clients ...`

@@ -38,6 +38,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Serve(arguments) => start(arguments).await,
         Command::Config(ConfigCommand::Check { config }) => check(config.as_deref()),
         Command::Config(ConfigCommand::Example) => print(&config::example()),
+        Command::Doctor(arguments) if arguments.functions => print(doctor::FUNCTIONS),
         Command::Doctor(arguments) => examine(arguments).await,
         Command::Clients(AllClientsCommand::Secret) => {
             let secret = config::generate_secret();

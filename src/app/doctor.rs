@@ -14,6 +14,9 @@ use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use std::process::ExitCode;
 
+/// What Redis must have loaded, for who may load it where jeton may not.
+pub const FUNCTIONS: &str = redis::FUNCTIONS;
+
 /// The client secrets of the configuration for development, which everybody can read.
 const PUBLISHED: [&str; 2] = ["jcs_dev_web_app_never_use_in_production", "jcs_dev_billing_job_never_use_in_production"];
 /// A double click and a quick retry fit into it, and a message that takes its time.

@@ -235,3 +235,14 @@ async fn the_command_asks_the_redis_of_the_configuration() {
     let at = format!("127.0.0.1:{}", server.port());
     assert!(told.0 == Some(1) && told.1.contains(&["eviction".to_owned(), at, "fail".to_owned()]), "{told:?}");
 }
+
+/// For whom jeton's own user may not load them: read from the binary, with no configuration.
+#[tokio::test]
+async fn the_functions_are_had_from_the_command() {
+    let command = || Command::new(env!("CARGO_BIN_EXE_jeton")).args(["doctor", "--functions"]).current_dir("/").output().unwrap();
+    let output = tokio::task::spawn_blocking(command).await.unwrap();
+    assert!(output.status.success());
+    let functions = String::from_utf8(output.stdout).unwrap();
+    let server = RedisServer::start().await;
+    assert_eq!(server.ask::<String>(&["FUNCTION", "LOAD", &functions]).await, "jeton1");
+}

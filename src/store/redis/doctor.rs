@@ -232,7 +232,7 @@ async fn user(asked: &Asked) -> Vec<Diagnosis> {
             "functions",
             name,
             "jeton's function library is not loaded, and this user may not load it",
-            "let a user who may run `redis-cli -x FUNCTION LOAD < functions.lua`: without it jeton does not start",
+            "let a user who may run `jeton doctor --functions | redis-cli -x FUNCTION LOAD`: without it jeton does not start",
         ));
     }
     all

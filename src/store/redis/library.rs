@@ -9,7 +9,7 @@ use ::redis::{Cmd, ServerError, Value};
 use std::borrow::Cow;
 
 /// The source of the library, for `FUNCTION LOAD`. An operator whose service user may not load it does so with
-/// `redis-cli -x FUNCTION LOAD < functions.lua`.
+/// `jeton doctor --functions | redis-cli -x FUNCTION LOAD`.
 pub const FUNCTIONS: &str = include_str!("functions.lua");
 
 pub(super) const SWAP: &str = "jeton1_swap";
