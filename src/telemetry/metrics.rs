@@ -52,6 +52,10 @@ pub static VIEW_WHOLE: Gauge = Gauge::new("jeton_view_whole", "1 where all revoc
 /// How long ago the last proof of freshness was asked for.
 pub static VIEW_AGE: Gauge = Gauge::in_seconds("jeton_view_age", "How long ago the view was provably fresh.");
 
+/// How much of `maxmemory` the fullest primary of the store uses.
+pub static STORE_MEMORY_USED: Gauge =
+    Gauge::new("jeton_store_memory_used", "How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.");
+
 /// The words that one counter can tell apart: more than the program has, so that none falls into `other`.
 const SLOTS: usize = 256;
 
@@ -262,7 +266,9 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     for tally in [&PRIMARIES, &WATCHED] {
         tally.register(&meter);
     }
-    for gauge in [&LOGOUTS_WAITING, &WATCHERS, &VIEW_ENTRIES, &VIEW_ENTRIES_LIMIT, &VIEW_BYTES, &VIEW_WHOLE, &VIEW_AGE] {
+    for gauge in
+        [&LOGOUTS_WAITING, &WATCHERS, &VIEW_ENTRIES, &VIEW_ENTRIES_LIMIT, &VIEW_BYTES, &VIEW_WHOLE, &VIEW_AGE, &STORE_MEMORY_USED]
+    {
         gauge.register(&meter);
     }
     let seconds = |name: &'static str, help: &'static str| {

@@ -13,6 +13,8 @@ mod cluster;
 #[cfg(test)]
 mod controls;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod emptied;
 #[cfg(test)]
 mod failovers;

@@ -51,6 +51,7 @@ async fn a_full_redis_loses_nothing() {
         }
         assert!(filled > 0, "in round {round} there was no memory to fill");
         run.injected("times out of memory");
+        is_told(&run).await;
         run.lasting(Duration::from_secs(2)).await;
         let keys: Vec<String> = (0..filled).map(|at| format!("filling-{at}")).collect();
         let words: Vec<&str> = std::iter::once("UNLINK").chain(keys.iter().map(String::as_str)).collect();
@@ -58,4 +59,17 @@ async fn a_full_redis_loses_nothing() {
         run.revocations(50).await;
     }
     run.conclude().await.is_kept();
+}
+
+/// It is ready, for it introspects; what is the matter and what to do, it says in words and as a number.
+async fn is_told(run: &Run) {
+    let full = |line: &str| line.strip_prefix("jeton_store_memory_used ").is_some_and(|used| used.parse::<f64>().unwrap() > 0.99);
+    for at in 0..run.fleet.len() {
+        until("that memory is full", async || {
+            let said = run.fleet.readiness(at).await;
+            said.starts_with("HTTP/1.1 200") && said.contains("no memory left") && said.contains("raise its maxmemory")
+        })
+        .await;
+        until("it is measured", async || run.fleet.metrics(at).await.lines().any(full)).await;
+    }
 }

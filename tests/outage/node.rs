@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one answer of a server may take.
 const ANSWER: Duration = Duration::from_secs(2);
+/// What still goes onto a disk that is full: the end of it cuts a write in two.
+const A_LITTLE: u64 = 3_000;
 
 /// The users of every node, each with its name for a password. The tests' own may do everything; replicas log in as `link`,
 /// sentinels as `sentinel`, the service as `jeton`. A user that is switched off cuts exactly the links of those who use it.
@@ -110,7 +112,10 @@ impl Node {
 
     /// Kills it as a failing machine would.
     pub async fn kill(&mut self) {
-        self.process.take().expect("it runs").kill().await.unwrap();
+        let mut process = self.process.take().expect("it runs");
+        if process.try_wait().unwrap().is_none() {
+            process.kill().await.unwrap();
+        }
     }
 
     /// Whether it was started and not killed.
@@ -139,6 +144,30 @@ impl Node {
     async fn signal(&self, signal: &str) {
         let pid = self.process.as_ref().and_then(Child::id).expect("it runs").to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+    }
+
+    /// From now on its files cannot grow by more than a little, as on a disk that is full.
+    pub async fn fill_disk(&self) {
+        let files = std::fs::read_dir(self.directory.path().join("appendonlydir")).into_iter().flatten();
+        let largest = files.map(|file| file.unwrap().metadata().unwrap().len()).max().unwrap_or(0);
+        self.limit_files(&(largest + A_LITTLE).to_string()).await;
+    }
+
+    /// Undoes `fill_disk`; so does a restart.
+    pub async fn make_room(&self) {
+        self.limit_files("unlimited").await;
+    }
+
+    async fn limit_files(&self, bytes: &str) {
+        let pid = self.process.as_ref().and_then(Child::id).expect("it runs").to_string();
+        let limit = format!("--fsize={bytes}:");
+        let mut command = Command::new("prlimit");
+        assert!(command.args(["--pid", &pid, &limit]).status().await.expect("`prlimit`, of Linux").success());
+    }
+
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some())
     }
 
     /// Cuts what comes from other nodes and from sentinels, and nothing else: the service goes on talking to it.
@@ -193,8 +222,9 @@ impl Node {
 
     /// False where another process took the port first.
     async fn launch(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
-        command.arg(self.file());
+        // A limit on its files is to be an error for it, as a full disk is, and not its end.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec redis-server \"$@\"", "sh"]).arg(self.file());
         if self.sentinel {
             command.arg("--sentinel");
         }

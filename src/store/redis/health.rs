@@ -10,8 +10,10 @@ use super::shards::{Member, Shard};
 use super::slot::SLOTS;
 use super::topology::{Servers, Topology};
 use crate::store::Wrong;
+use crate::telemetry::metrics;
 use ::redis::Pipeline;
 use futures_util::future::join_all;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a node may take to answer, where requests may not take less.
@@ -21,6 +23,9 @@ const IN_STEP_SECS: u64 = 5;
 /// Changes that wait for longer are not going to be saved: the longest pause between two saves is an hour, unless it was changed.
 const UNSAVED_SECS: u64 = 2 * 3_600;
 const OLDEST_VERSION: u64 = 7;
+/// In thousandths of `maxmemory`.
+const WHOLE: u64 = 1_000;
+const NEARLY_FULL: u64 = 900;
 
 impl Topology {
     /// What is wrong; nothing where all is well.
@@ -28,11 +33,11 @@ impl Topology {
         let within = self.settings.response_timeout.min(PATIENCE);
         let replicas = self.settings.replicas;
         match &self.servers {
-            Servers::Standalone { node, probes, .. } => Nodes { probes, within, replicas }.of_one(node).await,
+            Servers::Standalone { node, probes, .. } => Nodes::new(probes, within, replicas).of_one(node).await,
             Servers::Sentinel { sentinels, probes, .. } => {
                 let (mut wrong, primary) = of_sentinels(sentinels).await;
                 if let Some(node) = primary {
-                    wrong.extend(Nodes { probes, within, replicas }.of_one(&node).await);
+                    wrong.extend(Nodes::new(probes, within, replicas).of_one(&node).await);
                 }
                 wrong
             }
@@ -47,9 +52,20 @@ struct Nodes<'a> {
     within: Duration,
     /// How many replicas each primary must have.
     replicas: u32,
+    /// How much of its memory the fullest primary uses, in thousandths.
+    fullest: AtomicU64,
 }
 
-impl Nodes<'_> {
+impl<'a> Nodes<'a> {
+    fn new(probes: &'a Probes, within: Duration, replicas: u32) -> Self {
+        Self { probes, within, replicas, fullest: AtomicU64::new(0) }
+    }
+
+    fn measure(&self) {
+        let thousandths = u32::try_from(self.fullest.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        metrics::STORE_MEMORY_USED.set(f64::from(thousandths) / 1_000.0);
+    }
+
     /// A primary, and the replicas that it names.
     async fn of_one(&self, primary: &Node) -> Vec<Wrong> {
         let info = match self.info(primary).await {
@@ -59,6 +75,7 @@ impl Nodes<'_> {
         let replicas: Vec<Node> = replicas(&info).map(|replica| replica.node).collect();
         let mut wrong = self.primary(primary, &info);
         wrong.extend(join_all(replicas.iter().map(|node| self.of_replica(node))).await.into_iter().flatten());
+        self.measure();
         self.probes.keep(&replicas.iter().chain([primary]).collect::<Vec<_>>());
         wrong
     }
@@ -85,7 +102,10 @@ impl Nodes<'_> {
             wrong.push(Wrong::unfit(format!("{node} is a replica; jeton needs the primary")));
             return wrong;
         }
-        wrong.extend(persistence(node, info).map(Wrong::remark));
+        wrong.extend(persistence(node, info));
+        let used = memory_used(info);
+        self.fullest.fetch_max(used, Ordering::Relaxed);
+        wrong.extend(memory(node, used));
         let in_step = replicas(info).filter(|replica| replica.in_step).count();
         if u32::try_from(in_step).is_ok_and(|in_step| in_step < self.replicas) {
             wrong.push(Wrong::remark(format!(
@@ -96,6 +116,25 @@ impl Nodes<'_> {
         }
         wrong
     }
+}
+
+/// How much of its memory a primary uses, in thousandths; nothing where it has no limit.
+fn memory_used(info: &str) -> u64 {
+    // What replicas are still to be sent counts for nobody.
+    let used = number(info, "used_memory").saturating_sub(number(info, "mem_not_counted_for_evict"));
+    used.saturating_mul(WHOLE).checked_div(number(info, "maxmemory")).unwrap_or(0)
+}
+
+/// Reading goes on, and so does following the log: introspection is right.
+fn memory(node: &Node, used: u64) -> Option<Wrong> {
+    let words = if used >= WHOLE {
+        "has no memory left: it refuses writes, so that nothing can be issued, refreshed or revoked; raise its maxmemory"
+    } else if used >= NEARLY_FULL {
+        "uses over 90 % of its memory: raise its maxmemory before it refuses writes, and nothing can be issued, refreshed or revoked"
+    } else {
+        return None;
+    };
+    Some(Wrong::remark(format!("{node} {words}")))
 }
 
 fn silent(node: &Node, why: Refusal) -> String {
@@ -118,27 +157,38 @@ fn any(node: &Node, info: &str) -> Vec<Wrong> {
     wrong
 }
 
-fn persistence(node: &Node, info: &str) -> Option<String> {
+fn persistence(node: &Node, info: &str) -> Option<Wrong> {
     let is = |name, value| field(info, name) == Some(value);
-    let number = |name| field(info, name).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
     if is("loading", "1") {
-        return Some(format!("{node} is still loading its data"));
+        return Some(Wrong::remark(format!("{node} is still loading its data")));
     }
     if is("aof_enabled", "1") {
-        let failed = !is("aof_last_write_status", "ok");
-        return failed
-            .then(|| format!("{node} cannot write its append-only file, and a restart would lose data: look at its disk"));
+        // Then it refuses every write, and what proves the view fresh is one.
+        return (!is("aof_last_write_status", "ok")).then(|| {
+            Wrong::unfit(format!(
+                "{node} cannot write its append-only file: it refuses writes, and a restart would lose data; make room on its disk"
+            ))
+        });
     }
     if !is("rdb_last_bgsave_status", "ok") {
-        return Some(format!("{node} could not save its data, and a restart would lose it: look at its disk and its log"));
+        return Some(Wrong::remark(format!(
+            "{node} could not save its data: it refuses writes (unless stop-writes-on-bgsave-error is no), and a restart would lose \
+             data; make room on its disk and look at its log"
+        )));
     }
     // INFO does not tell when it is to save. What it holds may be older than the process: only changes since the last save count.
-    let (saved, uptime) = (number("rdb_last_save_time"), number("uptime_in_seconds"));
-    let now = number("server_time_usec") / 1_000_000;
+    let (saved, uptime) = (number(info, "rdb_last_save_time"), number(info, "uptime_in_seconds"));
+    let now = number(info, "server_time_usec") / 1_000_000;
     let waiting = now.saturating_sub(saved).min(uptime);
-    let unsaved = number("rdb_changes_since_last_save") > 0 && waiting > UNSAVED_SECS;
-    unsaved
-        .then(|| format!("{node} does not keep its data: nothing was saved for {} hours; set appendonly to yes", waiting / 3_600))
+    let unsaved = number(info, "rdb_changes_since_last_save") > 0 && waiting > UNSAVED_SECS;
+    unsaved.then(|| {
+        let hours = waiting / 3_600;
+        Wrong::remark(format!("{node} does not keep its data: nothing was saved for {hours} hours; set appendonly to yes"))
+    })
+}
+
+fn number(info: &str, name: &str) -> u64 {
+    field(info, name).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// A replica as its primary sees it.
@@ -195,7 +245,7 @@ async fn of_cluster(cluster: &Cluster, within: Duration, replicas: u32) -> Vec<W
             "Redis Cluster is down: most of its primaries must reach each other, and every slot be served".to_owned(),
         ));
     }
-    let nodes = Nodes { probes: &cluster.probes, within, replicas };
+    let nodes = Nodes::new(&cluster.probes, within, replicas);
     let members: Vec<&Member> =
         view.shards.iter().filter(|shard| !shard.slots.is_empty()).flat_map(|shard: &Shard| &shard.members).collect();
     let asked = members.iter().map(async |member| match member.primary {
@@ -203,6 +253,7 @@ async fn of_cluster(cluster: &Cluster, within: Duration, replicas: u32) -> Vec<W
         false => nodes.of_replica(&member.node).await,
     });
     wrong.extend(join_all(asked).await.into_iter().flatten());
+    nodes.measure();
     wrong
 }
 
@@ -211,7 +262,7 @@ mod tests {
     use super::*;
 
     const SOUND: &str = "redis_version:7.0.15\r\nuptime_in_seconds:90000\r\nserver_time_usec:1700090000000000\r\n\
-                         maxmemory_policy:noeviction\r\nloading:0\r\nrdb_changes_since_last_save:0\r\n\
+                         used_memory:500\r\nmem_not_counted_for_evict:100\r\nmaxmemory:1000\r\nmaxmemory_policy:noeviction\r\nloading:0\r\nrdb_changes_since_last_save:0\r\n\
                          rdb_last_save_time:1700000000\r\nrdb_last_bgsave_status:ok\r\naof_enabled:0\r\n\
                          aof_last_write_status:ok\r\nrole:master\r\nconnected_slaves:2\r\n\
                          slave0:ip=10.0.0.2,port=6379,state=online,offset=9,lag=1\r\n\
@@ -223,7 +274,7 @@ mod tests {
             info.replace(old, new)
         });
         let door = super::super::wire::Door::both(&super::super::Address::parse("redis://h").unwrap()).unwrap().0;
-        Nodes { probes: &Probes::new(door), within: PATIENCE, replicas: 1 }
+        Nodes::new(&Probes::new(door), PATIENCE, 1)
             .primary(&Node::new("h", 1), &info)
             .into_iter()
             .map(|wrong| wrong.words)
@@ -238,8 +289,10 @@ mod tests {
             (&[("7.0.15", "6.2.14")], "7.0 or later"),
             (&[("role:master", "role:slave")], "needs the primary"),
             (&[("loading:0", "loading:1")], "loading"),
-            (&[("aof_enabled:0", "aof_enabled:1"), ("write_status:ok", "write_status:err")], "append-only"),
+            (&[("aof_enabled:0", "aof_enabled:1"), ("write_status:ok", "write_status:err")], "make room on its disk"),
             (&[("bgsave_status:ok", "bgsave_status:err")], "could not save"),
+            (&[("used_memory:500", "used_memory:1000")], "over 90 %"),
+            (&[("used_memory:500", "used_memory:1100")], "no memory left"),
             (&[("last_save:0", "last_save:1")], "appendonly"),
             (&[("online", "send_bulk")], "0 replicas in step and 1 are configured"),
             (&[("lag=1", "lag=60")], "0 replicas in step"),
@@ -248,7 +301,9 @@ mod tests {
             assert!(sentences.len() == 1 && sentences[0].contains(says), "{replacements:?}: {sentences:?}");
         }
         for fine in [
-            &[("aof_enabled:0", "aof_enabled:1"), ("last_save:0", "last_save:1")][..],
+            &[("maxmemory:1000", "maxmemory:0")][..],
+            &[("used_memory:500", "used_memory:999")],
+            &[("aof_enabled:0", "aof_enabled:1"), ("last_save:0", "last_save:1")],
             &[("90000\r", "60\r"), ("last_save:0", "last_save:1")],
         ] {
             assert_eq!(said(fine), Vec::<String>::new(), "{fine:?}");

@@ -51,7 +51,7 @@ impl Refusal {
             }
             Self::MayNotLoad => StoreError::Unavailable(
                 "jeton's function library is not loaded in Redis and this user may not load it; let a user who may run: \
-                 redis-cli -x FUNCTION LOAD < functions.lua"
+                 jeton doctor --functions | redis-cli -x FUNCTION LOAD"
                     .to_owned(),
             ),
             Self::NotPermitted => StoreError::Broken(
@@ -73,7 +73,7 @@ pub(super) fn refusal(error: &ServerError) -> Refusal {
         "MASTERDOWN" => Refusal::NoPrimary("this Redis is a replica that lost its primary"),
         "CLUSTERDOWN" => Refusal::Passing("Redis Cluster is down"),
         "NOREPLICAS" => Refusal::Unfit("Redis has fewer replicas than min-replicas-to-write"),
-        "MISCONF" => Refusal::Unfit("Redis cannot save to its disk and refuses writes"),
+        "MISCONF" => Refusal::Unfit("Redis cannot save to its disk and refuses writes: make room on its disk"),
         "OOM" => Refusal::Unfit("Redis has no memory left: raise maxmemory"),
         "NOAUTH" | "WRONGPASS" => Refusal::Unfit("Redis refuses this user name or password"),
         "UNBLOCKED" => Refusal::Lost("this Redis became a replica while it was waited for"),

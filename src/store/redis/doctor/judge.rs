@@ -138,7 +138,8 @@ impl Server {
 
     fn persistence(&self) -> Diagnosis {
         const APPEND: &str = "set appendonly yes: what a restart loses of the revocations is revoked no more";
-        const DISK: &str = "look at its disk and its log: a restart would lose data";
+        const DISK: &str = "make room on its disk, and look at its log: until it can write again it refuses writes, and a restart would \
+                            lose data";
         if self.is("loading", "1") {
             return self.fail("persistence", "it is still loading its data", "wait until it has: it answers nothing before");
         }
