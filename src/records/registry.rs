@@ -449,8 +449,8 @@ impl Records {
         self.decide(
             &name,
             loaded,
-            // One that is lost is made good by the round through all parts.
-            Durability::Applied,
+            // As durable as its part, for who sees the revocation of a client looks here whether it was deleted.
+            Durability::Replicated,
             |held, _| {
                 let mut marks = marks_of(held.cloned());
                 if let Some(held) = marks.get_mut(number) {
@@ -470,4 +470,14 @@ fn marks_of(index: Option<RegistryIndexRecord>) -> Vec<Mark> {
     let bytes = index.map(|index| index.marks).unwrap_or_default();
     let (marks, _) = bytes.as_chunks::<MARK_BYTES>();
     marks.iter().copied().chain(std::iter::repeat(Mark::default())).take(PARTS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_lies_in_the_part_that_it_always_did() {
+        assert_eq!((Kind::Client.part_of("till"), Kind::Resource.part_of("https://shop.internal")), (101, 825));
+    }
 }

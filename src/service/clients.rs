@@ -52,18 +52,29 @@ impl Service {
             }
             ClientKind::Confidential { .. } | ClientKind::Public => None,
         };
-        // The one that was deleted may have been so by a call that was cut off before its grants were ended.
-        if registry.stored().entry(Kind::Client, client.id.as_str()).is_some_and(|entry| entry.value.is_none()) {
-            self.alive.raise(&Target::Client(client.id.clone()), Reason::Administrative).await?;
-        }
-        let id = client.id.clone();
         let stored = StoredClient { client: Arc::new(client), retiring: Vec::new() };
-        let entry = self
-            .change_registered(Kind::Client, id.as_str(), |entry| match entry.and_then(|entry| entry.value.as_ref()) {
-                Some(_) => Err(Error::RegistrationExists(format!("client `{id}` is registered already"))),
-                None => Ok(Some(Value::Client(stored.clone()))),
-            })
-            .await?;
+        let id = &stored.client.id;
+        let mut is_ended = false;
+        let entry = loop {
+            let mut has_trace = false;
+            let registered = self
+                .change_registered(Kind::Client, id.as_str(), |entry| {
+                    has_trace = entry.is_some_and(|entry| entry.value.is_none());
+                    match entry {
+                        Some(_) if !has_trace => Err(Error::RegistrationExists(format!("client `{id}` is registered already"))),
+                        Some(_) if !is_ended => Err(Error::Contended),
+                        _ => Ok(Some(Value::Client(stored.clone()))),
+                    }
+                })
+                .await;
+            if is_ended || !has_trace {
+                break registered?;
+            }
+            // The one that was deleted may have been so by a call that was cut off before its grants were ended. The store tells, for
+            // what this replica holds may be older.
+            self.alive.raise(&Target::Client(id.clone()), Reason::Administrative).await?;
+            is_ended = true;
+        };
         Ok((self.client_state(&entry, &stored), secret))
     }
 
@@ -141,7 +152,7 @@ impl Service {
         Ok(raised.revision)
     }
 
-    /// Gives a confidential client another secret, told once; those that it has stay valid for `keep`.
+    /// Gives a confidential client another secret, told once; those that it has stay valid for `keep`, and no longer.
     ///
     /// # Errors
     /// `RegistrationUnknown`, `RegistrationFixed`, `Invalid` for a public client or too many secrets, the store.
@@ -160,6 +171,7 @@ impl Service {
                 if keep != Millis::ZERO {
                     retiring.extend(secret_hashes.iter().map(|hash| Retiring { hash: *hash, until }));
                 }
+                retiring.iter_mut().for_each(|one| one.until = one.until.min(until));
                 if retiring.len() >= MAX_SECRETS {
                     let problem = "must be 0: so many secrets of the client are valid already that no more can be";
                     return Err(Error::invalid("old_valid_for", problem));

@@ -212,13 +212,11 @@ impl Service {
 
     fn plan(&self, now: Timestamp, asked: &Issue, client: &Client) -> Result<Plan> {
         let _span = telemetry::child("decide").entered();
-        let signs_in = asked.method.is_none_or(GrantType::signs_in);
-        let taken = asked.subject.as_ref().filter(|_| signs_in).and_then(|subject| self.terms.issuers.of_subject(subject));
-        if let Some(issuer) = taken {
-            return Err(Error::invalid(
-                "sub",
-                format!("begins as the subjects of issuer `{}` do: no user may be called so", issuer.id),
-            ));
+        let (field, subject) = named_subject(asked)?;
+        let is_asserted = asked.method == Some(GrantType::JwtBearer);
+        if let Some(issuer) = self.terms.issuers.of_subject(&subject).filter(|_| !is_asserted) {
+            let problem = format!("begins as the subjects of issuer `{}` do: nobody else may be called so", issuer.id);
+            return Err(Error::invalid(field, problem));
         }
         let question = issue::Asked {
             subject: asked.subject.as_ref(),
@@ -240,10 +238,7 @@ impl Service {
 
     fn new_grant(&self, now: Timestamp, asked: &Issue, client: &Client, plan: &Plan) -> Result<Grant> {
         let signs_in = plan.sign_in.method.signs_in();
-        let subject = match &asked.subject {
-            Some(subject) => subject.clone(),
-            None => Subject::parse("client_id", client.id.as_str())?,
-        };
+        let (_, subject) = named_subject(asked)?;
         let [mut id, new_session, nonce] = random::several::<16, 3>()?;
         let session = match &asked.session {
             Some(session) => Some(session.clone()),
@@ -354,6 +349,14 @@ impl Service {
             // was, nothing may be handed out.
             (false, _) => Err(Error::Contended),
         }
+    }
+}
+
+/// Who the tokens are for, the user or the client itself, and the field that says so.
+fn named_subject(asked: &Issue) -> Result<(&'static str, Subject)> {
+    match &asked.subject {
+        Some(subject) => Ok(("sub", subject.clone())),
+        None => Ok(("client_id", Subject::parse("client_id", asked.client.as_str())?)),
     }
 }
 

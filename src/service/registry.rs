@@ -164,7 +164,8 @@ impl Service {
             return Ok(());
         }
         self.follow_registry().await?;
-        let is_there = self.registry().client(&client.id).is_some();
+        // Another may have its name by now, and this one proved that it is the first.
+        let is_there = self.registry().client(&client.id).is_some_and(|now| now.kind == client.kind);
         if is_there { Ok(()) } else { Err(Error::InvalidClient(ClientRefusal::Unknown)) }
     }
 }

@@ -196,6 +196,25 @@ async fn rfc7523_2_1_nobody_else_is_called_as_the_subjects_of_an_issuer() {
     let issued = server.replica.try_issue(IssueRequest { sub: "partner:carol".into(), ..alice("web-app", "orders:read") }).await;
     assert_eq!(refusal(issued), (Code::InvalidArgument, "INVALID_FIELD".into()));
     server.replica.issue(IssueRequest { sub: "partner".into(), ..alice("web-app", "orders:read") }).await;
+    // Nor a client, whose own tokens have its id as their subject.
+    let called = |id: &str| {
+        let prover = &trusting.prover;
+        let named = ClientId::parse("client_id", id).unwrap();
+        Server::start_with(move |settings| {
+            trusts(settings, prover);
+            settings.clients.iter_mut().find(|client| client.id.as_str() == "billing-job").unwrap().id = named;
+        })
+    };
+    for (id, refused) in [("partner:carol", true), ("partner", false)] {
+        let fields =
+            [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", JOB_SECRET), ("scope", "orders:read")];
+        let answer = called(id).await.post(TOKEN, &fields).send().await;
+        if refused {
+            assert_eq!(answer.refusal(), (400, "invalid_request".into()));
+        } else {
+            assert_eq!(answer.status, 200);
+        }
+    }
     // A caller vouches for its users by other flows.
     let mut asked = alice("billing-job", "orders:read");
     asked.authentication.as_mut().unwrap().method = jeton::api::GrantType::JwtBearer.into();

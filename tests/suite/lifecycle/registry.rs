@@ -27,6 +27,7 @@ on_every_store! {
     a_secret_that_leaked_ends_at_once,
     two_operators_do_not_overwrite_each_other,
     a_deleted_client_is_dead_on_a_replica_that_has_not_looked,
+    the_secret_of_a_deleted_client_is_none_of_the_next_of_that_name,
     a_client_that_is_deleted_while_it_refreshes_keeps_nothing,
     a_policy_holds_from_the_next_refresh_on,
     what_the_file_names_is_changed_there_only,
@@ -181,9 +182,15 @@ async fn a_new_secret_and_the_old_one_are_both_valid_for_a_while(world: World) {
     for held in [&new, &lost, &newest] {
         server.issue(for_itself(held)).await;
     }
-    world.pass(24 * 3_600);
-    is_no_client(server.try_issue(for_itself(&new)).await);
-    server.issue(for_itself(&newest)).await;
+    assert_eq!(server.registered("till").await.unwrap().old_secrets_end_at, world.now() + 24 * 3_600);
+    // What is said last holds for all of them.
+    let last = server.rotate(Some(60)).await;
+    assert_eq!(server.registered("till").await.unwrap().old_secrets_end_at, world.now() + 60);
+    world.pass(60);
+    for held in [&new, &lost, &newest] {
+        is_no_client(server.try_issue(for_itself(held)).await);
+    }
+    server.issue(for_itself(&last)).await;
 }
 
 async fn a_secret_that_leaked_ends_at_once(world: World) {
@@ -255,6 +262,18 @@ async fn a_deleted_client_is_dead_on_a_replica_that_has_not_looked(world: World)
     let old = server.try_refresh(with(&by_user.refresh_token, &new)).await;
     assert_eq!(refusal(old), (Code::FailedPrecondition, "REFRESH_TOKEN_REFUSED".into()), "another client of that name");
     assert!(server.active(&server.issue(for_itself(&new)).await.access_token).await);
+}
+
+async fn the_secret_of_a_deleted_client_is_none_of_the_next_of_that_name(world: World) {
+    let (server, other) = (world.start().await, world.start().await);
+    server.register_shop().await;
+    let (_, held) = server.register(till()).await;
+    other.follow().await;
+    server.delete("till").await.unwrap();
+    let (_, new) = server.register(till()).await;
+    // The other still holds the first: its revocation tells of the second.
+    is_no_client(other.try_issue(for_itself(&held)).await);
+    other.issue(for_itself(&new)).await;
 }
 
 async fn a_client_that_is_deleted_while_it_refreshes_keeps_nothing(world: World) {
@@ -586,15 +605,41 @@ async fn pages_hold_every_client_once_and_in_order() {
     assert_eq!(fields_of(&server.clients.clone().list_clients(asked).await.unwrap_err()), ["page_size"]);
 }
 
-#[tokio::test]
-async fn a_registry_that_is_stale_is_read_again_or_nobody_is_called_unknown() {
+/// A world whose store has faults.
+fn faulty() -> (Arc<Faulty>, World) {
     let mut faulty = None;
     let world = World::memory_through(|store| {
         let store = Arc::new(Faulty::over(store));
         faulty = Some(Arc::clone(&store));
         store
     });
-    let (store, server, other) = (faulty.unwrap(), world.start().await, world.start().await);
+    (faulty.unwrap(), world)
+}
+
+#[tokio::test]
+async fn what_a_deletion_that_was_cut_off_left_is_none_of_the_next_client_of_that_name() {
+    let (store, world) = faulty();
+    let (server, other) = (world.start().await, world.start().await);
+    server.register_shop().await;
+    server.register(till()).await;
+    other.follow().await;
+    let issued = other.issue(by_alice()).await;
+    store.appends_nothing.store(true, Ordering::SeqCst);
+    assert_eq!(server.delete("till").await.unwrap_err().code(), Code::Unavailable);
+    store.appends_nothing.store(false, Ordering::SeqCst);
+
+    // The other has not looked since, and takes the name for one that is there.
+    let (_, new) = other.register(till()).await;
+    let old = other.try_refresh(with(&issued.refresh_token, &new)).await;
+    assert_eq!(refusal(old), (Code::FailedPrecondition, "REFRESH_TOKEN_REFUSED".into()));
+    assert!(!other.active(&issued.access_token).await);
+    assert!(other.active(&other.issue(for_itself(&new)).await.access_token).await);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_stale_is_read_again_or_nobody_is_called_unknown() {
+    let (store, world) = faulty();
+    let (server, other) = (world.start().await, world.start().await);
     server.register_shop().await;
     let (_, old) = server.register(till()).await;
     other.follow().await;
@@ -614,13 +659,8 @@ async fn a_registry_that_is_stale_is_read_again_or_nobody_is_called_unknown() {
 
 #[tokio::test]
 async fn a_change_whose_mark_was_lost_is_found_all_the_same() {
-    let mut faulty = None;
-    let world = World::memory_through(|store| {
-        let store = Arc::new(Faulty::over(store));
-        faulty = Some(Arc::clone(&store));
-        store
-    });
-    let (store, server, other) = (faulty.unwrap(), world.start().await, world.start().await);
+    let (store, world) = faulty();
+    let (server, other) = (world.start().await, world.start().await);
     // The part is read and swapped; then the process is cut off.
     *store.fails_after.lock().unwrap() = Some((2, false));
     let cut_off = server.try_register(Client { client_id: "kiosk".into(), ..mobile() }).await;
