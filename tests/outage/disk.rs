@@ -24,10 +24,11 @@ async fn is_refused(run: &mut Run, because: &str) {
         })
         .await;
         let revoked = run.caller.revoke(at, Target::Subject("nobody".into()), None).await;
-        let history = run.caller.recorder.history();
-        assert_eq!(history.revocations[revoked].outcome, Outcome::Unknown("STORE_UNAVAILABLE".into()));
-        let newest = history.tokens.len() - 1;
-        drop(history);
+        let newest = {
+            let history = run.caller.recorder.history();
+            assert_eq!(history.revocations[revoked].outcome, Outcome::Unknown("STORE_UNAVAILABLE".into()));
+            history.tokens.len() - 1
+        };
         for freshness in [Freshness::Full, Freshness::Default] {
             until("what nothing proves fresh is not answered", async || {
                 run.caller.introspect(at, &[newest], freshness).await.is_none()

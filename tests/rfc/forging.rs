@@ -55,7 +55,7 @@ fn jwts(algorithm: Algorithm) -> Vec<Forged> {
 }
 
 /// What is refused of a DPoP proof, by name.
-fn proofs(prover: &Prover) -> Vec<(&'static str, Refusal, fn(&Jws) -> String)> {
+fn proofs(prover: &Prover) -> Vec<proof::Row> {
     let is_p256 = matches!(prover, Prover::P256(_));
     let (of_key, of_its_jwk) = if is_p256 { (form::P256, proof::P256_KEY) } else { (form::ED25519, proof::ED25519_KEY) };
     let forms = form::FORM.iter().chain(of_key).map(|(name, wrong, forged)| match wrong {

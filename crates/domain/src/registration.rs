@@ -76,7 +76,7 @@ impl Client {
     /// What is wrong with its types of authorization details.
     fn details(&self, known: &Resources) -> Vec<Problem> {
         const TYPES: &[&str] = &["authorization_details_types"];
-        let told = |(at, name): (usize, &Box<str>)| match known.owner_of_details(name) {
+        let told = |(at, name): (usize, &str)| match known.owner_of_details(name) {
             None => {
                 let words = format!("`{}` is declared by no resource", shown(name));
                 Some(Problem { unknown: Some(name.to_string()), ..mistake(TYPES, Some(at), words) })
@@ -87,7 +87,7 @@ impl Client {
             }
             Some(_) => None,
         };
-        let mut found: Vec<Problem> = self.details_types.iter().enumerate().filter_map(told).collect();
+        let mut found: Vec<Problem> = self.details_types.iter().map(AsRef::as_ref).enumerate().filter_map(told).collect();
         found.extend(twice(TYPES, &self.details_types, AsRef::as_ref));
         found.extend(too_many(TYPES, self.details_types.len(), Self::MAX_RESOURCES));
         found

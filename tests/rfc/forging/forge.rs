@@ -19,11 +19,14 @@ pub fn unb64(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
+/// How bytes are signed.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// A compact JWS in the making, and its own key.
 pub struct Jws {
     pub header: Value,
     pub claims: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 /// A valid JWT of ours, and all the keys there are.

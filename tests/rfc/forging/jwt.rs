@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 pub type Row = (&'static str, NotGenuine, fn(&Forge) -> String);
 
+/// A genuine token by its name, the cause why it is not active, and how it is made.
+pub type Meant = (&'static str, Cause, fn(&Forge) -> String);
+
 pub const HEADER: &[Row] = &[
     ("header is no JSON", Malformed, |f| f.with_header("header")),
     ("header is empty", Malformed, |f| f.with_header("")),
@@ -258,7 +261,7 @@ pub const CLAIMS: &[Row] = &[
     ("claims are empty", Malformed, |f| f.with_payload("")),
     ("claims go on after their end", Malformed, |f| f.with_payload(format!("{} 1", f.claims))),
     ("claims are there twice", Malformed, |f| f.with_payload(format!("{0}{0}", f.claims))),
-    ("claims end too soon", Malformed, |f| f.with_payload(&f.claims.to_string()[..40])),
+    ("claims end too soon", Malformed, |f| f.with_payload(f.claims.to_string().chars().take(40).collect::<String>())),
     ("claims begin with a byte order mark", Malformed, |f| f.with_payload(format!("\u{feff}{}", f.claims))),
     ("claims have a NUL at their end", Malformed, |f| f.with_payload(format!("{}\0", f.claims))),
     ("claims in UTF-16", Malformed, |f| {
@@ -276,7 +279,7 @@ pub const CLAIMS: &[Row] = &[
 ];
 
 /// Genuine by its signature, and not active all the same.
-pub const MEANING: &[(&str, Cause, fn(&Forge) -> String)] = &[
+pub const MEANING: &[Meant] = &[
     ("`typ` of an ID token, signed so", Cause::Foreign, |f| f.with_member("typ", json!("JWT"))),
     ("no `born`", Cause::Foreign, |f| f.with_claim("born", Value::Null)),
     ("`client_id` empty", Cause::Foreign, |f| f.with_claim("client_id", json!(""))),
