@@ -43,15 +43,19 @@ impl Alive {
     pub async fn raise(&self, target: &Target, reason: Reason) -> Result<Raise> {
         let id = target.id(&self.salt);
         let entry = entry::encode(id, target.kind(), reason, self.clock.now());
-        let together = self.appends.join(Wanted { target: id, entry }, |wanted| self.append_all(wanted));
-        let together = together.instrument(telemetry::child("log.append"));
-        let late = |_elapsed| Error::StoreUnavailable("the log was not written in time".into());
-        let raise = timeout(self.terms.store_timeout.into(), together).await.map_err(late)??;
+        let together = self.appends.join(Wanted { target: id, entry }, |wanted| self.append_in_time(wanted));
+        let raise = together.instrument(telemetry::child("log.append")).await?;
         metrics::REVOCATIONS.add(target.kind().word(), reason.word());
         if raise.durability < self.store.durability() {
             return Err(Error::RevokedNotDurable(raise.revision));
         }
         Ok(raise)
+    }
+
+    /// The time is that of one group: who waited for the one before it hears how far its own got all the same.
+    async fn append_in_time(&self, wanted: Vec<Wanted>) -> Result<Vec<Raise>> {
+        let late = |_elapsed| Error::StoreUnavailable("the log was not written in time".into());
+        timeout(self.terms.store_timeout.into(), self.append_all(wanted)).await.map_err(late)?
     }
 
     /// Appends them as one. What came of each, in order.

@@ -257,7 +257,9 @@ async fn forged_device_codes_are_none_that_is_known() {
     let mutations = derived::of_device_code(&device.code);
     assert!(are_mutations(mutations.iter().map(|(name, text)| (name.as_str(), text.as_str())), &device.code) >= 20);
     for (name, code) in &mutations {
-        server.refuses_access(name, code, Cause::Malformed).await;
+        // What has the form of one is called so.
+        let cause = if parse(code) == Presented::Device { Cause::Foreign } else { Cause::Malformed };
+        server.refuses_access(name, code, cause).await;
         assert_eq!(server.replica.poll_with(code).await.refusal(), (400, "invalid_grant".into()), "{name}: {code}");
     }
     server.replica.waits(&device, "authorization_pending").await;
