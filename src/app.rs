@@ -140,7 +140,13 @@ impl App {
         };
         let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, outbound));
         service.refresh_keys().await?;
-        service.follow_registry().await?;
+        match service.follow_registry().await {
+            // The clients of the file are served all the same; nobody else is, until it can be read.
+            Err(problem @ (Error::Restored(_) | Error::RecordUnreadable(_))) => {
+                tracing::error!(%problem, "registered clients and resources cannot be read: starting without them");
+            }
+            followed => followed?,
+        }
         match alive.join().await {
             // It can be told, and mended, only where it runs; until then it refuses what rests on it.
             Err(problem @ (Error::Restored(_) | Error::NotDurable(_))) => tracing::error!(%problem, "starting all the same"),

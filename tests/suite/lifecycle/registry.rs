@@ -658,6 +658,27 @@ async fn a_registry_that_is_stale_is_read_again_or_nobody_is_called_unknown() {
 }
 
 #[tokio::test]
+async fn a_registry_that_cannot_be_read_keeps_no_client_of_the_file_from_being_served() {
+    let world = World::memory().await;
+    let (server, store) = (world.start().await, world.store().await);
+    server.register_shop().await;
+    let (_, held) = server.register(till()).await;
+    let sound = parts(&store).await;
+    let ruined = sound.iter().map(|(name, value)| {
+        let value = value.as_ref().map(|value| bytes::Bytes::from([&value[..STAMP_BYTES], b"of another version"].concat()));
+        (name.clone(), value)
+    });
+    fall_back(&store, ruined.collect()).await;
+
+    let again = world.start().await;
+    again.issue(alice("mobile-app", "openid offline_access orders:read")).await;
+    let (code, _) = refusal(again.try_issue(for_itself(&held)).await);
+    assert_ne!(code, Code::Unauthenticated, "what cannot be read is not absent");
+    fall_back(&store, sound).await;
+    again.issue(for_itself(&held)).await;
+}
+
+#[tokio::test]
 async fn a_change_whose_mark_was_lost_is_found_all_the_same() {
     let (store, world) = faulty();
     let (server, other) = (world.start().await, world.start().await);
