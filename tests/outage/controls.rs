@@ -44,14 +44,14 @@ async fn without_wait_a_partition_loses_revocations() {
         let settings = Settings { stores: vec![redis.nodes[0].url(); 2], ..Settings::default() };
         let mut run = Run::start("control: no WAIT under a partition", terms, settings, USUAL, attempt).await;
         redis.nodes[0].isolate().await;
-        let next = redis.failed_over(0).await;
+        redis.failed_over(0).await;
         run.injected("partitions");
         run.revocations(50).await;
         run.kill_the_fleet().await;
         redis.nodes[0].rejoin().await;
-        redis.settled().await;
+        let primary = redis.settled().await;
         for at in 0..2 {
-            run.fleet.move_to(at, redis.nodes[next].url());
+            run.fleet.move_to(at, redis.nodes[primary].url());
         }
         run.conclude().await.verdict.broken(Rule::Revived)
     })
@@ -67,12 +67,12 @@ async fn waiting_for_one_of_two_loses_revocations_in_a_failover_by_hand() {
         let variables = vec![("JETON_REDIS_REPLICAS".into(), "1".into())];
         let settings = Settings { stores: vec![redis.nodes[0].url(); 2], variables, ..Settings::default() };
         let mut run = Run::start("control: WAIT 1 of two", CONTROL, settings, USUAL, attempt).await;
-        let (_, next) = redis.fail_over().await;
+        redis.fail_over().await;
         run.injected("failovers by hand");
         run.kill_the_fleet().await;
-        redis.settled().await;
+        let primary = redis.settled().await;
         for at in 0..2 {
-            run.fleet.move_to(at, redis.nodes[next].url());
+            run.fleet.move_to(at, redis.nodes[primary].url());
         }
         run.conclude().await.verdict.broken(Rule::Revived)
     })

@@ -110,10 +110,17 @@ impl Sentinels {
         (before, self.failed_over(before).await)
     }
 
-    /// Waits until one primary has all others as its replicas, in step with it, and all sentinels know all of it.
-    pub async fn settled(&self) {
-        let came = within(LONG, async || self.is_settled().await).await;
+    /// Waits until one primary has all others as its replicas, in step with it, and all sentinels know all of it. Answers which it is: a
+    /// Sentinel whose order was late may have chosen another meanwhile.
+    pub async fn settled(&self) -> usize {
+        let mut primary = None;
+        let came = within(LONG, async || {
+            primary = self.settled_on().await;
+            primary.is_some()
+        })
+        .await;
         assert!(came, "in {LONG:?} primary, replicas and sentinels did not find together:\n{}", self.logs());
+        primary.unwrap()
     }
 
     /// How the logs of all end.
@@ -121,20 +128,20 @@ impl Sentinels {
         self.nodes.iter().chain(&self.sentinels).map(|node| format!("port {}:\n{}", node.port, last_lines(&node.log()))).collect()
     }
 
-    async fn is_settled(&self) -> bool {
-        let Some(primary) = self.primary().await else { return false };
+    async fn settled_on(&self) -> Option<usize> {
+        let primary = self.primary().await?;
         for (at, node) in self.nodes.iter().enumerate() {
             let (field, expected) = if at == primary { ("connected_slaves", "2") } else { ("master_link_status", "up") };
             if node.info(field).await.as_deref() != Some(expected) {
-                return false;
+                return None;
             }
         }
         let offset = self.nodes[primary].info("master_repl_offset").await;
-        let Some(offset) = offset.and_then(|offset| offset.parse::<u64>().ok()) else { return false };
+        let offset = offset.and_then(|offset| offset.parse::<u64>().ok())?;
         for (_, node) in self.nodes.iter().enumerate().filter(|(at, _)| *at != primary) {
             let behind = node.info("master_repl_offset").await.and_then(|offset| offset.parse::<u64>().ok());
             if behind.is_none_or(|behind| behind + 1_000_000 < offset) {
-                return false;
+                return None;
             }
         }
         for sentinel in &self.sentinels {
@@ -142,10 +149,10 @@ impl Sentinels {
             let field = |name: &str| known.iter().position(|word| word == name).and_then(|at| known.get(at + 1));
             let is = |name: &str, value: &str| field(name).is_some_and(|found| found == value);
             if !(is("num-slaves", "2") && is("num-other-sentinels", "2") && is("flags", "master")) {
-                return false;
+                return None;
             }
         }
-        true
+        Some(primary)
     }
 }
 
