@@ -23,6 +23,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
@@ -290,7 +292,14 @@ fn tls(remote: &Remote) -> Result<ClientTlsConfig, Failure> {
         fs::read(file).map(Zeroizing::new).map_err(unreadable)
     };
     let mut tls = match &remote.ca_file {
-        Some(file) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(file)?.as_slice())),
+        Some(file) => {
+            let pem = read(file)?;
+            if !CertificateDer::pem_slice_iter(&pem).any(|found| found.is_ok()) {
+                let what = format!("{} holds no certificate", file.display());
+                return Err(Failure::usage(what, "name a PEM file with the certificates of authorities"));
+            }
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem.as_slice()))
+        }
         None => ClientTlsConfig::new().with_native_roots(),
     };
     if let (Some(certificate), Some(key)) = (&remote.caller_certificate_file, &remote.caller_key_file) {

@@ -94,16 +94,25 @@ impl Failure {
         let (exit, what) = match status.code() {
             Code::Unavailable => (Exit::Unreachable, format!("{operation}: {server} cannot be reached: {root}")),
             Code::Cancelled | Code::DeadlineExceeded => {
-                (Exit::Unreachable, format!("{operation}: {server} did not answer in time"))
+                (Exit::Unreachable, format!("{operation}: {server} did not answer in time, or closed the connection"))
             }
             _ if status.source().is_some() => (Exit::Unreachable, format!("{operation}: {server} does not speak gRPC: {root}")),
             code => (Exit::Refused, format!("{operation}: {server} answered {code:?}: {root}")),
         };
+        let is_tls = server.starts_with("https:");
         let next = match status.code() {
+            Code::Unavailable if root.contains("invalid peer certificate") => {
+                "name the authority of its certificate with `--ca-file` or JETON_CA_FILE, and the server by a name that the certificate has".into()
+            }
             Code::Unavailable => {
                 format!("is the server running at {server}? `jeton serve` starts one, `--server` or JETON_SERVER names another")
             }
-            _ => format!("is {server} the gRPC address of a jeton of this version? `--server` or JETON_SERVER names another"),
+            _ if is_tls => format!(
+                "is {server} the gRPC address? If it knows its callers by their certificates, show one that it trusts with `--caller-certificate-file` and `--caller-key-file`"
+            ),
+            _ => format!(
+                "is {server} the gRPC address (50051 by default) of a jeton of this version? `--server` or JETON_SERVER names another; write https:// where it speaks TLS"
+            ),
         };
         Self { exit, what, next }
     }

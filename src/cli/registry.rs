@@ -6,7 +6,7 @@ use super::arguments::{
     RotateSecretArguments,
 };
 use super::call::{answered, channel, request};
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use crate::api;
 use crate::api::client_service_client::ClientServiceClient;
 use crate::api::resource_service_client::ResourceServiceClient;
@@ -80,10 +80,19 @@ async fn list_clients(remote: &Remote) -> Result<Answer, Failure> {
     }
 }
 
+/// It has no etag to be changed by.
+fn read_only(operation: &str, id: &str) -> Failure {
+    let what = format!("{operation}: `{id}` is in the configuration file, and changed there only");
+    Failure { exit: Exit::Refused, what, next: "change the file, and restart the replicas one after the other".into() }
+}
+
 /// What is not given stays as it is, for the etag makes sure that it is so still.
 async fn update_client(arguments: &ClientArguments) -> Result<Answer, Failure> {
     let remote = &arguments.remote;
     let held = get_client(&arguments.client, "clients update", remote).await?;
+    if held.read_only {
+        return Err(read_only("clients update", &arguments.client));
+    }
     let client_now = with_client_arguments(held.client.unwrap_or_default(), arguments);
     let etag = arguments.etag.clone().unwrap_or(held.etag);
     let message = api::UpdateClientRequest { client: Some(client_now), etag };
@@ -142,6 +151,9 @@ async fn list_resources(remote: &Remote) -> Result<Answer, Failure> {
 async fn update_resource(arguments: &ResourceArguments) -> Result<Answer, Failure> {
     let remote = &arguments.remote;
     let held = get_resource(&arguments.resource, "resources update", remote).await?;
+    if held.read_only {
+        return Err(read_only("resources update", &arguments.resource));
+    }
     let resource_now = with_resource_arguments(held.resource.unwrap_or_default(), arguments);
     let etag = arguments.etag.clone().unwrap_or(held.etag);
     let message = api::UpdateResourceRequest { resource: Some(resource_now), etag };

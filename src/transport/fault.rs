@@ -158,7 +158,10 @@ impl Fault {
                 ..Self::new(Reason::MessageTooLarge, format!("the message is larger than {limit} bytes"))
             },
             Edge::MessageMalformed => Self::new(Reason::MessageMalformed, "the request carries no well-formed message"),
-            Edge::GrantTypeUnsupported => Self::new(Reason::GrantTypeUnsupported, "`grant_type` is none that is answered here"),
+            Edge::GrantTypeUnsupported => Self::new(
+                Reason::GrantTypeUnsupported,
+                "`grant_type` is none that is answered here: `grant_types_supported` of the metadata names them",
+            ),
             Edge::NotFound => Self::new(Reason::NotFound, "there is nothing of that name"),
         }
     }

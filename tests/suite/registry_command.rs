@@ -81,7 +81,15 @@ async fn operators_register_and_every_replica_follows(store: &str) {
     let listed = listed["clients"].as_array().unwrap();
     assert!(listed.iter().any(|one| one["client_id"] == "till" && one["read_only"] == false));
     assert!(listed.iter().any(|one| one["client_id"] == "mobile-app" && one["read_only"] == true));
-    assert!(refused(&server, &["clients", "delete", "mobile-app"]).contains("configuration file"));
+    let of_file: [&[&str]; 3] = [
+        &["clients", "delete", "mobile-app"],
+        &["clients", "update", "mobile-app", "--scope", "openid"],
+        &["resources", "update", "https://orders.internal", "--scope", "orders:read"],
+    ];
+    for asked in of_file {
+        let told = refused(&server, asked);
+        assert!(told.contains("configuration file"), "{asked:?}: {told}");
+    }
     assert!(refused(&server, &["resources", "delete", "https://shop.internal"]).contains("`till`"));
 
     // A policy, a deletion: seen elsewhere by themselves.

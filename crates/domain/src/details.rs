@@ -100,7 +100,7 @@ impl DetailsType {
             match self.members.iter().find(|member| *member.name == **name) {
                 None => return refuse(at, format!("has `{}`, which its type does not know", shown(name))),
                 Some(member) if !member.shape.fits(value) => {
-                    return refuse(&format!("{at}.{name}"), format!("is not {}", member.shape.word()));
+                    return refuse(&format!("{at}.{name}"), format!("is not {}", member.shape.phrase()));
                 }
                 Some(_) => {}
             }
@@ -159,6 +159,18 @@ impl Shape {
             Self::Boolean => "boolean",
             Self::Object => "object",
             Self::Array => "array",
+        }
+    }
+
+    /// As a sentence says it.
+    const fn phrase(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Strings => "an array of strings",
+            Self::Number => "a number",
+            Self::Boolean => "a boolean",
+            Self::Object => "an object",
+            Self::Array => "an array",
         }
     }
 
