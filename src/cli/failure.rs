@@ -45,6 +45,10 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    pub(super) fn refused(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, what: what.into(), next: next.into() }
+    }
+
     pub(super) fn usage(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, what: what.into(), next: next.into() }
     }

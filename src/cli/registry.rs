@@ -6,7 +6,7 @@ use super::arguments::{
     RotateSecretArguments,
 };
 use super::call::{answered, channel, request};
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use crate::api;
 use crate::api::client_service_client::ClientServiceClient;
 use crate::api::resource_service_client::ResourceServiceClient;
@@ -83,7 +83,7 @@ async fn list_clients(remote: &Remote) -> Result<Answer, Failure> {
 /// It has no etag to be changed by.
 fn read_only(operation: &str, id: &str) -> Failure {
     let what = format!("{operation}: `{id}` is in the configuration file, and changed there only");
-    Failure { exit: Exit::Refused, what, next: "change the file, and restart the replicas one after the other".into() }
+    Failure::refused(what, "change the file, and restart the replicas one after the other")
 }
 
 /// What is not given stays as it is, for the etag makes sure that it is so still.

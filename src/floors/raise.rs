@@ -13,6 +13,7 @@ use jeton_domain::id::TargetId;
 use jeton_domain::revision::Revision;
 use jeton_domain::target::{Reason, Target};
 use std::collections::HashSet;
+use std::sync::Arc;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
@@ -40,10 +41,11 @@ impl Alive {
     /// # Errors
     /// `RevokedNotDurable` where it is in force and may yet be lost; the store. An append that was not acknowledged may still have happened;
     /// repeating it is harmless.
-    pub async fn raise(&self, target: &Target, reason: Reason) -> Result<Raise> {
+    pub async fn raise(self: &Arc<Self>, target: &Target, reason: Reason) -> Result<Raise> {
         let id = target.id(&self.salt);
         let entry = entry::encode(id, target.kind(), reason, self.clock.now());
-        let together = self.appends.join(Wanted { target: id, entry }, |wanted| self.append_in_time(wanted));
+        let all = |wanted| Arc::clone(self).append_in_time(wanted);
+        let together = self.appends.join(Wanted { target: id, entry }, all);
         let raise = together.instrument(telemetry::child("log.append")).await?;
         metrics::REVOCATIONS.add(target.kind().word(), reason.word());
         if raise.durability < self.store.durability() {
@@ -53,7 +55,7 @@ impl Alive {
     }
 
     /// The time is that of one group: who waited for the one before it hears how far its own got all the same.
-    async fn append_in_time(&self, wanted: Vec<Wanted>) -> Result<Vec<Raise>> {
+    async fn append_in_time(self: Arc<Self>, wanted: Vec<Wanted>) -> Result<Vec<Raise>> {
         let late = |_elapsed| Error::StoreUnavailable("the log was not written in time".into());
         timeout(self.terms.store_timeout.into(), self.append_all(wanted)).await.map_err(late)?
     }

@@ -3,9 +3,10 @@
 use jeton_domain::error::{Error, Result};
 use std::future::Future;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 /// How many make one group at most: appended to the log of Redis, which does nothing else meanwhile, they take about a millisecond.
 const MOST: usize = 256;
@@ -14,35 +15,43 @@ const MOST: usize = 256;
 #[derive(Debug)]
 pub struct Together<T, A> {
     waiting: Mutex<Vec<Waiting<T, A>>>,
-    /// Held by the one who does it for all.
-    doing: tokio::sync::Mutex<()>,
+    /// Held while a group is under way.
+    doing: Arc<tokio::sync::Mutex<()>>,
+    /// Groups under way: a task of its own each, so that no caller who goes away takes the others' with him.
+    begun: TaskTracker,
 }
 
 #[derive(Debug)]
 struct Waiting<T, A> {
     item: T,
-    told: oneshot::Sender<Result<A>>,
+    told: Told<A>,
 }
+
+type Told<A> = oneshot::Sender<Result<A>>;
 
 impl<T, A> Default for Together<T, A> {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), doing: tokio::sync::Mutex::default() }
+        Self { waiting: Mutex::default(), doing: Arc::default(), begun: TaskTracker::new() }
     }
 }
 
-impl<T: Clone, A> Together<T, A> {
-    /// Has `item` done by `all`, of this caller or of another: as part of a group that begins after this call, an answer for each item in
-    /// order. Given up in the middle, a group is done again for those who still wait: doing an item twice must do no harm.
-    pub async fn join<F: Future<Output = Result<Vec<A>>>>(&self, item: T, all: impl Fn(Vec<T>) -> F) -> Result<A> {
+impl<T, A: Send + 'static> Together<T, A> {
+    /// Has `item` done by `all`, which this caller brings or another: as part of a group that begins after this call, an answer for each
+    /// item in order. A group that began is done to its end, whoever goes away meanwhile.
+    pub async fn join<F>(&self, item: T, all: impl Fn(Vec<T>) -> F) -> Result<A>
+    where
+        F: Future<Output = Result<Vec<A>>> + Send + 'static,
+    {
+        let mut answer = self.enter(item);
         loop {
-            let mut answer = self.enter(item.clone());
-            let told = tokio::select! {
+            let turn = tokio::select! {
                 biased;
-                told = &mut answer => told.ok(),
-                _turn = self.doing.lock() => self.lead(&mut answer, &all).await,
+                told = &mut answer => return told.unwrap_or_else(|_gone| Err(unanswered())),
+                turn = Arc::clone(&self.doing).lock_owned() => turn,
             };
-            if let Some(told) = told {
-                return told;
+            let (items, told): (Vec<T>, Vec<_>) = self.group().into_iter().map(|one| (one.item, one.told)).unzip();
+            if !told.is_empty() {
+                self.begin(all(items), told, turn);
             }
         }
     }
@@ -53,28 +62,22 @@ impl<T: Clone, A> Together<T, A> {
         answer
     }
 
-    /// Does what waits, until `own` is answered. None where it was given up by who had it.
-    async fn lead<F: Future<Output = Result<Vec<A>>>>(
-        &self,
-        own: &mut oneshot::Receiver<Result<A>>,
-        all: &impl Fn(Vec<T>) -> F,
-    ) -> Option<Result<A>> {
-        loop {
-            match own.try_recv() {
-                Ok(told) => return Some(told),
-                Err(TryRecvError::Closed) => return None,
-                Err(TryRecvError::Empty) => {}
-            }
-            let group = self.group();
-            let (items, told): (Vec<T>, Vec<_>) = group.into_iter().map(|one| (one.item, one.told)).unzip();
-            match all(items).await {
+    /// Does a group, and tells everybody before the next one begins.
+    fn begin<F>(&self, group: F, told: Vec<Told<A>>, turn: OwnedMutexGuard<()>)
+    where
+        F: Future<Output = Result<Vec<A>>> + Send + 'static,
+    {
+        let done = async move {
+            match group.await {
                 Ok(answers) => {
                     let answers = answers.into_iter().map(Ok).chain(std::iter::repeat_with(|| Err(unanswered())));
                     told.into_iter().zip(answers).for_each(|(told, answer)| drop(told.send(answer)));
                 }
                 Err(error) => told.into_iter().for_each(|told| drop(told.send(Err(error.clone())))),
             }
-        }
+            drop(turn);
+        };
+        drop(self.begun.spawn(done.in_current_span()));
     }
 
     /// Those that came first and still want to know.
@@ -94,10 +97,8 @@ fn unanswered() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use tokio::sync::{Notify, Semaphore};
     use tokio::task::JoinHandle;
-    use tokio_util::task::TaskTracker;
 
     /// Groups are done when they may, and answer each item with the size of its group.
     struct Bench {
@@ -111,10 +112,13 @@ mod tests {
         let bench = Arc::clone(bench);
         tasks.spawn(async move {
             bench.arrived.add_permits(1);
-            let all = async |items: Vec<usize>| {
-                bench.begun.notify_one();
-                bench.may.acquire().await.unwrap().forget();
-                if items.contains(&7) { Err(Error::Healing) } else { Ok(vec![items.len(); items.len()]) }
+            let all = |items: Vec<usize>| {
+                let bench = Arc::clone(&bench);
+                async move {
+                    bench.begun.notify_one();
+                    bench.may.acquire().await.unwrap().forget();
+                    if items.contains(&7) { Err(Error::Healing) } else { Ok(vec![items.len(); items.len()]) }
+                }
             };
             bench.together.join(item, all).await
         })
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_given_up_while_he_does_it_for_others_leaves_nobody_waiting() {
+    async fn who_goes_away_while_his_group_is_under_way_takes_nothing_from_the_others() {
         let (bench, first, mut others) = gathered(5, 1).await;
         bench.may.add_permits(1);
         assert_eq!(first.await.unwrap(), Ok(1));
@@ -163,7 +167,7 @@ mod tests {
         others.remove(0).abort();
         bench.may.add_permits(1);
         for other in others {
-            assert_eq!(other.await.unwrap(), Ok(4), "again without him");
+            assert_eq!(other.await.unwrap(), Ok(5), "nothing is done again");
         }
     }
 }

@@ -20,7 +20,7 @@ use jeton_domain::time::{Millis, Timestamp};
 /// The most sessions of one subject that are known; those that end first are forgotten.
 const MAX_SESSIONS: usize = 1_000;
 /// The most that one client waits to be told; what is due first is forgotten.
-const MAX_WAITING: usize = 1_000_000;
+const MAX_WAITING: usize = 10_000;
 /// How many sessions are read, and ended, at once.
 const AT_ONCE: usize = 16;
 const PAGE: usize = 256;

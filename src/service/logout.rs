@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, future};
 use jeton_domain::client::{Algorithm, Client};
 use jeton_domain::endpoint::Endpoint;
-use jeton_domain::error::Result;
+use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::id::TargetId;
 use jeton_domain::logout::{self, Answered, Events, GIVE_UP_AFTER, LIFETIME, LogoutClaims};
@@ -39,6 +39,8 @@ const ANSWERS: Duration = Duration::from_secs(5);
 const BEGINS: Duration = Duration::from_secs(8);
 /// After this a replica that has the turn is taken for dead: longer than `BEGINS` and `ANSWERS` together.
 const TURN: Millis = Millis::from_secs(20);
+/// When one whose record cannot be read is tried again.
+const UNREADABLE_WAITS: Millis = Millis::from_secs(600);
 
 /// A client that is told.
 #[derive(Clone, Debug)]
@@ -127,7 +129,7 @@ impl Service {
             if some.is_empty() {
                 break;
             }
-            let answers = future::try_join_all(some.into_iter().map(|session| self.tell(party, session))).await?;
+            let answers = future::try_join_all(some.into_iter().map(|session| self.tell_if_readable(party, session))).await?;
             let answered = answers.iter().filter(|answer| **answer != Answered::Again).count();
             done = done.saturating_add(answered);
             failures = if answered > 0 { 0 } else { failures.saturating_add(1) };
@@ -139,11 +141,24 @@ impl Service {
         Ok(waiting.len().saturating_sub(done))
     }
 
+    /// Tells a client of one session; one whose record cannot be read keeps none behind it waiting.
+    async fn tell_if_readable(&self, party: &Party, session: TargetId) -> Result<Answered> {
+        match self.tell(party, session).await {
+            Err(problem @ (Error::RecordUnreadable(_) | Error::RootKeyMissing(_))) => {
+                tracing::error!(client_id = %party.id, %problem, "the record of a logout cannot be read; it is tried again");
+                let due = self.clock.now().plus(UNREADABLE_WAITS);
+                self.records.put_off_logout(session, party.target, due).await?;
+                Ok(Answered::Again)
+            }
+            answered => answered,
+        }
+    }
+
     /// Tells a client of one session.
     async fn tell(&self, party: &Party, session: TargetId) -> Result<Answered> {
         let Some(logout) = self.records.logout(session, &party.id).await? else {
             // It was told before, and listed again meanwhile.
-            self.records.forget_logout(session, party.target).await?;
+            self.forget(party, session).await?;
             return Ok(Answered::Told);
         };
         let age = self.clock.now().since(logout.ended);
@@ -178,8 +193,17 @@ impl Service {
 
     async fn tell_no_more(&self, party: &Party, session: TargetId, logout: &Logout, answer: Answered) -> Result<Answered> {
         self.records.logout_is_told(session, &party.id, logout).await?;
-        self.records.forget_logout(session, party.target).await?;
+        self.forget(party, session).await?;
         Ok(answer)
+    }
+
+    /// Takes it from the list; and puts it back where the session ended anew meanwhile, which is in its record before it is in the list.
+    async fn forget(&self, party: &Party, session: TargetId) -> Result<()> {
+        self.records.forget_logout(session, party.target).await?;
+        if self.records.logout(session, &party.id).await?.is_some() {
+            self.records.put_off_logout(session, party.target, self.clock.now()).await?;
+        }
+        Ok(())
     }
 
     fn logout_token(&self, party: &Party, logout: &Logout) -> Result<jeton_domain::secret::SecretText> {

@@ -244,7 +244,8 @@ impl Contents {
             .with_safe_default_protocol_versions()
             .map_err(|problem| Problem(problem.to_string()))?;
         let builder = match (&files.asks, &vouches) {
-            (Asks::Nobody, _) | (Asks::Callers(_), None) => builder.with_no_client_auth(),
+            (Asks::Nobody, _) => builder.with_no_client_auth(),
+            (Asks::Callers(_), None) => return Err(Problem("no authority of callers is known".into())),
             (Asks::Callers(_), Some(authorities)) => builder.with_client_cert_verifier(Arc::clone(authorities)),
             (Asks::Clients(_), _) => {
                 builder.with_client_cert_verifier(Arc::new(Clients::new(provider.signature_verification_algorithms)))
