@@ -45,7 +45,7 @@ fn plain(text: &str) -> Option<Pairs> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decoded(name)?, decoded(value)?);
         let is_repeated = pairs.iter().any(|(known, _)| *known == name) && !REPEATABLE.contains(&name.as_str());
-        if is_repeated || pairs.len() == 64 {
+        if is_repeated || pairs.len() == 128 {
             return None;
         }
         pairs.push((name, value));
