@@ -1,6 +1,6 @@
 //! Bodies of forms (`transport::http::form`), compared with another reader of them.
 
-use jeton::transport::http::form::Form;
+use jeton::transport::http::form::{Form, MAX_PARAMETERS};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 type Pairs = Vec<(String, String)>;
@@ -45,7 +45,7 @@ fn plain(text: &str) -> Option<Pairs> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decoded(name)?, decoded(value)?);
         let is_repeated = pairs.iter().any(|(known, _)| *known == name) && !REPEATABLE.contains(&name.as_str());
-        if is_repeated || pairs.len() == 128 {
+        if is_repeated || pairs.len() == MAX_PARAMETERS {
             return None;
         }
         pairs.push((name, value));

@@ -101,6 +101,12 @@ impl Registry {
         self.clients.get(id).or_else(|| self.stored.client(id).map(|stored| &stored.client))
     }
 
+    /// The resources that a client is the server of; none where it is not known.
+    #[must_use]
+    pub fn serves(&self, id: &ClientId) -> &[ResourceId] {
+        self.client(id).map(|client| client.serves.as_slice()).unwrap_or_default()
+    }
+
     /// Whether a name is the id of a client.
     #[must_use]
     pub fn is_client(&self, name: &str) -> bool {

@@ -313,7 +313,7 @@ impl Service {
         let audience = narrow(&grant, None, &[], details, known)?;
         // The user may have decided long ago, and what is demanded of him may be another by now.
         policies_met(self.clock.now(), &audience.resources, known, &grant.sign_in)?;
-        let (form, _) = self.form(&grant, &audience, &proof, client)?;
+        let (form, _) = Self::form(&grant, &audience, &proof, client, known)?;
         Ok((grant, form, audience))
     }
 

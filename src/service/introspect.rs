@@ -193,11 +193,13 @@ impl Service {
     /// Which of a token's scopes a client sees: all of its own token, else those of the resources that it serves.
     #[must_use]
     pub fn scopes_seen(&self, asker: &ClientId, owner: &str, scope: &str) -> String {
+        if asker.as_str() == owner {
+            return scope.to_owned();
+        }
         let registry = self.registry();
-        let serves = registry.client(asker).map(|client| client.serves.as_slice()).unwrap_or_default();
-        let is_served = |scope: &str| registry.resources().owner(scope).is_some_and(|owner| serves.contains(&owner.id));
-        let seen = |scope: &&str| asker.as_str() == owner || is_served(scope);
-        scope.split(' ').filter(seen).collect::<Vec<_>>().join(" ")
+        let serves = registry.serves(asker);
+        let is_served = |scope: &&str| registry.resources().owner(scope).is_some_and(|owner| serves.contains(&owner.id));
+        scope.split(' ').filter(is_served).collect::<Vec<_>>().join(" ")
     }
 
     /// Which of a token's authorization details a client sees, by the same rule (RFC 9396 section 9.2).
@@ -207,8 +209,7 @@ impl Service {
             return details;
         }
         let registry = self.registry();
-        let serves = registry.client(asker).map(|client| client.serves.as_slice()).unwrap_or_default();
-        details::of_resources(&details, serves, registry.resources())
+        details::of_resources(&details, registry.serves(asker), registry.resources())
     }
 
     /// Introspects many tokens, one answer each in order.

@@ -19,7 +19,7 @@ use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::issue::AccessForm;
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::refresh::{self, Decision, Env, Event, HandOut, Request, Verdict};
-use jeton_domain::resource::TokenFormat;
+use jeton_domain::resource::{Resources, TokenFormat};
 use jeton_domain::revision::Revision;
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
@@ -194,7 +194,8 @@ impl Service {
                             // Refused here nothing is consumed: the configuration may have changed since the grant was made.
                             let is_changed = changed.is_some();
                             let grant = changed.unwrap_or(grant);
-                            let (form, binding) = self.form(&grant, &out.audience, &shown.holder.proof, client)?;
+                            let (form, binding) =
+                                Self::form(&grant, &out.audience, &shown.holder.proof, client, registry.resources())?;
                             let outcome = Outcome::HandOut(form, binding, out);
                             Ok(Answer { grant, is_changed, targets, outcome })
                         }
@@ -253,24 +254,20 @@ impl Service {
         Ok(refusal)
     }
 
-    /// How the access token will look, and what it is bound to.
+    /// How the access token will look, and what it is bound to. By the resources by which its audience was decided.
     pub(super) fn form(
-        &self,
         grant: &Grant,
         audience: &Audience,
         proof: &Proof,
         client: &Client,
+        known: &Resources,
     ) -> Result<(AccessForm, Option<Binding>)> {
-        let registry = self.registry();
-        let known = registry.resources();
         let form = AccessForm::of(&audience.resources, known)?;
         let binding = proof.binds(grant.binding, client)?;
-        if form.format == TokenFormat::Opaque {
-            grant.says(binding)?;
-        }
         if form.format != TokenFormat::Opaque {
             return Ok((form, binding));
         }
+        grant.says(binding)?;
         if audience.details != details::of_resources(&grant.authorization_details, &audience.resources, known) {
             let problem = "cannot be narrowed for an opaque access token, which says what its grant says: leave them out".into();
             return Err(Error::InvalidAuthorizationDetails { field: details::FIELD.into(), problem });

@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The most parameters of one request.
-const MAX_PARAMETERS: usize = 128;
+pub const MAX_PARAMETERS: usize = 128;
 /// What may be given more than once (RFC 8707 section 2, RFC 8693 section 2.1).
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
 
