@@ -194,4 +194,25 @@ mod tests {
             assert!(!format!("{:?}", Cli::try_parse_from(arguments).unwrap()).contains("jat_secret"));
         }
     }
+
+    #[test]
+    fn what_others_made_may_begin_with_a_dash() {
+        let of_others = ["ID", "GRANT_ID", "SESSION", "SUBJECT", "ETAG", "CHALLENGE", "JKT", "VERIFIER", "NONCE", "KID"];
+        let mut seen = std::collections::HashSet::new();
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            for argument in command.get_arguments() {
+                let name = argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
+                if of_others.contains(&name) {
+                    assert!(argument.is_allow_hyphen_values_set(), "{} of {}", argument.get_id(), command.get_name());
+                    seen.insert(name.to_owned());
+                }
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert_eq!(seen.len(), of_others.len(), "{seen:?}");
+        let cli =
+            Cli::try_parse_from(["jeton", "clients", "delete", "till", "--etag", "-lDDSXGETQM", "--output", "json"]).unwrap();
+        assert!(format!("{cli:?}").contains("-lDDSXGETQM"));
+    }
 }

@@ -169,7 +169,7 @@ pub struct RefreshArguments {
     #[arg(long, value_name = "JSON")]
     pub authorization_details: Option<String>,
     /// A name for this attempt, the same for every retry of it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub request_id: Option<String>,
     /// A file with the client's secret [default: JETON_CLIENT_SECRET]
     #[arg(long, value_name = "FILE")]
@@ -236,19 +236,19 @@ pub struct RevokeArguments {
     #[arg(value_name = "TOKEN", value_parser = secret, conflicts_with_all = ["grant", "session", "subject", "kid"])]
     pub token: Option<SecretText>,
     /// A grant
-    #[arg(long, value_name = "ID", conflicts_with_all = ["session", "subject", "client", "kid"])]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["session", "subject", "client", "kid"])]
     pub grant: Option<String>,
     /// A session, every grant of it; --dry-run needs --subject too
-    #[arg(long, value_name = "ID", conflicts_with_all = ["client", "kid"])]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["client", "kid"])]
     pub session: Option<String>,
     /// Everything of a subject; with --client what it allowed that client
-    #[arg(long, value_name = "SUBJECT", conflicts_with = "kid")]
+    #[arg(long, value_name = "SUBJECT", allow_hyphen_values = true, conflicts_with = "kid")]
     pub subject: Option<String>,
     /// Everything of a client; with TOKEN the client that asks
     #[arg(long, value_name = "CLIENT", conflicts_with = "kid")]
     pub client: Option<String>,
     /// A signing key: it is burnt for ever, and everything it signed is dead
-    #[arg(long, value_name = "KID")]
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub kid: Option<String>,
     /// Every token of ours in a text of any kind and size, such as a dump or a log, for the reason `leaked`; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "grant", "session", "subject", "client", "kid", "reason"])]
@@ -317,13 +317,13 @@ pub enum GrantsCommand {
 #[derive(Args, Debug)]
 pub struct GrantsListArguments {
     /// The subject
-    #[arg(long, value_name = "SUBJECT")]
+    #[arg(long, value_name = "SUBJECT", allow_hyphen_values = true)]
     pub subject: String,
     /// Only those of this client
     #[arg(long, value_name = "CLIENT")]
     pub client: Option<String>,
     /// Only those of this session
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub session: Option<String>,
     /// Server and output.
     #[command(flatten)]

@@ -14,7 +14,7 @@ pub struct GrantArguments {
     #[arg(long, value_name = "CLIENT")]
     pub client: String,
     /// The user who signed in; none for client credentials
-    #[arg(long, value_name = "SUBJECT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "SUBJECT", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub subject: Option<String>,
     /// The scopes, separated by spaces: offline_access asks for a refresh token, openid for an ID token
     #[arg(long, value_name = "SCOPES")]
@@ -26,7 +26,7 @@ pub struct GrantArguments {
     #[arg(long, value_name = "JSON")]
     pub authorization_details: Option<String>,
     /// The session of the sign-in [default: a new one]
-    #[arg(long, value_name = "SESSION")]
+    #[arg(long, value_name = "SESSION", allow_hyphen_values = true)]
     pub session: Option<String>,
     /// The authentication context class of the sign-in
     #[arg(long, value_name = "ACR")]
@@ -38,7 +38,7 @@ pub struct GrantArguments {
     #[arg(long, value_name = "UNIX")]
     pub auth_time: Option<i64>,
     /// The nonce of the authentication request, for the ID token
-    #[arg(long, value_name = "NONCE")]
+    #[arg(long, value_name = "NONCE", allow_hyphen_values = true)]
     pub nonce: Option<String>,
 }
 
@@ -63,10 +63,10 @@ pub struct CodesCreateArguments {
     #[arg(long, value_name = "URI")]
     pub redirect_uri: Option<String>,
     /// The PKCE challenge, S256; a public client needs one
-    #[arg(long, value_name = "CHALLENGE")]
+    #[arg(long, value_name = "CHALLENGE", allow_hyphen_values = true)]
     pub code_challenge: Option<String>,
     /// The thumbprint of the DPoP key that must be proved when the code is redeemed
-    #[arg(long, value_name = "JKT")]
+    #[arg(long, value_name = "JKT", allow_hyphen_values = true)]
     pub dpop_jkt: Option<String>,
     /// Server and output.
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub struct CodesExchangeArguments {
     #[arg(long, value_name = "URI")]
     pub redirect_uri: Option<String>,
     /// The PKCE verifier, where the code has a challenge
-    #[arg(long, value_name = "VERIFIER", value_parser = secret)]
+    #[arg(long, value_name = "VERIFIER", allow_hyphen_values = true, value_parser = secret)]
     pub code_verifier: Option<SecretText>,
     /// A narrower resource for the access token; may be repeated [default: those of the grant]
     #[arg(long, value_name = "URI")]

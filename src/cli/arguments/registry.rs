@@ -108,7 +108,7 @@ pub struct ClientArguments {
     #[arg(long, value_name = "URI")]
     pub backchannel_logout_uri: Option<String>,
     /// With update: change it only if this is still its etag [default: that of this moment]
-    #[arg(long, value_name = "ETAG")]
+    #[arg(long, value_name = "ETAG", allow_hyphen_values = true)]
     pub etag: Option<String>,
     /// Server and output.
     #[command(flatten)]
@@ -122,7 +122,7 @@ pub struct NamedClient {
     #[arg(value_name = "CLIENT")]
     pub client: String,
     /// With delete: only if this is still its etag
-    #[arg(long, value_name = "ETAG")]
+    #[arg(long, value_name = "ETAG", allow_hyphen_values = true)]
     pub etag: Option<String>,
     /// Server and output.
     #[command(flatten)]
@@ -174,7 +174,7 @@ pub struct ResourceArguments {
     #[arg(long, value_name = "SECONDS")]
     pub max_age: Option<i64>,
     /// With update: change it only if this is still its etag [default: that of this moment]
-    #[arg(long, value_name = "ETAG")]
+    #[arg(long, value_name = "ETAG", allow_hyphen_values = true)]
     pub etag: Option<String>,
     /// Server and output.
     #[command(flatten)]
@@ -188,7 +188,7 @@ pub struct NamedResource {
     #[arg(value_name = "URI")]
     pub resource: String,
     /// With delete: only if this is still its etag
-    #[arg(long, value_name = "ETAG")]
+    #[arg(long, value_name = "ETAG", allow_hyphen_values = true)]
     pub etag: Option<String>,
     /// Server and output.
     #[command(flatten)]
