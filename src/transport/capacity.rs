@@ -7,20 +7,37 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+/// In which lane a request asks for its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// That of most.
+    Ordinary,
+    /// Where places are kept that no other may take: a flood of other requests keeps nobody from revoking.
+    Revocation,
+}
+
 /// The requests that may still begin.
 pub struct Capacity {
     free: AtomicUsize,
+    /// How many of them may be revocations only.
+    kept: usize,
 }
 
 impl Capacity {
-    /// So many at once.
+    /// So many at once, and beside them a sixteenth, at least one, that is kept for revocations.
     pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { free: AtomicUsize::new(most) })
+        let kept = (most / 16).max(1);
+        Arc::new(Self { free: AtomicUsize::new(most.saturating_add(kept)), kept })
     }
 
     /// A place for one more; none where all are taken.
-    pub fn take(self: &Arc<Self>) -> Option<Place> {
-        let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1));
+    pub fn take(self: &Arc<Self>, lane: Lane) -> Option<Place> {
+        let kept = match lane {
+            Lane::Ordinary => self.kept,
+            Lane::Revocation => 0,
+        };
+        let one_less = |free: usize| if free > kept { free.checked_sub(1) } else { None };
+        let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
         taken.ok().map(|_| Place(Arc::clone(self)))
     }
 }
@@ -50,9 +67,20 @@ mod tests {
     #[test]
     fn a_place_is_given_back() {
         let capacity = Capacity::new(1);
-        let place = capacity.take();
-        assert!(place.is_some() && capacity.take().is_none());
+        let place = capacity.take(Lane::Ordinary);
+        assert!(place.is_some() && capacity.take(Lane::Ordinary).is_none());
         drop(place);
-        assert!(capacity.take().is_some());
+        assert!(capacity.take(Lane::Ordinary).is_some());
+    }
+
+    #[test]
+    fn places_are_kept_for_revocations_and_no_more() {
+        let capacity = Capacity::new(64);
+        let ordinary: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Ordinary)).collect();
+        assert_eq!(ordinary.len(), 64);
+        let revocations: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Revocation)).collect();
+        assert_eq!(revocations.len(), 4);
+        drop(ordinary);
+        assert_eq!(std::iter::from_fn(|| capacity.take(Lane::Revocation)).count(), 64, "they may have any place");
     }
 }

@@ -23,7 +23,7 @@ use crate::service::Service;
 use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::{self, Admission, Permission};
-use crate::transport::capacity::{Capacity, within};
+use crate::transport::capacity::{Capacity, Lane, within};
 use crate::transport::connections::{self, Accepted, Listener, http1, http2, introduce, until_over};
 use crate::transport::fault::{Edge, Fault, code_word};
 use axum::Router;
@@ -207,7 +207,8 @@ impl Door {
     ) -> Response {
         let arrived = Instant::now();
         let answered = async {
-            let _place = self.0.capacity.take().ok_or(Error::Overloaded)?;
+            let lane = if endpoint.permission == Permission::Revoke { Lane::Revocation } else { Lane::Ordinary };
+            let _place = self.0.capacity.take(lane).ok_or(Error::Overloaded)?;
             within(self.0.settings.request_deadline, work).await.unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
         }
         .instrument(span.clone())

@@ -426,6 +426,8 @@ async fn over_capacity_is_refused_at_once_and_heals() {
     assert!(asked.elapsed() < Duration::from_secs(10), "refused at once, not when the first ended");
     let health = raw.call("/grpc.health.v1.Health/Check", b"").await;
     assert_eq!(health.status.code(), Code::Ok, "a busy server is not a sick one");
+    let revoked = raw.call("/jeton.v1.TokenService/Revoke", b"").await;
+    assert_eq!(revoked.status.code(), Code::InvalidArgument, "a place is kept for revocations: it was read and judged");
 
     rest.send(framed(&introspect())).await.unwrap();
     drop(rest);

@@ -6,7 +6,7 @@ use super::api::token_service_server::TokenServiceServer;
 use super::unary::{self, Unary};
 use super::{Api, Settings, introspect, polish, status};
 use crate::telemetry::{Sampler, metrics, trace};
-use crate::transport::capacity::{Capacity, Place, within};
+use crate::transport::capacity::{Capacity, Lane, Place, within};
 use crate::transport::fault::{Edge, Fault, Reason, code_word};
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{Either, Full};
@@ -122,6 +122,7 @@ struct Called {
     is_ours: bool,
     /// Answered even at capacity: a busy server is not a sick one.
     is_health: bool,
+    lane: Lane,
 }
 
 /// Every method, Introspect first.
@@ -129,7 +130,7 @@ const METHODS: [&str; 37] = [
     "jeton.v1.TokenService/Introspect",
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",
-    "jeton.v1.TokenService/Revoke",
+    REVOKE,
     "jeton.v1.TokenService/BatchIntrospect",
     "jeton.v1.TokenService/Explain",
     "jeton.v1.TokenService/Exchange",
@@ -165,6 +166,9 @@ const METHODS: [&str; 37] = [
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
+/// It has places of its own.
+const REVOKE: &str = "jeton.v1.TokenService/Revoke";
+
 /// Counted, admitted and timed until it begins: a stream takes no place and no deadline ends it.
 const WATCH: &str = "jeton.v1.RevocationService/Watch";
 
@@ -179,6 +183,7 @@ impl Called {
             is_token_service: service == super::TOKEN_SERVICE,
             is_ours: service.starts_with("jeton.") && name != WATCH,
             is_health: service.starts_with("grpc.health."),
+            lane: if name == REVOKE { Lane::Revocation } else { Lane::Ordinary },
         }
     }
 }
@@ -194,7 +199,7 @@ fn admit<B>(request: &Request<B>, called: Called, capacity: &Arc<Capacity>, long
         return Err(Fault::at(Edge::NotGrpc));
     }
     let deadline = deadline(request.headers(), longest)?;
-    let place = if called.is_health { None } else { Some(capacity.take().ok_or(Error::Overloaded)?) };
+    let place = if called.is_health { None } else { Some(capacity.take(called.lane).ok_or(Error::Overloaded)?) };
     Ok(Admitted { deadline, _place: place })
 }
 
