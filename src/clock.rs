@@ -67,6 +67,13 @@ impl Clock {
         }
     }
 
+    /// Whether what was asked for when a clock had run for `asked` is provably no older than `longest` at `run`. A millisecond is lost in
+    /// rounding.
+    #[must_use]
+    pub const fn is_fresh(asked: Millis, run: Millis, longest: Millis) -> bool {
+        run.minus(asked).plus(Millis::new(1)).get() <= longest.get()
+    }
+
     /// Both at once: (now, how long this clock has run).
     #[must_use]
     pub fn now_and_run(&self) -> (Timestamp, Millis) {

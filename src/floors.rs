@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::random;
 use crate::records::documents::Ceilings;
 use crate::records::{Records, unavailable};
-use crate::store::{ERA_AHEAD, EraState, Position, Store};
+use crate::store::{Durability, ERA_AHEAD, EraState, Position, Store};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised, is_over};
 use jeton_domain::id::{Identity, ReplicaId, TargetId};
@@ -246,6 +246,12 @@ impl Alive {
     #[must_use]
     pub fn killing(&self, targets: &[TargetId], born: Born) -> Option<Raised> {
         self.read().floors().killing(targets, born)
+    }
+
+    /// What the view knows of a target, and how far it got.
+    #[must_use]
+    pub fn known(&self, target: TargetId) -> Option<(Raised, Durability)> {
+        self.read().known(target)
     }
 
     /// Asks the view once, for a judgement of several questions.

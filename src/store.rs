@@ -175,7 +175,7 @@ pub struct Followed {
     pub more: bool,
     /// The era.
     pub era: Era,
-    /// All intervals of lost places, oldest first; given only where the asker knows another era, or none.
+    /// All intervals of lost places, oldest first, each ended before the next begins; given only where the asker knows another era, or none.
     pub lost: Option<Vec<Lost>>,
 }
 

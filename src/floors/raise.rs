@@ -97,6 +97,9 @@ impl Alive {
         let (followed, reached) = self.store.append(entries, position).await.map_err(unavailable)?;
         self.understand(position.cursor, &followed).await?;
         self.take_in(&followed, sent)?;
+        if reached == Durability::Replicated {
+            self.write().acknowledged(&followed);
+        }
         Ok((followed, reached))
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Must not live here: how and when it is fed (`follow`, `heal`).
 
+use crate::clock::Clock;
 use crate::floors::health::Health;
 use crate::floors::{Terms, entry};
-use crate::store::{Era, EraState, Followed, Position};
+use crate::store::{Durability, Era, EraState, Followed, Position};
 use crate::telemetry::metrics;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised};
-use jeton_domain::id::Identity;
+use jeton_domain::id::{Identity, TargetId};
 use jeton_domain::revision::{Lost, Revision};
 use jeton_domain::target::TargetKind;
 use jeton_domain::time::Millis;
@@ -41,6 +42,8 @@ pub(super) struct View {
     sure: Option<Revision>,
     /// The primary of the last catch-up, and the era it told.
     met: Option<(Identity, Era)>,
+    /// Under which primary all replicas of the store have the log, and up to where.
+    replicated: Option<(Reign, Revision)>,
     lost: Vec<Lost>,
     /// Under which primary all that this view knew was put back.
     healed_under: Option<Identity>,
@@ -101,6 +104,22 @@ impl View {
         self.met.map(|(identity, era)| Reign { identity, marker: era.marker })
     }
 
+    /// All replicas of the store acknowledged the last of an append that was answered so, and with it what lay before it in that log.
+    pub(super) fn acknowledged(&mut self, followed: &Followed) {
+        let reign = Reign { identity: followed.identity, marker: followed.era.marker };
+        let before = self.replicated.filter(|(under, _)| *under == reign).map(|(_, upto)| upto);
+        self.replicated = Some((reign, before.unwrap_or_default().max(followed.head)));
+    }
+
+    /// What is known of a target, and how far it got in the log as it stands. What another log had may be gone from this one, until all that
+    /// this view knows was put back.
+    pub(super) fn known(&self, target: TargetId) -> Option<(Raised, Durability)> {
+        let known = self.floors.get(target)?;
+        let upto = self.replicated.filter(|(under, _)| Some(*under) == self.reign() && !self.needs_healing());
+        let is_replicated = upto.is_some_and(|(_, upto)| known.place <= upto);
+        Some((known, if is_replicated { Durability::Replicated } else { Durability::Applied }))
+    }
+
     pub(super) fn era_state(&self) -> EraState {
         self.met.map_or(EraState::Healing, |(_, era)| era.state)
     }
@@ -109,17 +128,18 @@ impl View {
         self.healed_under == Some(identity)
     }
 
-    /// Where it stands, if it is provably no older than `longest` at `now`. A millisecond is lost in rounding.
-    pub(super) fn fresh_at(&self, now: Millis, longest: Millis) -> Option<Revision> {
-        let age = now.minus(self.proved?).plus(Millis::new(1));
-        (age <= longest).then_some(self.cursor)
+    /// Where it stands, if it is provably no older than `longest` when the clock has run for `run`.
+    pub(super) fn fresh_at(&self, run: Millis, longest: Millis) -> Option<Revision> {
+        Clock::is_fresh(self.proved?, run, longest).then_some(self.cursor)
     }
 
     /// Whether what was acknowledged at `revision` is known here, for a log whose head is `head`. That a place is lower is no evidence: it
     /// may be of a history that was lost.
     pub(super) fn knows(&self, revision: Revision, head: Revision) -> bool {
-        let is_lost = || self.lost.iter().any(|lost| lost.holds(revision));
-        revision <= head && (!is_lost() || self.floors.hold(revision))
+        // One follows upon another: only the first that does not end before it can hold it.
+        let next = self.lost.partition_point(|lost| lost.marker <= revision);
+        let is_lost = self.lost.get(next).is_some_and(|lost| lost.holds(revision));
+        revision <= head && (!is_lost || self.floors.hold(revision))
     }
 
     /// Takes in what a store answered to a call sent at `sent`, the only way in. Answers what was raised, or put back.
@@ -250,7 +270,6 @@ mod tests {
     use super::*;
     use crate::store::{Logged, MARKER};
     use bytes::Bytes;
-    use jeton_domain::id::TargetId;
     use jeton_domain::target::Reason;
     use jeton_domain::time::Timestamp;
 
@@ -272,6 +291,49 @@ mod tests {
             era: Era { marker: Revision::START, state: EraState::Healed },
             lost: None,
         }
+    }
+
+    #[test]
+    fn what_all_replicas_have_is_up_to_where_they_acknowledged_and_under_that_primary_once_all_is_back() {
+        let mut view = View::default();
+        let subject = |id| entry::encode(TargetId([id; 16]), TargetKind::Subject, Reason::SignOut, Timestamp::from_secs(1));
+        let reached = |view: &View, id| view.known(TargetId([id; 16])).map(|(_, reached)| reached);
+        let first = followed(vec![(7, subject(1)), (8, subject(2))]);
+        view.take_in(&first, Millis::ZERO, true).unwrap();
+        view.acknowledged(&first);
+        assert_eq!(reached(&view, 1), Some(Durability::Applied), "it may know what this log lost");
+        view.healed(first.identity);
+        view.take_in(&followed(vec![(9, subject(3))]), Millis::ZERO, true).unwrap();
+        let all = |view: &View| [1, 2, 3, 4].map(|id| reached(view, id));
+        let (applied, replicated) = (Some(Durability::Applied), Some(Durability::Replicated));
+        assert_eq!(all(&view), [replicated, replicated, applied, None]);
+        // An acknowledgement that comes late takes nothing back.
+        view.acknowledged(&followed(vec![(9, subject(3))]));
+        view.acknowledged(&first);
+        assert_eq!(all(&view), [replicated, replicated, replicated, None]);
+
+        let other = Followed { identity: Identity([1; 8]), ..followed(vec![(20, subject(4))]) };
+        view.take_in(&other, Millis::ZERO, true).unwrap();
+        view.healed(other.identity);
+        assert_eq!(all(&view), [applied; 4]);
+        view.acknowledged(&other);
+        assert_eq!(all(&view), [replicated; 4]);
+        let emptied = Era { marker: at(30), state: EraState::Healed };
+        view.take_in(&Followed { era: emptied, ..other }, Millis::ZERO, true).unwrap();
+        assert_eq!(all(&view), [applied; 4]);
+    }
+
+    #[test]
+    fn a_place_is_lost_within_each_interval_and_at_no_bound_of_one() {
+        let mut view = View::default();
+        let lost = [(10, 20), (20, 30), (35, 40)].map(|(tail, marker)| Lost { tail: at(tail), marker: at(marker) });
+        let marker = vec![(50, Bytes::from_static(&MARKER))];
+        view.take_in(&Followed { lost: Some(lost.to_vec()), ..followed(marker) }, Millis::ZERO, false).unwrap();
+        for micros in 0..=50 {
+            let is_lost = [11..20, 21..30, 36..40].iter().any(|interval| interval.contains(&micros));
+            assert_eq!(view.knows(at(micros), at(50)), !is_lost, "{micros}");
+        }
+        assert!(!view.knows(at(51), at(50)), "nobody wrote that yet");
     }
 
     #[test]

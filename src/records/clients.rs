@@ -3,6 +3,7 @@
 //!
 //! What the file names nobody changes: where a name is registered too, the file's is meant.
 
+use crate::clock::Clock;
 use crate::records::documents::Ceilings;
 use crate::records::registered::Retiring;
 use crate::records::registry::{Kind, Stored, Value};
@@ -77,10 +78,10 @@ impl Registry {
         &self.stored
     }
 
-    /// Whether it may be answered from: it is provably not older than `max_staleness`, or is of the file alone.
+    /// Whether it may be answered from: it is provably no older than `max_staleness`, or is of the file alone.
     #[must_use]
     pub fn is_fresh(&self, run: Millis, max_staleness: Millis) -> bool {
-        self.asked.is_some_and(|asked| !self.has_stored || run.minus(asked) <= max_staleness)
+        self.asked.is_some_and(|asked| !self.has_stored || Clock::is_fresh(asked, run, max_staleness))
     }
 
     /// When the store was asked last, on the clock's run.

@@ -167,28 +167,26 @@ impl Service {
         Ok(decided.answer.is_some_and(|grant| grant.tokens_revoked >= Grant::TOKENS_REVOKED_MAX))
     }
 
-    /// One entry in the log; none where this replica already knows the target to be ended for ever.
+    /// One entry in the log; none where the target is known to be ended for ever.
     async fn raise(&self, target: &Target, reason: Reason) -> Result<Revoked> {
-        if let Some(done) = self.done(target) {
-            // A store that is gone acknowledges nothing.
+        if self.done(target).is_some() {
+            // A store that is gone acknowledges nothing, and another primary may lack what the one before it had.
             self.alive.caught_up().await?;
-            return Ok(done);
+            if let Some(done) = self.done(target) {
+                return Ok(done);
+            }
         }
         self.alive.raise(target, reason).await.map(Revoked::from)
     }
 
+    /// Where this replica knows that the target is ended for ever, and that it got as far as this store's writes do. What did not is raised
+    /// again. Catch up before.
     fn done(&self, target: &Target) -> Option<Revoked> {
-        let known = self.alive.with_floors(|floors| floors.get(target.id(self.alive.salt())))?;
+        let (known, durability) = self.alive.known(target.id(self.alive.salt()))?;
         // An id that is made up for a grant may be that of something else.
-        if known.kind != target.kind() {
-            return None;
-        }
-        let durability = self.records.store().durability();
-        // That it is known here says nothing of replicas: it may have been raised by a call that was told so. It is raised again.
-        if durability == Durability::Replicated {
-            return None;
-        }
-        (known.floor() == Floor::INFINITE).then_some(Revoked::Done { revision: known.origin, durability })
+        let is_ended = known.kind == target.kind() && known.floor() == Floor::INFINITE;
+        let is_safe = durability >= self.records.store().durability();
+        (is_ended && is_safe).then_some(Revoked::Done { revision: known.origin, durability })
     }
 
     /// Whether a failover may lose that this grant was ended: as long as its entry is in the log its record may be on no replica yet, for

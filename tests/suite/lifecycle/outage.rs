@@ -7,6 +7,7 @@ use jeton::api::revoke_request::Target;
 use jeton::api::{
     BatchIntrospectRequest, Durability, ExplainRequest, GetGrantRequest, IssueResponse, ListGrantsRequest, RevokeRequest,
 };
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
@@ -175,4 +176,39 @@ async fn what_was_settled_and_is_on_no_replica_is_not_called_done() {
     eventually("the replica acknowledges", async || primary.ask::<i64>(&["WAIT", "1", "100"]).await == 1).await;
     assert_eq!(revoke().await.unwrap().durability(), Durability::Replicated);
     assert!(server.app.alive.settle().await.unwrap() >= 1);
+}
+
+/// What all replicas of Redis have is on them, however often it is asked for; under another primary that must be shown again, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_dead_on_all_replicas_is_appended_no_more_and_under_another_primary_once() {
+    let mut world = World::sentinel().await;
+    world.replicas = 2;
+    let server = world.start().await;
+    let sentinel = world.sentinel.as_ref().unwrap();
+    let issued = server.issue(alice("mobile-app", SCOPES)).await;
+    let targets = [Target::Token(issued.refresh_token.clone()), Target::GrantId(issued.grant_id.clone())];
+    // Each time acknowledged by all, and all times by the same entry.
+    let revoke = async |times: usize| {
+        let mut revisions = HashSet::new();
+        for target in targets.iter().cycle().take(times) {
+            let asked = RevokeRequest { target: Some(target.clone()), ..Default::default() };
+            let revoked = server.try_revoke(asked).await.unwrap();
+            assert_eq!(revoked.durability(), Durability::Replicated);
+            revisions.insert(revoked.revision);
+        }
+        assert_eq!(revisions.len(), 1, "{revisions:?}");
+        revisions
+    };
+    let length = async |node: usize| sentinel.nodes[node].ask::<u64>(&["XLEN", "jeton:{log}"]).await;
+    let empty = length(0).await;
+    let first = revoke(8).await;
+    assert_eq!(length(0).await, empty + 1);
+
+    let primary = sentinel.fail_over().await;
+    sentinel.until("its replicas are in step", async |all| all.replicas_of(primary).await == 2).await;
+    let alive = &server.app.alive;
+    sentinel.until("what was lost is put back", async |_| alive.load().await.is_ok() && alive.heal().await.is_ok()).await;
+    let before = length(primary).await;
+    assert_ne!(revoke(8).await, first, "what the replicas of another have says nothing");
+    assert_eq!(length(primary).await, before + 1);
 }
