@@ -3,13 +3,14 @@
 use crate::floors::view::Change;
 use crate::floors::{Alive, Caught, FOREIGN_SALT, PAGE};
 use crate::records::unavailable;
-use crate::store::{Durability, Followed};
+use crate::store::{Durability, Followed, Position};
 use crate::telemetry;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Millis;
 use std::sync::PoisonError;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
@@ -81,17 +82,33 @@ impl Alive {
     }
 
     async fn catch_up(&self) -> Result<Caught> {
+        let (mut sent, mut position) = (self.clock.run(), self.read().position());
+        let mut followed = self.page(position).await?;
         loop {
-            let sent = self.clock.run();
-            let position = self.read().position();
-            let followed = self.store.follow(position, PAGE).await.map_err(unavailable)?;
             self.understand(position.cursor, &followed).await?;
-            let more = followed.more;
-            let caught = self.take_in(&followed, sent)?;
-            if !more {
-                return Ok(caught);
+            if !followed.more {
+                return self.take_in(&followed, sent);
             }
+            let (asked, next) = (self.clock.run(), self.after(&followed, position));
+            let taken_in = async {
+                // The question leaves first: the store looks for the answer while this is taken in.
+                yield_now().await;
+                self.take_in(&followed, sent)
+            };
+            let (coming, _) = tokio::try_join!(self.page(next), taken_in)?;
+            (sent, position, followed) = (asked, next, coming);
         }
+    }
+
+    async fn page(&self, position: Position) -> Result<Followed> {
+        self.store.follow(position, PAGE).await.map_err(unavailable)
+    }
+
+    /// Where the view will stand when it has taken in that page.
+    fn after(&self, followed: &Followed, position: Position) -> Position {
+        let cursor = followed.entries.last().map_or(position.cursor, |last| last.revision);
+        let highest = self.read().highest().max(followed.head);
+        Position { cursor, highest, era: followed.era.marker }
     }
 
     /// Takes in what a store answered to a call that was sent at `sent`: the only way into the view.
