@@ -13,10 +13,15 @@ use jeton_domain::access::Ancestor;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Binding;
 use jeton_domain::name::ResourceId;
+use jeton_domain::secret::SecretText;
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, int64};
 use tonic::Status;
 
+const MAX_BATCH: usize = 1_000;
+
+/// The answers of a batch.
+const RESULTS: u32 = 1;
 /// The numbers of the fields that differ from answer to answer.
 const REVISION: u32 = 21;
 const CACHE: u32 = 22;
@@ -29,6 +34,13 @@ pub(super) async fn call(api: &Api, body: &Bytes) -> Option<std::result::Result<
     Some(answered.map(|answer| unary::answer(most_bytes(&answer), |message| encode(&answer, message))))
 }
 
+/// The same of many tokens.
+pub(super) async fn call_batch(api: &Api, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
+    let asked = api::BatchIntrospectRequest::decode(unary::message(body)?).ok()?;
+    let answered = answer_all(api, asked).await;
+    Some(answered.map(|answers| unary::answer(answers.iter().map(most_bytes).sum(), |message| encode_all(&answers, message))))
+}
+
 /// What is asked, answered.
 pub(super) async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::result::Result<Introspection, Status> {
     api.allow(Permission::Introspect).map_err(status::of)?;
@@ -39,6 +51,22 @@ pub(super) async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::res
     fields.done().map_err(status::of)?;
     let asker = Asker::from(resource.as_ref());
     api.service.introspect(Introspect { token, asker, freshness }, write).await.map_err(refused)
+}
+
+/// What is asked of many, answered in order.
+pub(super) async fn answer_all(api: &Api, asked: api::BatchIntrospectRequest) -> std::result::Result<Vec<Introspection>, Status> {
+    api.allow(Permission::Introspect).map_err(status::of)?;
+    let mut fields = Fields::default();
+    if asked.tokens.len() > MAX_BATCH {
+        fields.wrong("tokens", &format!("has more than {MAX_BATCH} members"));
+    }
+    let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
+    let freshness = fields.freshness("freshness", asked.freshness);
+    fields.done().map_err(status::of)?;
+    // One that is too long is none of ours. It must not fail the others, so it is shown as what is none either.
+    let fitting = |token: String| SecretText::new(if token.len() > MAX_TOKEN_BYTES { String::new() } else { token });
+    let tokens = asked.tokens.into_iter().map(fitting).collect();
+    api.service.batch_introspect(tokens, Asker::from(resource.as_ref()), freshness, write).await.map_err(refused)
 }
 
 /// What a token says: first `IntrospectResponse` up to its revision, then `CacheAdvice` after its age.
@@ -103,6 +131,18 @@ fn encode(answer: &Introspection, buffer: &mut impl BufMut) {
             int64::encode(MAX_AGE, &max_age, buffer);
         }
         buffer.put_slice(written.second());
+    }
+}
+
+/// The answers of a batch, each with its length before it.
+fn encode_all(answers: &[Introspection], buffer: &mut impl BufMut) {
+    let mut one = BytesMut::new();
+    for answer in answers {
+        one.clear();
+        encode(answer, &mut one);
+        encode_key(RESULTS, WireType::LengthDelimited, buffer);
+        encode_varint(length(one.len()), buffer);
+        buffer.put_slice(&one);
     }
 }
 

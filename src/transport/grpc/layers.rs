@@ -81,15 +81,19 @@ impl Service<Request<Incoming>> for Front {
 
 impl Behind {
     async fn answer(&self, called: Called, request: Request<Incoming>) -> Answer {
-        if !called.is_introspect || request.headers().contains_key("grpc-encoding") {
+        let Some(introspects) = called.introspects.filter(|_| !request.headers().contains_key("grpc-encoding")) else {
             return Box::pin(self.answer_by_tonic(called, request.map(Body::new))).await;
-        }
+        };
         let (head, body) = request.into_parts();
         let body = match unary::read(body).await {
             Ok(body) => body,
             Err(fault) => return refusal(fault),
         };
-        match introspect::call(&self.api, &body).await {
+        let answered = match introspects {
+            Introspects::One => introspect::call(&self.api, &body).await,
+            Introspects::Many => Box::pin(introspect::call_batch(&self.api, &body)).await,
+        };
+        match answered {
             Some(Ok(answer)) => answer.map(Either::Left),
             Some(Err(refused)) => refused.into_http().map(Either::Right),
             None => {
@@ -117,7 +121,7 @@ struct Called {
     name: &'static str,
     method: &'static str,
     is_token_service: bool,
-    is_introspect: bool,
+    introspects: Option<Introspects>,
     /// Its answers carry their `ErrorInfo` already, and are single messages.
     is_ours: bool,
     /// Answered even at capacity: a busy server is not a sick one.
@@ -125,13 +129,23 @@ struct Called {
     lane: Lane,
 }
 
+/// What is answered without the machinery of streams.
+#[derive(Clone, Copy)]
+enum Introspects {
+    One,
+    Many,
+}
+
+const INTROSPECT: &str = "jeton.v1.TokenService/Introspect";
+const BATCH_INTROSPECT: &str = "jeton.v1.TokenService/BatchIntrospect";
+
 /// Every method, Introspect first.
 const METHODS: [&str; 37] = [
-    "jeton.v1.TokenService/Introspect",
+    INTROSPECT,
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",
     REVOKE,
-    "jeton.v1.TokenService/BatchIntrospect",
+    BATCH_INTROSPECT,
     "jeton.v1.TokenService/Explain",
     "jeton.v1.TokenService/Exchange",
     "jeton.v1.AuthorizationCodeService/CreateAuthorizationCode",
@@ -179,7 +193,11 @@ impl Called {
         Self {
             name,
             method,
-            is_introspect: METHODS.first() == Some(&name),
+            introspects: match name {
+                INTROSPECT => Some(Introspects::One),
+                BATCH_INTROSPECT => Some(Introspects::Many),
+                _ => None,
+            },
             is_token_service: service == super::TOKEN_SERVICE,
             is_ours: service.starts_with("jeton.") && name != WATCH,
             is_health: service.starts_with("grpc.health."),

@@ -3,7 +3,6 @@
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
 use super::{Api, api, claims, exchange, grant, introspect, parsed, refused, status};
 use crate::service::Durability;
-use crate::service::introspect::Asker;
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::{MAX_REQUEST_ID_BYTES, Refresh};
 use crate::service::revoke::{Revoke, Revoked, What};
@@ -23,7 +22,6 @@ const MAX_AMR: usize = 16;
 const MAX_AMR_BYTES: usize = 64;
 const MAX_NONCE_BYTES: usize = 512;
 const MAX_KID_BYTES: usize = 128;
-const MAX_BATCH: usize = 1_000;
 /// The longest PKCE verifier that is looked at (RFC 7636 section 4.1: 128), and room to be told that it is too long.
 pub const MAX_VERIFIER_BYTES: usize = 256;
 
@@ -57,22 +55,7 @@ impl TokenService for Api {
         &self,
         request: Request<api::BatchIntrospectRequest>,
     ) -> Result<Response<api::BatchIntrospectResponse>, Status> {
-        let read = self.allow(Permission::Introspect).and_then(|()| {
-            let asked = request.into_inner();
-            let mut fields = Fields::default();
-            if asked.tokens.len() > MAX_BATCH {
-                fields.wrong("tokens", &format!("has more than {MAX_BATCH} members"));
-            }
-            let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
-            let freshness = fields.freshness("freshness", asked.freshness);
-            fields.done().map(|()| (asked.tokens, resource, freshness))
-        });
-        let (tokens, resource, freshness) = read.map_err(status::of)?;
-        // One that is too long is none of ours. It must not fail the others, so it is shown as what is none either.
-        let fitting = |token: String| SecretText::new(if token.len() > MAX_TOKEN_BYTES { String::new() } else { token });
-        let tokens = tokens.into_iter().map(fitting).collect();
-        let asker = Asker::from(resource.as_ref());
-        let answers = self.service.batch_introspect(tokens, asker, freshness, introspect::write).await.map_err(refused)?;
+        let answers = introspect::answer_all(self, request.into_inner()).await?;
         let results = answers.iter().map(introspect::message).collect::<Result<_, _>>().map_err(refused)?;
         Ok(Response::new(api::BatchIntrospectResponse { results }))
     }
