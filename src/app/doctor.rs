@@ -2,17 +2,21 @@
 //!
 //! Must not live here: what is a mistake (`config`, which refuses it), how a store is examined (`store`).
 
-use super::serve;
+use super::{open_store, serve};
 use crate::cli::{self, Finding, Output};
 use crate::clock::Clock;
 use crate::config::{Loaded, Settings, StoreUrl};
+use crate::records::Records;
+use crate::roots::Roots;
 use crate::store::{Diagnosis, redis};
 use jeton_domain::client::{Client, ClientKind, ReusePolicy, Rotation};
 use jeton_domain::client_secret;
+use jeton_domain::error::Error;
 use jeton_domain::resource::{Resource, TokenFormat};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What Redis must have loaded, for who may load it where jeton may not.
 pub const FUNCTIONS: &str = redis::FUNCTIONS;
@@ -51,6 +55,7 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     if let StoreUrl::Redis(address) = &settings.store {
         let expected = redis::Expected { replicas: settings.redis.replicas, timeout: settings.tokens.store_timeout.into() };
         all.extend(redis::examine(address, clock, expected).await);
+        all.extend(root_key_of_store(settings, clock).await);
     }
     all
 }
@@ -142,6 +147,28 @@ fn root_key(settings: &Settings) -> Diagnosis {
         1 => Diagnosis::ok("root key", "", "one is given"),
         several => Diagnosis::ok("root key", "", format!("{several} are given, the first is active")),
     }
+}
+
+/// Whether what is in the store was sealed under these keys; none where it does not answer, which is told otherwise.
+async fn root_key_of_store(settings: &Settings, clock: &Clock) -> Option<Diagnosis> {
+    let store = open_store(settings, clock).await.ok()?;
+    let roots = Roots::new(settings.root_keys.keys()).ok()?;
+    let known = Records::new(store, Arc::new(roots), clock.clone()).is_ours().await;
+    Some(match known {
+        Ok(true) => Diagnosis::ok("root key", "store", "it opens what the store holds"),
+        Ok(false) => Diagnosis::ok("root key", "store", "nothing is sealed yet"),
+        Err(problem @ (Error::RootKeyMissing(_) | Error::RecordUnreadable(_))) => Diagnosis::fail(
+            "root key",
+            "store",
+            problem.to_string(),
+            "give all root keys that this store was used with, the newest first, or name another store: what is sealed under a key \
+             that is missing cannot be read",
+        ),
+        Err(problem) => {
+            let advice = "run this once more when the store answers: whether the key is the right one could not be seen";
+            Diagnosis::warn("root key", "store", problem.to_string(), advice)
+        }
+    })
 }
 
 fn overlap(settings: &Settings) -> Diagnosis {

@@ -41,22 +41,15 @@ impl Records {
     /// `RootKeyMissing` where none of its keys is one that the store knows: it would be given power over what it cannot read.
     /// `RecordUnreadable` where a key of the same id is another key; the store.
     pub async fn register_ring(&self) -> Result<()> {
-        let name = name::ring();
         for _ in 0..ATTEMPTS {
-            let read = self.store.get(std::slice::from_ref(&name)).await.map_err(unavailable)?;
-            let held = read.values.into_iter().next().flatten();
-            let mut ring = match &held {
-                Some(bytes) => RingRecord::decode(bytes.get(STAMP_BYTES..).unwrap_or_default())
-                    .map_err(|_garbled| Error::RecordUnreadable("the ring document is garbled".into()))?,
-                None => RingRecord::default(),
-            };
+            let (held, mut ring) = self.read_ring().await?;
             if !self.join_ring(&mut ring)? {
                 return self.learn_order(&ring);
             }
             let mut value = BytesMut::from(&unsealed_stamp()?[..]);
             value.put_slice(&ring.encode_to_vec());
             let swap = Swap {
-                name: name.clone(),
+                name: name::ring(),
                 expected: held.as_ref().and_then(|held| held.get(..STAMP_BYTES)?.try_into().ok()),
                 value: Some(value.freeze()),
                 expires_at: None,
@@ -67,6 +60,33 @@ impl Records {
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Whether the store was ever used. Its newest root key is then one of these, and they open what it holds. Writes nothing.
+    ///
+    /// # Errors
+    /// As `register_ring`; `RootKeyMissing` too where the store knows a newer key than all of these.
+    pub async fn is_ours(&self) -> Result<bool> {
+        let (held, mut ring) = self.read_ring().await?;
+        if let Some(newest) = ring.keys.iter().max_by_key(|key| key.seq)
+            && !self.roots.ids().any(|id| id.0 == *newest.id)
+        {
+            return Err(Error::RootKeyMissing(key_id(newest)?.to_string()));
+        }
+        self.join_ring(&mut ring)?;
+        Ok(self.has_salt().await? || held.is_some())
+    }
+
+    /// The ring document, and its bytes where there is one.
+    async fn read_ring(&self) -> Result<(Option<Bytes>, RingRecord)> {
+        let read = self.store.get(&[name::ring()]).await.map_err(unavailable)?;
+        let held = read.values.into_iter().next().flatten();
+        let ring = match &held {
+            Some(bytes) => RingRecord::decode(bytes.get(STAMP_BYTES..).unwrap_or_default())
+                .map_err(|_garbled| Error::RecordUnreadable("the ring document is garbled".into()))?,
+            None => RingRecord::default(),
+        };
+        Ok((held, ring))
     }
 
     /// Adds this replica's keys where they are new, oldest first, so that the first of the ring is the newest. Whether anything was added.

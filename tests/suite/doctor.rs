@@ -4,6 +4,7 @@ mod cluster;
 mod sentinel;
 
 use crate::redis_server::RedisServer;
+use crate::world::{World, ring};
 use jeton::clock::Clock;
 use jeton::store::redis::{Address, Expected, FUNCTIONS, PERMISSIONS, examine};
 use jeton::store::{Diagnosis, Verdict};
@@ -234,6 +235,31 @@ async fn the_command_asks_the_redis_of_the_configuration() {
     let told = tokio::task::spawn_blocking(move || diagnosed(GOOD, &[root_key], &["--store", &url])).await.unwrap();
     let at = format!("127.0.0.1:{}", server.port());
     assert!(told.0 == Some(1) && told.1.contains(&["eviction".to_owned(), at, "fail".to_owned()]), "{told:?}");
+}
+
+/// With another, `serve` would not start, or could not read what the replicas beside it write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_key_that_the_store_was_not_used_with_is_told() {
+    let mut world = World::redis(&SOUND).await;
+    let url = world.redis.as_ref().unwrap().url();
+    let told = async |keys: &[u8]| {
+        let (ring, url) = (keys.iter().map(|key| format!("{key:02x}").repeat(32)).collect::<Vec<_>>().join("\n"), url.clone());
+        let diagnosed = || diagnosed(GOOD, &[("JETON_ROOT_KEY", ring.as_str())], &["--store", &url]).1;
+        let rows = tokio::task::block_in_place(diagnosed);
+        rows.into_iter().filter(|[check, ..]| check == "root key").collect::<Vec<_>>()
+    };
+    let wrong = [["root key", "store", "fail"].map(str::to_owned)];
+    assert!(told(&[1]).await.is_empty() && told(&[2]).await.is_empty(), "nothing is sealed yet, and asking seals nothing");
+    drop(world.start().await);
+    assert!(told(&[1]).await.is_empty());
+    assert_eq!(told(&[2]).await, wrong);
+    world.settings.root_keys = ring(&[1, 2]);
+    drop(world.start().await);
+    assert_eq!(told(&[2]).await, wrong, "what is sealed under the first is not opened by the second");
+    world.settings.root_keys = ring(&[3, 1]);
+    drop(world.start().await);
+    assert!(told(&[3, 1]).await.is_empty());
+    assert_eq!(told(&[1]).await, wrong, "the replicas beside it write under a newer one");
 }
 
 /// For whom jeton's own user may not load them: read from the binary, with no configuration.
