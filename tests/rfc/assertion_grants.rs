@@ -122,7 +122,7 @@ async fn rfc7523_3_an_assertion_is_of_an_issuer_that_is_configured_for_us_and_of
         ("iss", json!(format!("{PARTNER}/"))),
         ("iss", json!(ISSUER)),
         ("iss", json!("billing-job")),
-        ("aud", json!([ISSUER])),
+        ("aud", json!([ISSUER, PARTNER])),
         ("aud", json!(PARTNER)),
         ("aud", Value::Null),
         ("exp", json!(now)),

@@ -141,7 +141,7 @@ async fn s092_an_assertion_is_for_the_issuer_alone() {
     let prover = Prover::new();
     let server = Server::with_key(&prover).await;
     for aud in [
-        json!([ISSUER]),
+        json!([]),
         json!([ISSUER, "https://other.example.com"]),
         json!(format!("{ISSUER}/oauth2/token")),
         json!(format!("{ISSUER}/")),
@@ -152,6 +152,7 @@ async fn s092_an_assertion_is_for_the_issuer_alone() {
         server.refuses_assertion(&server.assertion(&prover).claim("aud", aud.clone()).signed(), &aud.to_string()).await;
     }
     job(&server.replica, &server.assertion(&prover).signed()).await.tokens();
+    job(&server.replica, &server.assertion(&prover).claim("aud", json!([ISSUER])).signed()).await.tokens();
 }
 
 #[tokio::test]

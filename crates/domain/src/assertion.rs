@@ -49,7 +49,7 @@ pub struct Assertion<'a> {
     pub message: &'a [u8],
     /// The signature.
     pub signature: Vec<u8>,
-    /// None where it is anything but one text.
+    /// None where it is anything but one text, alone or in a list.
     audience: Option<String>,
     expires_at: Timestamp,
     issued_at: Option<Timestamp>,
@@ -89,7 +89,7 @@ pub enum Refusal {
     #[error("is of an issuer that may not make it")]
     OtherIssuer,
     /// `aud` is not exactly the one text that it must be.
-    #[error("must have this server's issuer identifier as its `aud`, as one text")]
+    #[error("must have this server's issuer identifier as its `aud`, and nothing else")]
     OtherAudience,
     /// Past its `exp`.
     #[error("has expired")]
@@ -148,7 +148,7 @@ impl<'a> Assertion<'a> {
             jti: text("jti")?,
             message: message.as_bytes(),
             signature,
-            audience: claims.get("aud").and_then(Value::as_str).map(str::to_owned),
+            audience: sole(claims.get("aud")),
             expires_at: moment(&claims, "exp")?.ok_or(Refusal::WrongClaim)?,
             issued_at: moment(&claims, "iat")?,
             not_before: moment(&claims, "nbf")?,
@@ -160,7 +160,7 @@ impl<'a> Assertion<'a> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn judge(&self, expected: &Expected<'_>) -> Result<Timestamp, Refusal> {
-        // A list is refused whatever is in it: whom else it names could present it here.
+        // One that names others too is refused: they could present it here.
         if self.audience.as_deref() != Some(expected.audience) {
             return Err(Refusal::OtherAudience);
         }
@@ -202,6 +202,18 @@ fn check_typ(header: &Map<String, Value>, purpose: Purpose) -> Result<(), Refusa
         _ => typ,
     };
     if ["JWT", own].iter().any(|known| subtype.eq_ignore_ascii_case(known)) { Ok(()) } else { Err(Refusal::WrongTyp) }
+}
+
+/// The one text that is there, alone or in a list.
+fn sole(value: Option<&Value>) -> Option<String> {
+    let text = match value? {
+        Value::Array(entries) => match entries.as_slice() {
+            [only] => only,
+            _ => return None,
+        },
+        text => text,
+    };
+    text.as_str().map(str::to_owned)
 }
 
 /// A text that can be part of a name that is kept: short, and without a NUL.

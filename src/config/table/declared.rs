@@ -262,7 +262,7 @@ pub(in crate::config) const ISSUER: Group = Group {
             "audience",
             Kind::Text("text"),
             Off,
-            "The `aud` that its assertions must have, as one text, where it is not `issuer` at the top of this file.",
+            "The `aud` that its assertions must have, and no other, where it is not `issuer` at the top of this file.",
         )
         .sample("https://tokens.example.com"),
         row("assertion_lifetime", secs(10, DAY), Takes("10m"), "The longest that its assertions may be valid. Each counts once."),

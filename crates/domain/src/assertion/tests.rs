@@ -51,10 +51,15 @@ fn what_is_right_is_read_whole() {
 }
 
 #[test]
-fn it_is_for_this_issuer_alone_and_said_so_in_one_text() {
+fn it_is_for_this_issuer_alone() {
+    for aud in [json!(ISSUER), json!([ISSUER])] {
+        assert_eq!(claim("aud", aud.clone()), Ok(Timestamp::from_secs(NOW + 60)), "{aud}");
+    }
     let others = [
         Value::Null,
-        json!([ISSUER]),
+        json!([]),
+        json!([[ISSUER]]),
+        json!([ISSUER, ISSUER]),
         json!([ISSUER, "https://other.example.com"]),
         json!(format!("{ISSUER}/")),
         json!(format!("{ISSUER}/oauth2/token")),
