@@ -24,6 +24,8 @@ const MAX_WAITING: usize = 10_000;
 /// How many sessions are read, and ended, at once.
 const AT_ONCE: usize = 16;
 const PAGE: usize = 256;
+/// The most subjects of one session that one client is to be told of; whom it learnt of first is forgotten.
+const MAX_SUBJECTS: usize = 8;
 /// What is to be told leaves its list so long after it is due: well after it was given up.
 const LISTED: Millis = Millis::new(2 * GIVE_UP_AFTER.get());
 
@@ -88,7 +90,13 @@ impl Records {
             let mut record = held.cloned().unwrap_or_default();
             joining.session.as_str().clone_into(&mut record.session);
             let [client, subject] = [joining.client.as_str(), joining.subject.as_str()];
-            record.participants.retain(|one| one.client != client && one.until > now.millis());
+            // Whom another follows in the session ends for himself, and the client is still to be told of it.
+            let is_other = |one: &Participant| one.client != client || (one.subject != subject && !one.told);
+            record.participants.retain(|one| is_other(one) && one.until > now.millis());
+            let is_full = record.participants.iter().filter(|one| one.client == client).count() >= MAX_SUBJECTS;
+            if let Some(first) = record.participants.iter().position(|one| is_full && one.client == client) {
+                record.participants.remove(first);
+            }
             let (client, subject) = (client.to_owned(), subject.to_owned());
             let (born, until) = (joining.born.0, joining.until.millis());
             record.participants.push(Participant { client, subject, born, until, ended: 0, told: false });
@@ -137,8 +145,9 @@ impl Records {
                     one.ended = raised.at.millis().max(1);
                     changed = true;
                 }
-                if !one.told {
-                    waiting.push(ClientId::parse("client_id", &one.client).map_err(garbled)?);
+                let client = ClientId::parse("client_id", &one.client).map_err(garbled)?;
+                if !one.told && !waiting.contains(&client) {
+                    waiting.push(client);
                 }
             }
             let keep_until = last(&record).plus(GRACE);
@@ -166,7 +175,7 @@ impl Records {
         members.iter().map(|member| Ok(Waiting { session: session_of(member)?, due: member.expires_at.minus(LISTED) })).collect()
     }
 
-    /// What that client is to be told of that session; none where it was told, or learnt of it anew.
+    /// What that client is to be told of that session, of one subject after the other; none where it was told, or learnt of it anew.
     ///
     /// # Errors
     /// The store; `RecordUnreadable`, `RootKeyMissing`.
@@ -194,7 +203,8 @@ impl Records {
     pub async fn logout_is_told(&self, session: TargetId, client: &ClientId, logout: &Logout) -> Result<()> {
         let name = name::session(session);
         let loaded = self.read_one::<SessionRecord>(&name).await?;
-        let is_it = |one: &Participant| one.client == client.as_str() && one.ended == logout.ended.millis() && !one.told;
+        let of = (client.as_str(), logout.subject.as_str(), logout.ended.millis());
+        let is_it = |one: &Participant| (one.client.as_str(), one.subject.as_str(), one.ended) == of && !one.told;
         let decide = |held: Option<&SessionRecord>, _| {
             let Some(held) = held.filter(|held| held.participants.iter().any(is_it)) else { return Ok((Step::Keep, ())) };
             let mut record = held.clone();

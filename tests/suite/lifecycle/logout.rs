@@ -24,6 +24,7 @@ on_every_store! {
     only_who_learnt_of_a_session_that_ended_is_told,
     the_end_of_a_subject_is_the_end_of_its_sessions,
     what_was_told_is_not_told_again,
+    whom_another_follows_in_a_session_is_told_of_all_the_same,
     who_cannot_be_reached_is_told_when_he_is_back,
     who_fails_is_told_again_and_given_up_after_a_day,
     who_refuses_is_not_told_again,
@@ -187,6 +188,32 @@ async fn what_was_told_is_not_told_again(mut world: World) {
     server.app.records.put_off_logout(first, web(&server), world.clock.now()).await.unwrap();
     eventually("it is forgotten", async || waiting(&server).await == 0).await;
     assert_eq!(receiver.received().len(), 2);
+}
+
+async fn whom_another_follows_in_a_session_is_told_of_all_the_same(mut world: World) {
+    let receiver = Receiver::start().await;
+    tell(&mut world, "web-app", &receiver);
+    let server = world.start().await;
+    let takes_over = |sub: &str| IssueRequest { sub: sub.into(), ..signs_in("web-app", "s-1") };
+    let subs = |told: &[Received]| -> BTreeSet<String> {
+        told.iter().map(|told| said(told)["sub"].as_str().unwrap().to_owned()).collect()
+    };
+    server.issue(takes_over("alice")).await;
+    server.revoke(Target::Sub("alice".into())).await;
+    // Before that is settled, and again before it is told.
+    server.issue(takes_over("bob")).await;
+    settle(&server).await;
+    server.issue(takes_over("bob")).await;
+    let job = tells(&server);
+    assert_eq!(subs(&receiver.until(1).await), ["alice"].map(str::to_owned).into());
+    drop(job);
+    // Several of one client and one moment, each told.
+    server.issue(takes_over("carol")).await;
+    end(&server, session("s-1")).await;
+    let _job = tells(&server);
+    assert_eq!(subs(&receiver.until(3).await[1..]), ["bob", "carol"].map(str::to_owned).into());
+    eventually("nothing waits", async || waiting(&server).await == 0).await;
+    assert_eq!(receiver.received().len(), 3);
 }
 
 fn web(replica: &Replica) -> TargetId {
