@@ -9,7 +9,6 @@ mod client_secret;
 mod clients;
 mod duration;
 pub mod environment;
-mod hex;
 mod issuers;
 mod keys;
 mod mistake;

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     match command {
         Command::Client(command) => call(*command).await,
-        Command::Clients(AllClientsCommand::Registered(command)) => call(ClientCommand::Clients(*command)).await,
+        Command::Clients(AllClientsCommand::Registered(command)) => call(ClientCommand::Clients(command)).await,
         Command::Serve(arguments) => start(arguments).await,
         Command::Config(ConfigCommand::Check { config }) => check(config.as_deref()),
         Command::Config(ConfigCommand::Example) => print(&config::example()),

@@ -54,7 +54,7 @@ pub enum ClientCommand {
     Keys(KeysCommand),
     /// `jeton clients`, but for the secret that no server is asked for: see `Command::Clients`.
     #[command(skip)]
-    Clients(ClientsCommand),
+    Clients(Box<ClientsCommand>),
     /// Resources: those of the configuration file, and those registered at run time
     #[command(subcommand, after_help = EXIT_CODES)]
     Resources(ResourcesCommand),

@@ -73,7 +73,7 @@ async fn carry_out(command: ClientCommand, secret: Option<SecretText>, clock: &C
         ClientCommand::Keys(KeysCommand::List(arguments)) => (list_keys(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::Rotate(arguments)) => (rotate_key(&arguments).await?, arguments.remote),
         ClientCommand::Keys(KeysCommand::GenerateRoot) => return print(&generate_root()?),
-        ClientCommand::Clients(command) => registry::clients(command).await?,
+        ClientCommand::Clients(command) => registry::clients(*command).await?,
         ClientCommand::Resources(command) => registry::resources(command).await?,
         ClientCommand::Heal(arguments) => (heal::run(&arguments, clock).await?, arguments.remote),
         ClientCommand::Watch(arguments) => return watch::run(&arguments, clock).await,

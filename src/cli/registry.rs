@@ -190,6 +190,15 @@ fn with_client_arguments(held: api::Client, given: &ClientArguments) -> api::Cli
         jwks_uri: given.jwks_uri.clone().unwrap_or(held.jwks_uri),
         backchannel_logout_uri: given.backchannel_logout_uri.clone().unwrap_or(held.backchannel_logout_uri),
         authorization_details_types: list(&given.authorization_details_type, held.authorization_details_types),
+        tls_client_auth_subject_dn: given.tls_client_auth_subject_dn.clone().unwrap_or(held.tls_client_auth_subject_dn),
+        tls_client_auth_san_dns: given.tls_client_auth_san_dns.clone().unwrap_or(held.tls_client_auth_san_dns),
+        tls_client_auth_san_uri: given.tls_client_auth_san_uri.clone().unwrap_or(held.tls_client_auth_san_uri),
+        tls_client_auth_san_ip: given.tls_client_auth_san_ip.clone().unwrap_or(held.tls_client_auth_san_ip),
+        tls_client_auth_san_email: given.tls_client_auth_san_email.clone().unwrap_or(held.tls_client_auth_san_email),
+        self_signed_certificates: list(&given.self_signed_certificate, held.self_signed_certificates),
+        tls_client_certificate_bound_access_tokens: given
+            .tls_client_certificate_bound_access_tokens
+            .unwrap_or(held.tls_client_certificate_bound_access_tokens),
     }
 }
 
@@ -239,6 +248,13 @@ fn client(message: api::RegisteredClient) -> Answer {
         .seconds("id_token_lifetime", client.id_token_lifetime)
         .text("jwks", client.jwks)
         .text("jwks_uri", client.jwks_uri)
+        .text("tls_client_auth_subject_dn", client.tls_client_auth_subject_dn)
+        .text("tls_client_auth_san_dns", client.tls_client_auth_san_dns)
+        .text("tls_client_auth_san_uri", client.tls_client_auth_san_uri)
+        .text("tls_client_auth_san_ip", client.tls_client_auth_san_ip)
+        .text("tls_client_auth_san_email", client.tls_client_auth_san_email)
+        .texts("self_signed_certificates", client.self_signed_certificates)
+        .with("tls_client_certificate_bound_access_tokens", Value::Flag(client.tls_client_certificate_bound_access_tokens))
         .text("backchannel_logout_uri", client.backchannel_logout_uri)
         .number("secrets", secrets.into())
         .time("old_secrets_end_at", old_secrets_end_at)

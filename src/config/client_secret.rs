@@ -1,9 +1,8 @@
 //! Secrets of confidential clients as the configuration has them: a hash, never the secret.
 
-use super::hex;
 use crate::random;
-use jeton_domain::client_secret;
 use jeton_domain::secret::SecretText;
+use jeton_domain::{client_secret, hex};
 use zeroize::Zeroizing;
 
 /// A new secret of 256 random bits.
@@ -20,12 +19,12 @@ pub fn generate_secret() -> SecretText {
 /// A hash as `secret_hashes` takes it: `sha256:` and 64 hexadecimal digits.
 #[must_use]
 pub fn written_hash(hash: &[u8; 32]) -> String {
-    format!("sha256:{}", hex::encode_32(hash).as_str())
+    hex::written_hash(hash)
 }
 
 /// Reads an entry of `secret_hashes`. The entry is never repeated in an error: it may be the secret itself.
 pub(super) fn parse_hash(text: &str) -> Result<[u8; 32], String> {
-    text.strip_prefix("sha256:").and_then(hex::decode_32).ok_or_else(|| {
+    hex::hash(text).ok_or_else(|| {
         "is not `sha256:` and 64 hexadecimal digits: `jeton clients secret` makes a secret and prints its hash".into()
     })
 }

@@ -32,8 +32,7 @@ pub(super) fn read<'a>(sections: impl Iterator<Item = (&'a str, Section<'a>)>, r
 fn one(name: &str, section: &Section<'_>, resources: &Resources) -> Option<Client> {
     let id = ClientId::parse("client", name).map_err(|error| section.mistake_of_name(problem_of(error)));
     let kind = kind(section);
-    let is_confidential = matches!(kind, Some(ClientKind::Confidential { .. }) | None);
-    let mutual_tls = mutual_tls::read(section, is_confidential);
+    let mutual_tls = mutual_tls::read(section);
     let grant_types = grant_types(section);
     let own_resources = named_resources(section, "resources");
     let serves = named_resources(section, "serves");

@@ -73,7 +73,7 @@ impl From<Vec<Secret<32>>> for RootKeys {
 /// A root key as [`RootKeys::parse`] reads it.
 #[must_use]
 pub fn written_key(key: &Secret<32>) -> Zeroizing<String> {
-    super::hex::encode_32(key.expose())
+    jeton_domain::hex::encode_32(key.expose())
 }
 
 fn key(word: &str) -> Result<Secret<32>, String> {
@@ -84,7 +84,7 @@ fn key(word: &str) -> Result<Secret<32>, String> {
     if word.len() != 64 {
         return Err(format!("a key has {} hexadecimal digits and not 64; {NEXT}", word.len()));
     }
-    let bytes = Zeroizing::new(super::hex::decode_32(word).ok_or_else(|| format!("a key is not hexadecimal; {NEXT}"))?);
+    let bytes = Zeroizing::new(jeton_domain::hex::decode_32(word).ok_or_else(|| format!("a key is not hexadecimal; {NEXT}"))?);
     if bytes.iter().all(|byte| *byte == 0) {
         return Err(format!("a key is all zeros and protects nothing; {NEXT}"));
     }

@@ -1,8 +1,10 @@
 //! A registered client or resource as a message, and back. Whoever gives them a new field is told so here by the compiler.
 
+mod certificates;
+
 use crate::records::codes;
 use crate::records::proto::{ClientRecord, ResourceRecord, SecretRecord};
-use jeton_domain::client::{Client, ClientKind, MutualTls};
+use jeton_domain::client::{Client, ClientKind};
 use jeton_domain::details::DetailsType;
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::error::{Error, Result};
@@ -54,8 +56,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         grants_per_subject,
         id_token_algorithm,
         id_token_lifetime,
-        // Of clients of the file only: no way registers another's.
-        mutual_tls: _,
+        mutual_tls,
         backchannel_logout_uri,
     } = &*stored.client;
     let (confidential, hashes, keys) = match kind {
@@ -89,6 +90,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
         impersonates: *impersonates,
         details_types: details_types.iter().map(ToString::to_string).collect(),
+        mutual_tls: certificates::record(mutual_tls),
     };
     record.encode_to_vec()
 }
@@ -129,7 +131,7 @@ pub fn client(id: &str, body: &[u8]) -> Result<StoredClient> {
         grants_per_subject: record.grants_per_subject,
         id_token_algorithm: codes::algorithm(record.id_token_algorithm)?,
         id_token_lifetime: Millis::new(record.id_token_lifetime),
-        mutual_tls: MutualTls::default(),
+        mutual_tls: certificates::read(record.mutual_tls)?,
         backchannel_logout_uri: logout_uri(&record.backchannel_logout_uri)?,
     };
     Ok(StoredClient { client: Arc::new(client), retiring })
@@ -213,7 +215,7 @@ fn unreadable() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jeton_domain::client::{Algorithm, GrantType, ReusePolicy, Rotation};
+    use jeton_domain::client::{Algorithm, GrantType, KnownBy, MutualTls, ReusePolicy, Rotation};
     use jeton_domain::resource::TokenFormat;
 
     fn uris(names: &[&str]) -> Vec<ResourceId> {
@@ -252,7 +254,7 @@ mod tests {
             grants_per_subject: 7,
             id_token_algorithm: Algorithm::Es256,
             id_token_lifetime: Millis::new(11_003),
-            mutual_tls: MutualTls::default(),
+            mutual_tls: MutualTls { authenticates: Some(KnownBy::Thumbprints(vec![[4; 32]])), binds: true },
             backchannel_logout_uri: Some(Endpoint::parse("uri", "https://shop/logout").unwrap()),
         };
         let retiring = vec![Retiring { hash: [3; 32], until: Timestamp::from_millis(17) }];

@@ -8,6 +8,7 @@ use crate::service::registry::{ListRegistered, Registered, RegistryPage, judged,
 use jeton_domain::client::{Client, ClientKind};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::name::ClientId;
+use jeton_domain::registration::Problem;
 use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
 use jeton_domain::target::{Reason, Target};
@@ -44,8 +45,9 @@ impl Service {
         not_of_file(&registry, &client.id)?;
         Self::has_place(&registry)?;
         judged("client", client.problems(registry.resources()))?;
+        let is_known_by_certificate = client.mutual_tls.authenticates.is_some();
         let secret = match &mut client.kind {
-            ClientKind::Confidential { secret_hashes, keys: None } => {
+            ClientKind::Confidential { secret_hashes, keys: None } if !is_known_by_certificate => {
                 let (secret, hash) = new_secret()?;
                 *secret_hashes = vec![hash];
                 Some(secret)
@@ -206,17 +208,19 @@ impl Service {
 
     /// What is probably not meant with a client, beside the resources of this moment: it may have become a mistake since it was registered.
     fn doubts(&self, client: &Client) -> Vec<String> {
-        client.problems(self.registry().resources()).into_iter().map(|problem| problem.words).collect()
+        let told = |problem: Problem| format!("{} {}", problem.fields.first().copied().unwrap_or_default(), problem.words);
+        client.problems(self.registry().resources()).into_iter().map(told).collect()
     }
 }
 
-/// The kind of a client with the keys that it is to have and the secrets that it had.
+/// The kind of a client with the keys that it is to have, and the secrets that it had.
 fn with_secrets_of(held: &Client, asked: &Client) -> Result<ClientKind> {
     match (&held.kind, &asked.kind) {
         (ClientKind::Public, ClientKind::Public) => Ok(ClientKind::Public),
         (ClientKind::Confidential { secret_hashes, .. }, ClientKind::Confidential { keys, .. }) => {
-            if secret_hashes.is_empty() && keys.is_none() {
-                let problem = "must not be empty: the client has no secret. Give it one first (rotate-secret)";
+            if secret_hashes.is_empty() && keys.is_none() && asked.mutual_tls.authenticates.is_none() {
+                let problem =
+                    "must not be empty: the client has neither secret nor certificate. Give it one first (rotate-secret)";
                 return Err(Error::invalid("client.jwks", problem));
             }
             Ok(ClientKind::Confidential { secret_hashes: secret_hashes.clone(), keys: keys.clone() })

@@ -8,8 +8,8 @@ use super::Server;
 use super::raw::{Answer, Asking};
 use crate::authority::{Authority, Identity};
 use crate::rfc::codes::with_places;
-use crate::world::{mobile, refusal};
-use jeton::api::{ClientAuthentication, IssueRequest};
+use crate::world::{ORDERS, mobile, refusal};
+use jeton::api::{self, ClientAuthentication, IssueRequest};
 use jeton::config::{Settings, Tls};
 use jeton_domain::certificate::CertificateName;
 use jeton_domain::client::{Client, KnownBy, MutualTls};
@@ -206,6 +206,26 @@ async fn s081_a_registered_certificate_proves_itself_whoever_signed_it() {
     assert!(!mutual.is_let_in("by-thumbprint", &Identity::self_signed(subject)).await, "another of the same name");
     assert!(!mutual.is_let_in("by-thumbprint", &mutual.clients.client(subject)).await, "one that an authority vouches for");
     is_no_client(&mutual.credentials_of("by-thumbprint", None).send().await);
+}
+
+#[tokio::test]
+async fn s081_a_client_that_is_registered_at_run_time_is_known_by_its_certificate_too() {
+    let mutual = Mutual::start(|_| {}).await;
+    let client = api::Client {
+        client_id: "by-dn".into(),
+        kind: "confidential".into(),
+        grant_types: vec!["client_credentials".into()],
+        scopes: vec!["orders:read".into()],
+        resources: vec![ORDERS.into()],
+        tls_client_auth_subject_dn: "CN=billing,O=Example".into(),
+        ..Default::default()
+    };
+    let asked = api::CreateClientRequest { client: Some(client) };
+    let made = mutual.server.replica.clients.clone().create_client(asked).await.unwrap().into_inner();
+    assert_eq!(made.client_secret, "");
+    assert!(mutual.is_let_in("by-dn", &mutual.clients.client(subject)).await);
+    assert!(!mutual.is_let_in("by-dn", &mutual.clients.client(|_| {})).await, "another name");
+    assert!(!mutual.is_let_in("by-dn", &Identity::self_signed(subject)).await, "it says it itself");
 }
 
 #[tokio::test]

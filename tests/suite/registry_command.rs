@@ -92,6 +92,17 @@ async fn operators_register_and_every_replica_follows(store: &str) {
     }
     assert!(refused(&server, &["resources", "delete", "https://shop.internal"]).contains("`till`"));
 
+    // By a certificate instead of a secret, and back.
+    let hash = format!("sha256:{}", "a1".repeat(32));
+    let known = done(&server, &["clients", "update", "till", "--self-signed-certificate", &hash]);
+    assert_eq!(known["self_signed_certificates"], serde_json::json!([hash]));
+    let twice = refused(&server, &["clients", "update", "till", "--tls-client-auth-san-dns", "till.internal"]);
+    assert!(twice.contains("client.self_signed_certificates") && twice.contains("given beside another"), "{twice}");
+    let named = ["--self-signed-certificate", "", "--tls-client-auth-san-dns", "till.internal"];
+    let named = done(&server, &[&["clients", "update", "till"], named.as_slice()].concat());
+    assert_eq!((&named["tls_client_auth_san_dns"], named.get("self_signed_certificates")), (&"till.internal".into(), None));
+    done(&server, &["clients", "update", "till", "--tls-client-auth-san-dns", ""]);
+
     // A policy, a deletion: seen elsewhere by themselves.
     done(&server, &["resources", "update", "https://shop.internal", "--amr", "mfa", "--access-token-lifetime", "60"]);
     eventually("the other replica knows the resource", async || {

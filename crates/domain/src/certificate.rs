@@ -6,7 +6,9 @@ mod distinguished;
 
 pub use distinguished::DistinguishedName;
 
+use crate::hex;
 use crate::time::Timestamp;
+use std::fmt;
 use std::net::IpAddr;
 
 /// The longest name that is read, in bytes.
@@ -97,7 +99,31 @@ fn is_same_mailbox(one: &str, other: &str) -> bool {
     }
 }
 
+/// Reads a name.
+type Read = fn(&str) -> Result<CertificateName, &'static str>;
+
 impl CertificateName {
+    /// The settings that say it, and how each is read (RFC 8705 section 2.1.2).
+    pub const SETTINGS: [(&'static str, Read); 5] = [
+        ("tls_client_auth_subject_dn", Self::subject_dn),
+        ("tls_client_auth_san_dns", Self::dns),
+        ("tls_client_auth_san_uri", Self::uri),
+        ("tls_client_auth_san_ip", Self::ip),
+        ("tls_client_auth_san_email", Self::email),
+    ];
+
+    /// The setting that says it, alone in a list.
+    #[must_use]
+    pub const fn setting(&self) -> &'static [&'static str] {
+        match self {
+            Self::SubjectDn(_) => &["tls_client_auth_subject_dn"],
+            Self::Dns(_) => &["tls_client_auth_san_dns"],
+            Self::Uri(_) => &["tls_client_auth_san_uri"],
+            Self::Ip(_) => &["tls_client_auth_san_ip"],
+            Self::Email(_) => &["tls_client_auth_san_email"],
+        }
+    }
+
     /// Reads a subject (RFC 4514).
     ///
     /// # Errors
@@ -158,6 +184,25 @@ impl CertificateName {
             Err("is no mailbox such as billing@example.com")
         }
     }
+}
+
+impl fmt::Display for CertificateName {
+    /// The text that its setting reads back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SubjectDn(name) => name.fmt(f),
+            Self::Dns(text) | Self::Uri(text) | Self::Email(text) => f.write_str(text),
+            Self::Ip(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Reads the hash of a certificate's DER: `sha256:` and 64 hexadecimal digits.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn thumbprint(text: &str) -> Result<[u8; 32], &'static str> {
+    hex::hash(text).ok_or("is not `sha256:` and 64 hexadecimal digits, the hash of a certificate's DER")
 }
 
 /// Text that can be a name: not empty, not too long, nothing in it that is not seen.
@@ -221,6 +266,15 @@ mod tests {
         for name in wrong {
             let name = name.unwrap();
             assert!(!certificate.is_of(&name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn each_setting_reads_back_what_it_says() {
+        let texts = ["CN=billing,O=Example", "Billing.example.com", "spiffe://example.com/a", "2001:db8::1", "A@Example.com"];
+        for ((setting, read), text) in CertificateName::SETTINGS.into_iter().zip(texts) {
+            let name = read(text).unwrap();
+            assert_eq!((name.setting(), name.to_string().as_str()), ([setting].as_slice(), text));
         }
     }
 

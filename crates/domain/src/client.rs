@@ -68,6 +68,10 @@ pub enum KnownBy {
 }
 
 impl KnownBy {
+    /// What is said where a client is to be known in two ways.
+    pub const ONE_WAY: &'static str =
+        "is given beside another: a client's certificate is known in one way (RFC 8705 section 2.1.2)";
+
     /// Whether a certificate is that of the client.
     #[must_use]
     pub fn knows(&self, certificate: &Certificate) -> bool {

@@ -22,6 +22,7 @@ pub mod error;
 pub mod exchange;
 pub mod floors;
 pub mod grant;
+pub mod hex;
 pub mod id;
 pub mod issue;
 pub mod issuer;

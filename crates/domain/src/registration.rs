@@ -1,6 +1,8 @@
 //! Registrations: what must hold of a client and of a resource, whoever registers it, the configuration file or an operator at run time
 //! (RFC 7591 section 2 has the word). Every rule that needs more than one value stands here; the form of one value is its type's.
 
+mod certificates;
+
 use crate::client::{Client, GrantType, Rotation};
 use crate::details::DetailsType;
 use crate::grant::Grant;
@@ -64,6 +66,7 @@ impl Client {
         found.extend(named(&["serves"], &self.serves, known));
         found.extend(twice(&["redirect_uris"], &self.redirect_uris, |uri| uri.as_str()));
         found.extend(too_many(&["redirect_uris"], self.redirect_uris.len(), Self::MAX_REDIRECT_URIS));
+        found.extend(certificates::problems(self));
         found.extend(self.flows());
         found.extend(self.detection());
         found.extend((self.backchannel_logout_uri.is_some() && !self.scopes.contains(OPENID)).then(|| {

@@ -104,6 +104,27 @@ pub struct ClientArguments {
     /// Where those keys are instead; '' takes it away
     #[arg(long, value_name = "URI")]
     pub jwks_uri: Option<String>,
+    /// It authenticates by a certificate of this subject (RFC 4514); '' takes it away, as with each of these
+    #[arg(long, value_name = "DN")]
+    pub tls_client_auth_subject_dn: Option<String>,
+    /// By a certificate for this host
+    #[arg(long, value_name = "HOST")]
+    pub tls_client_auth_san_dns: Option<String>,
+    /// By a certificate for this URI and no other
+    #[arg(long, value_name = "URI")]
+    pub tls_client_auth_san_uri: Option<String>,
+    /// By a certificate for this IP address
+    #[arg(long, value_name = "IP")]
+    pub tls_client_auth_san_ip: Option<String>,
+    /// By a certificate for this mailbox
+    #[arg(long, value_name = "MAILBOX")]
+    pub tls_client_auth_san_email: Option<String>,
+    /// By the certificate of this hash of its DER, `sha256:` and 64 hexadecimal digits, whoever signed it; may be repeated
+    #[arg(long, value_name = "HASH")]
+    pub self_signed_certificate: Vec<String>,
+    /// Whether its tokens are bound to the certificate that it shows, and it must show one [default: false]
+    #[arg(long, value_name = "BOOL")]
+    pub tls_client_certificate_bound_access_tokens: Option<bool>,
     /// Where it is told that a session ended in which it was given an ID token; '' takes it away
     #[arg(long, value_name = "URI")]
     pub backchannel_logout_uri: Option<String>,

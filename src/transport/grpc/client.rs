@@ -1,5 +1,7 @@
 //! `jeton.v1.ClientService`: clients that are registered at run time.
 
+mod certificates;
+
 use super::fields::{Fields, signed};
 use super::registration::{self, page};
 use super::{Api, api, parsed, refused, status};
@@ -145,6 +147,13 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         backchannel_logout_uri,
         impersonates,
         authorization_details_types,
+        tls_client_auth_subject_dn: subject,
+        tls_client_auth_san_dns: dns,
+        tls_client_auth_san_uri: uri,
+        tls_client_auth_san_ip: ip,
+        tls_client_auth_san_email: email,
+        self_signed_certificates,
+        tls_client_certificate_bound_access_tokens: binds,
     } = fields.required("client", message)?;
     let id = fields.get(ClientId::parse("client.client_id", &client_id));
     let is_confidential =
@@ -170,6 +179,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
     let logout_uri = Some(&backchannel_logout_uri).filter(|uri| !uri.is_empty());
     let backchannel_logout_uri = logout_uri.and_then(|uri| fields.get(Endpoint::parse("client.backchannel_logout_uri", uri)));
     let keys = keys(fields, &jwks, &jwks_uri, is_confidential);
+    let mutual_tls = certificates::read(fields, [&subject, &dns, &uri, &ip, &email], &self_signed_certificates, binds);
     let mut lifetime = |field, seconds, bounds| registration::lifetime(fields, field, seconds, bounds);
     Some(Client {
         idle_lifetime: lifetime("client.idle_lifetime", idle_lifetime, Client::IDLE_LIFETIME),
@@ -193,7 +203,7 @@ fn client(fields: &mut Fields, message: Option<api::Client>) -> Option<Client> {
         backchannel_logout_uri,
         impersonates,
         kind: if is_confidential? { ClientKind::Confidential { secret_hashes: Vec::new(), keys } } else { ClientKind::Public },
-        mutual_tls: MutualTls::default(),
+        mutual_tls,
         id: id?,
     })
 }
@@ -268,7 +278,7 @@ fn message(client: &Client) -> api::Client {
         grants_per_subject,
         id_token_algorithm,
         id_token_lifetime,
-        mutual_tls: _,
+        mutual_tls: MutualTls { authenticates, binds },
         backchannel_logout_uri,
     } = client;
     let [public, confidential] = KINDS;
@@ -277,6 +287,7 @@ fn message(client: &Client) -> api::Client {
         ClientKind::Confidential { keys: Some(KeySource::Uri(endpoint)), .. } => (String::new(), endpoint.to_string()),
         ClientKind::Confidential { keys: None, .. } | ClientKind::Public => (String::new(), String::new()),
     };
+    let ([subject, dns, uri, ip, email], self_signed_certificates) = certificates::written(authenticates.as_ref());
     api::Client {
         client_id: id.to_string(),
         kind: if client.is_confidential() { confidential } else { public }.into(),
@@ -297,5 +308,12 @@ fn message(client: &Client) -> api::Client {
         backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
         impersonates: *impersonates,
         authorization_details_types: details_types.iter().map(ToString::to_string).collect(),
+        tls_client_auth_subject_dn: subject,
+        tls_client_auth_san_dns: dns,
+        tls_client_auth_san_uri: uri,
+        tls_client_auth_san_ip: ip,
+        tls_client_auth_san_email: email,
+        self_signed_certificates,
+        tls_client_certificate_bound_access_tokens: *binds,
     }
 }

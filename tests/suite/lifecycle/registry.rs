@@ -6,6 +6,8 @@ use crate::faulty::Faulty;
 use crate::on_every_store;
 use crate::rfc::proof::Prover;
 use crate::world::{ORDERS, Replica, World, alice, refusal, secret};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton::api::{
     Cause, Client, ClientAuthentication, CreateClientRequest, CreateResourceRequest, DeleteClientRequest, DeleteResourceRequest,
     GetClientRequest, GetResourceRequest, IssueRequest, IssueResponse, ListClientsRequest, ListResourcesRequest, RefreshRequest,
@@ -15,6 +17,7 @@ use jeton::api::{
 use jeton::records::name;
 use jeton::store::{Durability, Name, STAMP_BYTES, Store, Swap, Swapped};
 use jeton_domain::client::{Client as DomainClient, ClientKind};
+use jeton_domain::hex::written_hash;
 use jeton_domain::name::ClientId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,6 +37,7 @@ on_every_store! {
     where_the_file_names_what_is_registered_the_file_is_meant_and_it_is_said,
     what_the_store_lost_is_put_back,
     a_client_with_keys_needs_no_secret,
+    a_client_with_a_certificate_needs_no_secret,
     a_longer_lifetime_is_allowed_for_before_it_is_used,
     keys_for_rs256_are_there_when_a_client_is_registered_for_it,
 }
@@ -447,6 +451,40 @@ async fn a_client_with_keys_needs_no_secret(world: World) {
     assert_eq!(changed.client.unwrap().jwks, "");
     is_no_client(by_key(&server).await);
     server.issue(for_itself(&secret)).await;
+}
+
+async fn a_client_with_a_certificate_needs_no_secret(world: World) {
+    let (server, other) = (world.start().await, world.start().await);
+    server.register_shop().await;
+    let [first, next] = [[1_u8; 32], [2; 32]];
+    let known_by = |hashes: &[[u8; 32]]| Client {
+        self_signed_certificates: hashes.iter().map(written_hash).collect(),
+        tls_client_certificate_bound_access_tokens: true,
+        ..till()
+    };
+    let (made, held) = server.register(known_by(&[first])).await;
+    assert_eq!((held.as_str(), made.secrets), ("", 0));
+    assert_eq!(made.client.unwrap().self_signed_certificates, [written_hash(&first)]);
+    other.follow().await;
+    let shown = |replica: &Replica, hash: [u8; 32]| {
+        let certificate_thumbprint = URL_SAFE_NO_PAD.encode(hash);
+        let client_authentication = Some(ClientAuthentication { certificate_thumbprint, ..Default::default() });
+        let asked = IssueRequest { client_authentication, ..for_itself("") };
+        let mut tokens = replica.tokens.clone();
+        async move { tokens.issue(asked).await.map(Response::into_inner) }
+    };
+    for replica in [&server, &other] {
+        let token = shown(replica, first).await.unwrap().access_token;
+        let cnf = replica.introspect(&token).await.cnf.unwrap();
+        assert_eq!(cnf.x5t_s256, URL_SAFE_NO_PAD.encode(first), "it is bound");
+        is_no_client(shown(replica, next).await);
+        is_no_client(replica.try_issue(for_itself("")).await);
+    }
+    let both = server.try_update(known_by(&[first, next]), &made.etag).await.unwrap();
+    let after = server.try_update(known_by(&[next]), &both.etag).await.unwrap();
+    shown(&server, next).await.unwrap();
+    is_no_client(shown(&server, first).await);
+    assert_eq!(fields_of(&server.try_update(till(), &after.etag).await.unwrap_err()), ["client.jwks"], "it would have nothing");
 }
 
 async fn a_longer_lifetime_is_allowed_for_before_it_is_used(world: World) {

@@ -1,6 +1,8 @@
 //! Distinguished names: their text (RFC 4514) and when two are the same. Types are compared as object identifiers, values letter by
 //! letter, attributes of one step in any order.
 
+use std::fmt;
+
 /// A name in steps from the root, each of one or more attributes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DistinguishedName(Vec<Vec<Attribute>>);
@@ -57,6 +59,35 @@ impl DistinguishedName {
         steps.reverse();
         Self::of(steps).ok_or(MALFORMED)
     }
+}
+
+impl fmt::Display for DistinguishedName {
+    /// The text that reads back as this name, never longer than one that it was read from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.0.iter().rev().enumerate() {
+            f.write_str(if at == 0 { "" } else { "," })?;
+            for (at, (identifier, value)) in step.iter().enumerate() {
+                let word = WORDS.iter().find(|(_, known)| known == identifier).map_or(identifier.as_str(), |(word, _)| word);
+                write!(f, "{}{word}=", if at == 0 { "" } else { "+" })?;
+                write_value(f, value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_value(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
+    let last = value.chars().count().saturating_sub(1);
+    for (at, character) in value.chars().enumerate() {
+        let is_escaped = match character {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => true,
+            ' ' => at == 0 || at == last,
+            '#' => at == 0,
+            _ => false,
+        };
+        write!(f, "{}{character}", if is_escaped { "\\" } else { "" })?;
+    }
+    Ok(())
 }
 
 fn in_order(mut step: Vec<Attribute>) -> Vec<Attribute> {
@@ -146,6 +177,21 @@ mod tests {
         }
         assert_eq!(parsed("CN=\\e4\\b8\\ad"), parsed("CN=中"));
         assert_eq!(parsed("CN=a=b"), parsed("CN=a\\=b"));
+    }
+
+    #[test]
+    fn its_text_reads_back_and_is_not_longer() {
+        for (text, written) in [
+            ("cn=Doe\\2C J\\2b,l=Bonn+ou=Sales,2.5.4.6=DE", "CN=Doe\\, J\\+,OU=Sales+L=Bonn,C=DE"),
+            ("CN=\\ ", "CN=\\ "),
+            ("CN=\\  a \\ ,O=\\#1 #2=\\;", "CN=\\  a \\ ,O=\\#1 #2=\\;"),
+            ("2.5.4.97=\\e4\\b8\\ad\\\\\\\"", "2.5.4.97=中\\\\\\\""),
+        ] {
+            let name = parsed(text);
+            assert_eq!(name.to_string(), written);
+            assert_eq!(parsed(written), name, "{text}");
+            assert!(written.len() <= text.len(), "{text}");
+        }
     }
 
     #[test]
