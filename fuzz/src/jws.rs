@@ -1,10 +1,12 @@
-//! JWTs of ours (`domain::jws`) and DPoP proofs (`domain::dpop`). Every signature is believed, so that what comes behind is reached.
+//! JWTs: ours (`domain::jws`), DPoP proofs (`domain::dpop`), assertions of clients and issuers (`domain::assertion`). Every signature is believed, so that what comes behind is reached.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_domain::assertion::{self, Assertion, LEEWAY, Purpose};
 use jeton_domain::claims::Said;
 use jeton_domain::client::Algorithm;
 use jeton_domain::dpop::{self, Expected};
+use jeton_domain::jwk::Signs;
 use jeton_domain::jws::{Key, Keys, NotGenuine, Verified, verify};
 use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::MAX_BYTES;
@@ -113,5 +115,34 @@ pub fn read_proof(data: &[u8]) {
         assert!(NOW.since(issued_at) <= WINDOW && issued_at.since(NOW) <= WINDOW);
         assert!(proven.until > NOW, "it counts for as long as it is within the window");
         assert!(access_token.is_none() || claims.contains_key("ath"), "it is for the token");
+    }
+}
+
+/// What is read has each claim that it must have, and one text; what is accepted is for us alone, now, and not for long.
+pub fn read_assertion(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    for (purpose, own) in [(Purpose::Client, "client-authentication+jwt"), (Purpose::Grant, "authorization-grant+jwt")] {
+        let Ok(read) = Assertion::read(&text, purpose) else { continue };
+        assert!(text.len() <= assertion::MAX_BYTES);
+        let [header, claims] = accepted(&text).unwrap_or_default();
+        assert!(!header.contains_key("crit"));
+        let typ = header.get("typ").map(|typ| typ.as_str().unwrap_or_default().to_ascii_lowercase());
+        let is_known = |typ: &str| [own, "jwt"].contains(&typ.strip_prefix("application/").unwrap_or(typ));
+        assert!(typ.as_deref().is_none_or(is_known), "{typ:?}");
+        assert_eq!(header.get("alg").and_then(Value::as_str).and_then(Signs::parse), Some(read.signs));
+        assert_eq!(header.get("kid").and_then(Value::as_str), read.kid.as_deref());
+        for (name, said) in [("iss", &read.issuer), ("sub", &read.subject), ("jti", &read.jti)] {
+            assert!((1..=256).contains(&said.len()) && !said.contains('\0') && claims.get(name) == Some(&said.as_str().into()));
+        }
+        assert_eq!(text.rsplit_once('.').map(|(message, _)| message.as_bytes()), Some(read.message));
+        let lifetime = Millis::from_secs(300);
+        let Ok(until) = read.judge(&assertion::Expected { audience: ISSUER, now: NOW, lifetime }) else { continue };
+        assert!([ISSUER.into(), vec![ISSUER].into()].map(Some).contains(&claims.get("aud").cloned()), "for us alone");
+        let moment = |name: &str| claims.get(name).and_then(Value::as_u64).map(Timestamp::from_secs);
+        assert!(moment("exp") == Some(until) && until > NOW && until <= NOW.plus(lifetime).plus(LEEWAY));
+        for early in ["iat", "nbf"] {
+            assert!(moment(early).is_none_or(|moment| moment <= NOW.plus(LEEWAY)), "{early}");
+        }
+        assert!(moment("iat").is_none_or(|from| until.since(from) <= lifetime));
     }
 }

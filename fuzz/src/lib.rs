@@ -7,7 +7,9 @@ mod config;
 pub mod driver;
 mod form;
 mod jws;
+mod names;
 mod records;
+mod sealed;
 mod tokens;
 
 /// A target.
@@ -20,7 +22,7 @@ pub struct Target {
 }
 
 /// Every one.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "tokens", read: tokens::read },
     Target { name: "jwt", read: jws::read_jwt },
     Target { name: "dpop", read: jws::read_proof },
@@ -29,4 +31,9 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "devices", read: records::read_device },
     Target { name: "log", read: records::read_entry },
     Target { name: "config", read: config::read },
+    Target { name: "assertions", read: jws::read_assertion },
+    Target { name: "sealed", read: sealed::read },
+    Target { name: "floors", read: records::read_floor },
+    Target { name: "registered", read: records::read_registered },
+    Target { name: "names", read: names::read },
 ];

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use jeton::floors::entry;
-use jeton::records::proto::{DeviceRecord, GrantRecord};
-use jeton::records::{devices, grants};
+use jeton::records::proto::{DeviceRecord, FloorRecord, GrantRecord};
+use jeton::records::{devices, floors, grants, registered};
 use jeton::store::Logged;
-use jeton_domain::id::GrantId;
+use jeton_domain::id::{GrantId, TargetId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Timestamp;
 use prost::Message as _;
@@ -31,6 +31,36 @@ pub fn read_device(data: &[u8]) {
     let written = devices::encode(&known).encode_to_vec();
     let again = DeviceRecord::decode(written.as_slice()).ok().and_then(|record| devices::decode(&record).ok());
     assert_eq!(again, Some(known));
+}
+
+/// A client or resource that is registered, too: which of both the first byte says.
+pub fn read_registered(data: &[u8]) {
+    match data.split_first() {
+        Some((0, body)) => {
+            let Ok(known) = registered::client("till", body) else { return };
+            let again = registered::client("till", &registered::client_record(&known));
+            assert_eq!(again.as_ref(), Ok(&known));
+        }
+        Some((_, body)) => {
+            let Ok(known) = registered::resource("https://shop.internal", body) else { return };
+            let again = registered::resource("https://shop.internal", &registered::resource_record(&known));
+            assert_eq!(again.as_ref(), Ok(&known));
+        }
+        None => {}
+    }
+}
+
+/// A floor that is read is as high as the record says, or higher, and stays so.
+pub fn read_floor(data: &[u8]) {
+    let Ok(record) = FloorRecord::decode(data) else { return };
+    let target = TargetId([3; 16]);
+    let Ok(raised) = floors::decode(target, &record) else { return };
+    assert!(raised.floor().0 >= record.floor, "a floor is never lowered");
+    let written = floors::encode(&raised);
+    let again = floors::decode(target, &written).ok();
+    let same = again.map(|again| (again.target, again.kind, again.reason, again.at, again.floor()));
+    assert_eq!(same, Some((target, raised.kind, raised.reason, raised.at, raised.floor())));
+    assert_eq!(again.map(|again| floors::encode(&again)), Some(written), "one spelling for each floor");
 }
 
 /// An entry that is read at a place is put back so that it raises the same floor, wherever it comes to stand.

@@ -49,6 +49,31 @@ fn config() {
 }
 
 #[test]
+fn assertions() {
+    short("assertions", 10_000);
+}
+
+#[test]
+fn sealed() {
+    short("sealed", 2_000);
+}
+
+#[test]
+fn floors() {
+    short("floors", 50_000);
+}
+
+#[test]
+fn registered() {
+    short("registered", 10_000);
+}
+
+#[test]
+fn names() {
+    short("names", 20_000);
+}
+
+#[test]
 fn every_target_is_here_and_has_a_small_corpus() {
     let here = include_str!("short.rs");
     for target in TARGETS {

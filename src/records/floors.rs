@@ -28,7 +28,7 @@ impl Records {
                     if held.is_some_and(|held| held.floor >= raised.floor().0) {
                         return Ok((Step::Confirm, ()));
                     }
-                    Ok((Step::Write(record(raised), Some(expires_at)), ()))
+                    Ok((Step::Write(encode(raised), Some(expires_at)), ()))
                 },
                 |()| Vec::new(),
             )
@@ -45,7 +45,7 @@ impl Records {
             // Most targets have none: their names need not be spelled again.
             let Some(value) = value else { continue };
             if let Some(held) = self.open::<FloorRecord>(&name::floor(*target), Some(value))? {
-                let raised = read(*target, &held.value)?;
+                let raised = decode(*target, &held.value)?;
                 if raised.floor().kills(born) {
                     return Ok(Some(raised));
                 }
@@ -70,7 +70,9 @@ pub fn names(targets: &[TargetId]) -> Vec<Name> {
     targets.iter().map(|target| name::floor(*target)).collect()
 }
 
-fn record(raised: &Raised) -> FloorRecord {
+/// The record of a floor.
+#[must_use]
+pub fn encode(raised: &Raised) -> FloorRecord {
     FloorRecord {
         floor: raised.floor().0,
         at: raised.at.millis(),
@@ -79,8 +81,11 @@ fn record(raised: &Raised) -> FloorRecord {
     }
 }
 
-/// Its place is known no more: it is in no log that a record would be read for.
-fn read(target: TargetId, record: &FloorRecord) -> Result<Raised> {
+/// The floor of a record. Its place is known no more: it is in no log that a record would be read for.
+///
+/// # Errors
+/// `RecordUnreadable`: a newer version wrote it.
+pub fn decode(target: TargetId, record: &FloorRecord) -> Result<Raised> {
     Ok(Raised {
         target,
         kind: kind(record.kind)?,
