@@ -173,6 +173,7 @@ pub(super) fn explained(message: api::ExplainResponse) -> Answer {
         .number("newest_generation", message.newest_generation.into())
         .time("ended_at", message.ended_at)
         .object("unmet", unmet)
+        .object("says", message.says.map(introspected))
         .object("grant", message.grant.map(grant))
         .text("revision", message.revision)
 }

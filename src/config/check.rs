@@ -101,8 +101,13 @@ pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
     if settings.store == super::StoreUrl::Memory {
         sections.top.warning("store", "nothing is kept when the process ends: for trials only");
     }
-    if sections.top.is_sound("issuer") && settings.issuer.starts_with("http://") && !is_local(&settings.issuer) {
-        sections.top.warning("issuer", "is http and not of this machine: verifiers may demand https (RFC 8414 section 2)");
+    if sections.top.is_sound("issuer") && settings.issuer.starts_with("http://") {
+        if settings.tls.is_some() {
+            let problem = "is http, and with [tls] this server answers https only: what its metadata names is not there";
+            sections.top.warning("issuer", problem);
+        } else if !is_local(&settings.issuer) {
+            sections.top.warning("issuer", "is http and not of this machine: verifiers may demand https (RFC 8414 section 2)");
+        }
     }
 }
 

@@ -3,21 +3,30 @@
 //! What else the holder of a token proved is not here: `dpop`.
 
 use crate::service::{Credentials, Service};
+use crate::telemetry::log::Throttle;
 use jeton_domain::assertion::{Assertion, Expected, Purpose, Refusal};
 use jeton_domain::client::{Client, ClientKind};
 use jeton_domain::error::{ClientRefusal, Error, Result};
 use jeton_domain::jwk::KeySource;
 use jeton_domain::name::ClientId;
-use jeton_domain::secret::SecretText;
+use jeton_domain::secret::{SecretText, shown};
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
 
 impl Service {
-    /// The client, having proved who it is.
+    /// The client, having proved who it is. Why it did not, only the log tells.
     ///
     /// # Errors
     /// `InvalidClient`, one answer outward; `Invalid` where it authenticates in two ways; the store, which counts assertions.
     pub(super) async fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<Arc<Client>> {
+        let proved = self.prove_client(id, credentials).await;
+        if let Err(Error::InvalidClient(refusal)) = &proved {
+            tell(id, *refusal);
+        }
+        proved
+    }
+
+    async fn prove_client(&self, id: &ClientId, credentials: &Credentials) -> Result<Arc<Client>> {
         match (&credentials.secret, &credentials.assertion) {
             (Some(_), Some(_)) => {
                 let problem = "comes beside a secret: a client authenticates in one way (RFC 6749 section 2.3)";
@@ -78,5 +87,15 @@ impl Service {
     pub(super) async fn count_assertion(&self, assertion: &Assertion<'_>, until: Timestamp) -> Result<Result<(), Refusal>> {
         let id = self.alive.salt().assertion(&assertion.issuer, &assertion.jti);
         Ok(if self.records.count_shown(id, until).await? { Ok(()) } else { Err(Refusal::Replayed) })
+    }
+}
+
+/// A line a second at most. Those that are not known have lines of their own, for anybody can be unknown as often as he likes.
+fn tell(id: &ClientId, refusal: ClientRefusal) {
+    static KNOWN: Throttle = Throttle::new();
+    static UNKNOWN: Throttle = Throttle::new();
+    let throttle = if refusal == ClientRefusal::Unknown { &UNKNOWN } else { &KNOWN };
+    if let Some(unsaid) = throttle.pass() {
+        tracing::info!(client_id = shown(id.as_str()), cause = %refusal, unsaid, "a client did not authenticate");
     }
 }

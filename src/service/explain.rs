@@ -3,6 +3,7 @@
 use crate::service::Service;
 use crate::service::examine::Examined;
 use crate::service::grants::GrantState;
+use crate::service::introspect::Active;
 use jeton_domain::error::{Cause, Expiry, Result, Unmet};
 use jeton_domain::id::Generation;
 use jeton_domain::name::ResourceId;
@@ -77,6 +78,8 @@ pub struct Explanation {
     pub ended_at: Option<Timestamp>,
     /// Its grant, where a record of it is known.
     pub grant: Option<GrantState>,
+    /// What it says, where it is active.
+    pub says: Option<Box<Active>>,
     /// What the answer knows.
     pub revision: Revision,
 }
@@ -95,14 +98,17 @@ impl Service {
         };
         let newest = grant.as_ref().map_or(0, |state| state.grant.lineage.newest);
         let now = self.clock.now();
-        let (why_not, ended_at, text) = match verdict {
-            Ok(says) => (None, None, active_text(kind, generation, newest, Timestamp::from_secs(says.exp), now)),
+        let (why_not, ended_at, text, says) = match verdict {
+            Ok(says) => {
+                let text = active_text(kind, generation, newest, Timestamp::from_secs(says.exp), now);
+                (None, None, text, Some(Box::new(says)))
+            }
             Err((why, at)) => {
                 let text = dead_text(kind, &why, generation, newest, at, now);
-                (Some(why), at, text)
+                (Some(why), at, text, None)
             }
         };
-        Ok(Explanation { kind, why_not, text, generation, newest, ended_at, grant, revision: caught.head })
+        Ok(Explanation { kind, why_not, text, generation, newest, ended_at, grant, says, revision: caught.head })
     }
 }
 

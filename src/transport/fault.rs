@@ -59,6 +59,8 @@ pub enum Edge {
     MessageMalformed,
     /// A grant type that the token endpoint does not answer.
     GrantTypeUnsupported,
+    /// HTTP for a path that is there, by a method that it does not answer.
+    MethodNotAllowed,
     /// Health or reflection was asked for what is not served; HTTP for a path that is not there.
     NotFound,
 }
@@ -161,6 +163,10 @@ impl Fault {
             Edge::GrantTypeUnsupported => Self::new(
                 Reason::GrantTypeUnsupported,
                 "`grant_type` is none that is answered here: `grant_types_supported` of the metadata names them",
+            ),
+            Edge::MethodNotAllowed => Self::new(
+                Reason::MethodUnknown,
+                "this address does not answer that HTTP method: the header Allow names those that it answers",
             ),
             Edge::NotFound => Self::new(Reason::NotFound, "there is nothing of that name"),
         }

@@ -130,7 +130,7 @@ pub fn router(service: Arc<Service>, settings: Settings) -> Router {
         .route(USERINFO.path, door.token(USERINFO, userinfo::answer))
         .fallback(|| async { answer::refusal(&Fault::at(Edge::NotFound)) })
         .method_not_allowed_fallback(|| async {
-            let mut answer = answer::refusal(&Fault::of(&Error::MethodUnknown));
+            let mut answer = answer::refusal(&Fault::at(Edge::MethodNotAllowed));
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             answer
         })

@@ -26,6 +26,7 @@ async fn s001_only_post_reaches_the_token_endpoint() {
     for method in ["GET", "PUT", "DELETE"] {
         let answer = Asking::new(server.replica.http, method, "/oauth2/token?grant_type=client_credentials").send().await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method}");
+        assert!(answer.json()["error_description"].as_str().unwrap().contains("the header Allow"), "{answer:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the process ends, and what it says by its exit code.
 
 use super::redis_server::RedisServer;
+use super::store_contract::eventually;
 use super::tour::{Home, Server};
 use std::process::Command;
 
@@ -32,4 +33,28 @@ async fn a_replica_that_cannot_go_on_ends_with_a_failure() {
     let _second = Server::start(&other, &redis.url(), &[ROOT_KEY]);
     signal(&first, "-CONT");
     assert_eq!(first.process.wait().unwrap().code(), Some(1));
+}
+
+#[tokio::test]
+async fn why_a_client_did_not_authenticate_only_the_log_tells() {
+    let home = Home::new();
+    let server = Server::start(&home, "memory:", &[]);
+    let log = || std::fs::read_to_string(home.path().join("log")).unwrap();
+    let wrong = "jcs_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for (client, cause) in [("billing-job", "the credential is wrong"), ("nobody", "no such client"), (wrong, "no such client")] {
+        let named = if client == wrong { "(a secret)" } else { client };
+        // A line a second at most tells of it.
+        eventually("the log tells", async || {
+            let asked = Command::new(env!("CARGO_BIN_EXE_jeton"))
+                .args(["issue", "--server", &server.address, "--client", client, "--scope", "orders:read"])
+                .env("JETON_CLIENT_SECRET", wrong)
+                .output()
+                .unwrap();
+            let told = String::from_utf8(asked.stderr).unwrap();
+            assert!(told.contains("INVALID_CLIENT") && !told.contains(cause), "{told}");
+            log().lines().any(|line| line.contains(named) && line.contains(cause))
+        })
+        .await;
+    }
+    assert!(!log().contains(wrong));
 }

@@ -63,6 +63,19 @@ impl RedirectUri {
             }
     }
 
+    /// Whether what is sent there crosses a network that anybody may read: plain HTTP, and not to the user's own machine.
+    #[must_use]
+    pub fn is_in_the_clear(&self) -> bool {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return false };
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => authority,
+        };
+        let is_own = ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| host.eq_ignore_ascii_case(own));
+        scheme.eq_ignore_ascii_case("http") && !is_own
+    }
+
     /// Host and what follows the port, where it is plain HTTP to a loopback address.
     fn without_loopback_port(&self) -> Option<(&str, &str)> {
         let rest = self.0.strip_prefix("http://")?;
@@ -112,6 +125,20 @@ mod tests {
         ];
         for other in others {
             assert!(!registered.allows(&uri(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_the_machine() {
+        for own in
+            ["http://localhost:1/cb", "http://127.0.0.1/cb", "http://[::1]:49152/cb", "http://[::1]?x", "https://a/cb", "app:/cb"]
+        {
+            assert!(!uri(own).is_in_the_clear(), "{own}");
+        }
+        for other in
+            ["http://app.example.com/cb", "HTTP://a:80/cb", "http://127.0.0.1.evil.com/cb", "http://10.0.0.1", "http://[::2]/"]
+        {
+            assert!(uri(other).is_in_the_clear(), "{other}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! (RFC 7591 section 2 has the word). Every rule that needs more than one value stands here; the form of one value is its type's.
 
 mod certificates;
+mod redirects;
 
 use crate::client::{Client, GrantType, Rotation};
 use crate::details::DetailsType;
@@ -67,6 +68,7 @@ impl Client {
         found.extend(twice(&["redirect_uris"], &self.redirect_uris, |uri| uri.as_str()));
         found.extend(too_many(&["redirect_uris"], self.redirect_uris.len(), Self::MAX_REDIRECT_URIS));
         found.extend(certificates::problems(self));
+        found.extend(redirects::problems(self));
         found.extend(self.flows());
         found.extend(self.detection());
         found.extend((self.backchannel_logout_uri.is_some() && !self.scopes.contains(OPENID)).then(|| {

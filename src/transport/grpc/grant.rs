@@ -1,7 +1,7 @@
 //! `jeton.v1.GrantService`, and what Explain shares with it: a grant and its cause as messages.
 
 use super::fields::{self, Fields, signed};
-use super::{Api, api, claims, parsed, refused, status};
+use super::{Api, api, claims, introspect, parsed, refused, status};
 use crate::service::explain::{Explanation, TokenKind, WhyNot};
 use crate::service::grants::{GrantState, ListGrants};
 use crate::transport::caller::Permission;
@@ -153,6 +153,7 @@ pub fn explained(explanation: Explanation) -> api::ExplainResponse {
             _ => None,
         },
         revision: explanation.revision.to_string(),
+        says: explanation.says.map(|says| introspect::says(*says)),
     }
 }
 

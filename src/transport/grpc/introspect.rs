@@ -77,8 +77,18 @@ pub fn write(active: Active) -> Written {
         born: signed(active.born.0),
         ancestors: active.ancestors.iter().map(ancestor).collect(),
     };
+    let says = says(active);
+    let mut bytes = BytesMut::with_capacity(says.encoded_len() + advice.encoded_len());
+    says.encode_raw(&mut bytes);
+    let second_at = bytes.len();
+    advice.encode_raw(&mut bytes);
+    Written::new(bytes.freeze(), second_at)
+}
+
+/// What a token says, without what the answer knows.
+pub fn says(active: Active) -> api::IntrospectResponse {
     let token_type = if active.is_access_token { Binding::token_type(active.binding) } else { "" };
-    let says = api::IntrospectResponse {
+    api::IntrospectResponse {
         active: true,
         scope: active.scope,
         client_id: active.client_id,
@@ -101,12 +111,7 @@ pub fn write(active: Active) -> Written {
         claims: Some(active.claims).filter(|claims| !claims.is_empty()).map(claims::written),
         revision: String::new(),
         cache: None,
-    };
-    let mut bytes = BytesMut::with_capacity(says.encoded_len() + advice.encoded_len());
-    says.encode_raw(&mut bytes);
-    let second_at = bytes.len();
-    advice.encode_raw(&mut bytes);
-    Written::new(bytes.freeze(), second_at)
+    }
 }
 
 fn ancestor(ancestor: &Ancestor) -> api::Ancestor {

@@ -439,9 +439,23 @@ fn what_is_probably_not_meant_is_a_warning() {
             client("kind = 'public'\ngrant_types = 'password'\nscopes = 'offline_access'"),
             "jeton.toml:8: [clients.app] scopes: offline_access gives no",
         ),
+        (
+            client("kind = 'public'\ngrant_types = 'authorization_code'"),
+            "jeton.toml:5: [clients.app] redirect_uris: are missing, so that no authorization code can be made",
+        ),
+        (
+            client(
+                "kind = 'public'\ngrant_types = 'authorization_code'\nredirect_uris = ['https://app/cb', 'http://app.example.com/cb']",
+            ),
+            "jeton.toml:8: [clients.app] redirect_uris: `http://app.example.com/cb` is http and not of the user's machine",
+        ),
         ("store = 'memory:'".into(), "jeton.toml:1: store: nothing is kept"),
         ("\n[redis]\nreplicas = 2".into(), "jeton.toml:3: [redis] replicas: only Redis has replicas, and the store is none"),
         ("issuer = 'http://tokens.example.com'".into(), "jeton.toml:1: issuer: is http and not of this machine"),
+        (
+            format!("issuer = 'http://localhost:8080'\n[tls]\n{CERTIFICATE}"),
+            "jeton.toml:1: issuer: is http, and with [tls] this server answers https only",
+        ),
         (
             "insecure = true\nlisten.grpc = '0.0.0.0:50051'".into(),
             "jeton.toml:2: [listen] grpc: 0.0.0.0:50051 is open beyond this machine WITHOUT TLS",
@@ -523,7 +537,9 @@ fn certificates_of_clients() {
         each_is_told(&[(text.as_str(), expected)]);
     }
     let named = job("tls_client_auth_subject_dn = 'CN=billing,O=Example'\n");
-    let warnings = |tls: &str| load(format!("{tls}{named}"), &[], &Overrides::default()).unwrap().warnings;
+    let warnings = |tls: &str| {
+        load(format!("issuer = 'https://tokens.example.com'\n{tls}{named}"), &[], &Overrides::default()).unwrap().warnings
+    };
     assert!(warnings("").iter().any(|line| line.contains("client `app` is to show a certificate over HTTP")));
     let asked = format!("[tls]\n{CERTIFICATE}client_certificates = true\n");
     assert!(warnings(&asked).iter().any(|line| line.contains("nobody else vouches for client `app`")));

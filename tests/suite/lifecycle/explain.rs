@@ -24,6 +24,9 @@ async fn an_active_token_is_explained_too(world: World) {
         assert_eq!((said.generation, said.grant.is_some(), said.ended_at), (generation, has_grant, 0));
         assert!(said.explanation.starts_with("active: "), "{}", said.explanation);
         assert!(!said.revision.is_empty());
+        let says = said.says.unwrap();
+        assert_eq!((says.sub.as_str(), says.client_id.as_str(), says.active), ("alice", "mobile-app", true));
+        assert_eq!(says.aud, server.introspect(token).await.aud);
     }
     let mut token = jwt.refresh_token;
     for _ in 0..3 {
@@ -60,6 +63,7 @@ async fn each_cause_is_told_apart(world: World) {
         let said = server.explain_for(token, resource).await;
         assert_eq!((said.cause(), said.active), (cause, cause == Cause::Unspecified), "{token}: {}", said.explanation);
         assert!(!said.explanation.contains(token), "no token in what is said");
+        assert_eq!(said.says.is_some(), said.active, "of a dead one nothing is said that it claims");
     }
     world.pass(20);
     let second = server.refresh(mobile(&issued.refresh_token)).await;
