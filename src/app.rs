@@ -133,12 +133,14 @@ impl App {
                 interval: settings.tokens.device_poll_interval,
             },
             dpop: dpop::Terms { window: settings.tokens.dpop_window, requires_nonce: settings.tokens.dpop_nonce },
+            caller_tokens: settings.caller_tokens.clone(),
             issuers: settings.issuers.clone(),
             client_assertion_lifetime: settings.tokens.client_assertion_lifetime,
             max_staleness: settings.tokens.max_staleness,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };
         let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, outbound));
+        service.exchange_callers(settings.callers.clone());
         service.refresh_keys().await?;
         match service.follow_registry().await {
             // The clients of the file are served all the same; nobody else is, until it can be read.

@@ -4,6 +4,7 @@
 //! declared clients and resources, the ring of root keys as text. This is the only room that reads the environment.
 //! Must not live here: anything that acts on a setting.
 
+mod callers;
 mod check;
 mod client_secret;
 mod clients;
@@ -23,7 +24,7 @@ mod store_url;
 mod table;
 mod value;
 
-pub use client_secret::{generate_secret, written_hash};
+pub use client_secret::{generate_caller_key, generate_secret, written_hash};
 pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};
@@ -37,7 +38,7 @@ use section::{Outranking, Section};
 use source::Source;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use table::{CLIENT, Group, ISSUER, RESOURCE, SETTINGS};
+use table::{CALLER, CLIENT, Group, ISSUER, RESOURCE, SETTINGS};
 use toml_edit::TableLike;
 
 /// The file that is read where none is named.
@@ -117,13 +118,19 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn settings(&self, env: &dyn Environment, overrides: &Overrides) -> Option<Settings> {
         let outranking = SETTINGS.each_ref().map(|group| outranking(group, env, overrides));
-        let [top, listen, tls, login, redis, tokens, signing, limits, telemetry, outbound] = &{
+        let [top, listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound] = &{
             let mut outranking = outranking.into_iter();
             SETTINGS.each_ref().map(|group| self.section(group, outranking.next().unwrap_or_default()))
         };
         let resources = resources::read(self.named_sections(&RESOURCE));
         let clients = clients::read(self.named_sections(&CLIENT), &resources);
         let issuers = issuers::read(self.named_sections(&ISSUER), &resources);
+        let (told_tls, token_terms) = (check::tls(tls), callers::tokens(caller_tokens));
+        let grounds = callers::Grounds {
+            certificates: tls.is_given("caller_ca_file"),
+            tokens: caller_tokens.is_given("issuer") || caller_tokens.is_given("audience"),
+        };
+        let callers = callers::read(self.named_sections(&CALLER), grounds);
         let ceiling = resources.iter().map(|resource| resource.access_token_lifetime).max();
         let store = top.text("store", StoreUrl::parse)?;
         let settings = Settings {
@@ -135,7 +142,9 @@ impl<'a> Reading<'a> {
                 http: listen.text("http", check::address)?,
                 admin: listen.text("admin", check::address)?,
             },
-            tls: check::tls(tls),
+            tls: told_tls,
+            callers,
+            caller_tokens: token_terms,
             login: Login {
                 authorization_endpoint: login.text("authorization_endpoint", check::page),
                 end_session_endpoint: login.text("end_session_endpoint", check::page),
@@ -182,15 +191,15 @@ impl<'a> Reading<'a> {
         };
         let names: Vec<&str> = SETTINGS
             .iter()
-            .chain([&RESOURCE, &CLIENT, &ISSUER])
+            .chain([&RESOURCE, &CLIENT, &ISSUER, &CALLER])
             .map(|group| group.section)
             .filter(|name| !name.is_empty())
             .collect();
         top.refuse_unknown_keys(&names);
-        for section in [listen, tls, login, redis, tokens, signing, limits, telemetry, outbound] {
+        for section in [listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound] {
             section.refuse_unknown_keys(&[]);
         }
-        check::relations(&settings, &check::Sections { top, listen, tls, redis, tokens, signing, limits });
+        check::relations(&settings, &check::Sections { top, listen, tls, caller_tokens, redis, tokens, signing, limits });
         Some(settings)
     }
 

@@ -6,6 +6,7 @@
 mod arrivals;
 pub mod assertion;
 mod authenticate;
+pub mod callers;
 pub mod clients;
 pub mod code;
 pub mod device;
@@ -34,6 +35,7 @@ use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::signing::Signing;
 use crate::tokens::Tokens;
+use jeton_domain::caller::{Callers, TokenTerms};
 use jeton_domain::certificate::Certificate;
 use jeton_domain::client::Algorithm;
 use jeton_domain::device::Guesses;
@@ -62,6 +64,9 @@ pub struct Service {
     following: Turns<()>,
     /// Held by the one who reads or changes it: what is read before a change is never taken over after it.
     registering: tokio::sync::Mutex<()>,
+    /// Who calls. Exchanged as a whole.
+    callers: RwLock<Arc<Callers>>,
+    proved_callers: callers::Remembered,
     terms: Terms,
     outbound: Arc<Outbound>,
     reloaded: keys::Reloaded,
@@ -83,6 +88,8 @@ pub struct Terms {
     pub device: device::DeviceTerms,
     /// What is asked of DPoP proofs.
     pub dpop: dpop::Terms,
+    /// Whose service-account tokens callers are known by.
+    pub caller_tokens: Option<TokenTerms>,
     /// Whose assertions are taken as grants.
     pub issuers: Issuers,
     /// The longest that an assertion of a client may be valid.
@@ -122,6 +129,8 @@ impl Service {
             registry: RwLock::new(Arc::new(registry)),
             following: Turns::default(),
             registering: tokio::sync::Mutex::default(),
+            callers: RwLock::default(),
+            proved_callers: callers::Remembered::default(),
             terms,
             outbound,
             reloaded: keys::Reloaded::default(),

@@ -22,12 +22,14 @@ use jeton_domain::error::Error;
 ///
 /// Faults of ours come in floods, one a request, so each kind is logged once a second.
 fn logged(error: Error) -> Fault {
+    static CALLERS: Throttle = Throttle::new();
     static DEFECTS: Throttle = Throttle::new();
     static RECORDS: Throttle = Throttle::new();
     static ROOTS: Throttle = Throttle::new();
     static STORE: Throttle = Throttle::new();
     let fault = Fault::of(&error);
     let throttle = match fault.reason {
+        Reason::CallerUnauthenticated | Reason::CallerRefused => &CALLERS,
         Reason::Internal => &DEFECTS,
         Reason::RecordUnreadable => &RECORDS,
         Reason::RootKeyMissing => &ROOTS,
@@ -37,6 +39,7 @@ fn logged(error: Error) -> Fault {
     if let Some(unsaid) = throttle.pass() {
         let reason = fault.reason.word();
         match error {
+            refused @ (Error::CallerUnknown(_) | Error::CallerRefused(_)) => tracing::warn!(reason, unsaid, "{refused}"),
             Error::Internal(detail) => tracing::error!(reason, unsaid, detail, "a defect of jeton"),
             other => tracing::error!(reason, unsaid, "{other}"),
         }

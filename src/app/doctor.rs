@@ -104,14 +104,14 @@ fn listeners(settings: &Settings) -> Diagnosis {
             "where callers are elsewhere, listen on an address that they reach: grpc under [listen], or --grpc-listen",
         );
     }
-    if settings.insecure {
+    if settings.insecure && (settings.tls.is_none() || settings.callers.is_empty()) {
         return Diagnosis::fail(
             "listeners",
             at,
-            if settings.tls.is_some() {
-                "every caller may do everything"
-            } else {
-                "plain text, and every caller may do everything"
+            match (settings.tls.is_some(), settings.callers.is_empty()) {
+                (true, true) => "every caller may do everything",
+                (false, true) => "plain text, and every caller may do everything",
+                (_, false) => "plain text",
             },
             "keep the port to a network that encrypts by itself and lets only your services in, or listen on 127.0.0.1 behind what \
              does: who reaches it can issue tokens for anybody",

@@ -81,11 +81,9 @@ pub async fn serve(settings: Settings, warnings: &[String]) -> Result<(), ServeE
         tracing::warn!("{warning}");
     }
     if settings.insecure {
-        if settings.tls.is_none() {
-            tracing::warn!("INSECURE: plain text, and every caller may do everything; keep this port from the network");
-        } else {
-            tracing::warn!("INSECURE: every caller may do everything; keep this port from the network");
-        }
+        let open = if settings.callers.is_empty() { "every caller may do everything" } else { "callers are known" };
+        let text = if settings.tls.is_none() { "plain text, and " } else { "" };
+        tracing::warn!("INSECURE: {text}{open}; keep this port from the network");
     }
     let served = run(settings, &telemetry).await;
     telemetry.shutdown().await;
@@ -110,7 +108,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         max_in_flight: settings.limits.concurrency,
         max_concurrent_streams: settings.limits.max_streams,
         drain: DRAIN,
-        admission: Admission::of_listener(settings.listen.grpc, settings.insecure, knows_callers(&settings)),
+        admission: Admission::of_listener(settings.listen.grpc, settings.insecure, false),
         sampler: telemetry.sampler(),
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
     };
@@ -203,7 +201,8 @@ fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeE
 /// A file cannot be read, or they do not go together.
 pub fn tls(settings: &Settings, clock: &Clock) -> Result<[Option<Tls>; 3], ServeError> {
     let Some(told) = &settings.tls else { return Ok([None, None, None]) };
-    let callers = told.callers.clone().map_or(Asks::Nobody, Asks::Callers);
+    let all = !settings.callers.any_by_bearer();
+    let callers = told.callers.clone().map_or(Asks::Nobody, |authorities| Asks::Callers { authorities, all });
     let clients = if told.client_certificates { Asks::Clients(told.clients.clone()) } else { Asks::Nobody };
     let load = |what, speaks, asks| {
         let files = Files { certificate: told.certificate.clone(), key: told.key.clone(), asks };
@@ -224,10 +223,6 @@ pub fn certificates(settings: &Settings) -> http::Certificates {
         // The configuration has refused what is no name.
         header: told.proxy_header.to_ascii_lowercase().parse().unwrap_or(standard.header),
     }
-}
-
-fn knows_callers(settings: &Settings) -> bool {
-    settings.tls.as_ref().is_some_and(|tls| tls.callers.is_some())
 }
 
 /// A listener that ends by itself ends the process.

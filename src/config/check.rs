@@ -79,6 +79,7 @@ pub(super) struct Sections<'a> {
     pub(super) top: &'a Section<'a>,
     pub(super) listen: &'a Section<'a>,
     pub(super) tls: &'a Section<'a>,
+    pub(super) caller_tokens: &'a Section<'a>,
     pub(super) redis: &'a Section<'a>,
     pub(super) tokens: &'a Section<'a>,
     pub(super) signing: &'a Section<'a>,
@@ -94,6 +95,7 @@ impl Sections<'_> {
 /// Reports what does not go together.
 pub(super) fn relations(settings: &Settings, sections: &Sections<'_>) {
     listeners(settings, sections);
+    callers(settings, sections);
     schedule(&settings.signing, sections.signing);
     waits(&settings.tokens, &settings.limits, sections);
     replicas(&settings.redis, &settings.tokens, settings.store.is_redis(), sections);
@@ -166,14 +168,15 @@ fn incomplete(section: &Section<'_>, key: &'static str, problem: &str) -> Option
 fn listeners(settings: &Settings, sections: &Sections<'_>) {
     let Settings { listen, insecure, tls, .. } = settings;
     let (section, insecure) = (sections.listen, *insecure);
-    let knows_callers = tls.as_ref().is_some_and(|tls| tls.callers.is_some());
     let all = [("grpc", listen.grpc), ("http", listen.http), ("admin", listen.admin)];
     for (key, address) in
         all.into_iter().filter(|(key, address)| section.is_sound(key) && !address.ip().to_canonical().is_loopback())
     {
         let (lacks, cure) = match tls {
             None => ("TLS", "set certificate_file and key_file under [tls]"),
-            Some(_) if key == "grpc" && !knows_callers => ("KNOWN CALLERS", "set caller_ca_file under [tls]"),
+            Some(_) if key == "grpc" && settings.callers.is_empty() => {
+                ("KNOWN CALLERS", "write a section [callers.NAME] for each service that calls")
+            }
             Some(_) => continue,
         };
         if insecure {
@@ -199,6 +202,25 @@ fn listeners(settings: &Settings, sections: &Sections<'_>) {
             let key = if section.is_given(second) { second } else { first };
             section.mistake(key, format!("{first} and {second} both listen on port {}: give each its own", a.port()));
         }
+    }
+}
+
+/// A certificate alone says who somebody is, and not what he may do.
+fn callers(settings: &Settings, sections: &Sections<'_>) {
+    let asks = settings.tls.as_ref().is_some_and(|tls| tls.callers.is_some());
+    if asks && settings.callers.is_empty() && !settings.insecure && sections.top.is_sound("insecure") {
+        sections.tls.mistake(
+            "caller_ca_file",
+            "is set, and no caller is configured, so that nobody may do anything: write [callers.NAME] for each service, or one with \
+             any_certificate = true, rpcs = [\"*\"], clients = [\"*\"] and resources = [\"*\"] where whoever has a certificate may do \
+             everything",
+        );
+    }
+    if settings.caller_tokens.is_some() && !settings.callers.any_by_service_account() {
+        sections.caller_tokens.warning("issuer", "is of no use: no caller is known by its service account");
+    }
+    if !settings.callers.is_empty() && settings.tls.is_none() && settings.callers.any_by_bearer() && !settings.listen.grpc.ip().to_canonical().is_loopback() {
+        sections.listen.warning("grpc", "is plain text, and callers show keys or tokens: who reads one may do what they may");
     }
 }
 

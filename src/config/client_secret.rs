@@ -2,7 +2,7 @@
 
 use crate::random;
 use jeton_domain::secret::SecretText;
-use jeton_domain::{client_secret, hex};
+use jeton_domain::{caller, client_secret, hex};
 use zeroize::Zeroizing;
 
 /// A new secret of 256 random bits.
@@ -10,23 +10,33 @@ use zeroize::Zeroizing;
 /// # Panics
 /// Where the system gives no randomness: then nothing can be made that is secret.
 #[must_use]
-#[expect(clippy::expect_used, reason = "only the command line calls it, and without randomness there is no secret to return")]
 pub fn generate_secret() -> SecretText {
-    let bytes = Zeroizing::new(random::bytes::<32>().expect("the system gives randomness"));
-    client_secret::of(&bytes)
+    client_secret::of(&random_bytes())
 }
 
-/// A hash as `secret_hashes` takes it: `sha256:` and 64 hexadecimal digits.
+/// A new key of a caller, of 256 random bits.
+///
+/// # Panics
+/// As `generate_secret`.
+#[must_use]
+pub fn generate_caller_key() -> SecretText {
+    caller::key(&random_bytes())
+}
+
+#[expect(clippy::expect_used, reason = "only the command line calls it, and without randomness there is no secret to return")]
+fn random_bytes() -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(random::bytes::<32>().expect("the system gives randomness"))
+}
+
+/// A hash as `secret_hashes` and `key_hashes` take it: `sha256:` and 64 hexadecimal digits.
 #[must_use]
 pub fn written_hash(hash: &[u8; 32]) -> String {
     hex::written_hash(hash)
 }
 
-/// Reads an entry of `secret_hashes`. The entry is never repeated in an error: it may be the secret itself.
-pub(super) fn parse_hash(text: &str) -> Result<[u8; 32], String> {
-    hex::hash(text).ok_or_else(|| {
-        "is not `sha256:` and 64 hexadecimal digits: `jeton clients secret` makes a secret and prints its hash".into()
-    })
+/// Reads an entry of either. The entry is never repeated in an error: it may be the secret itself. `maker` is the command that makes one.
+pub(super) fn parse_hash(text: &str, maker: &str) -> Result<[u8; 32], String> {
+    hex::hash(text).ok_or_else(|| format!("is not `sha256:` and 64 hexadecimal digits: `{maker}` makes a secret and prints its hash"))
 }
 
 #[cfg(test)]
@@ -39,7 +49,7 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.expose().len(), 4 + 43);
         let hash = client_secret::hash(&one);
-        assert_eq!(parse_hash(&written_hash(&hash)), Ok(hash));
+        assert_eq!(parse_hash(&written_hash(&hash), "maker"), Ok(hash));
     }
 
     #[test]
@@ -50,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_secret_in_place_of_its_hash_is_not_repeated() {
-        assert!(!parse_hash("jcs_hunter2").unwrap_err().contains("hunter2"));
-        assert!(parse_hash(&format!("sha256:{}", "é".repeat(32))).is_err());
+        assert!(!parse_hash("jcs_hunter2", "maker").unwrap_err().contains("hunter2"));
+        assert!(parse_hash(&format!("sha256:{}", "é".repeat(32)), "maker").is_err());
     }
 }

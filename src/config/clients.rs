@@ -68,7 +68,7 @@ fn kind(section: &Section<'_>) -> Option<ClientKind> {
     let mut secret_hashes = Vec::new();
     let entries = section.list("secret_hashes");
     for (number, entry) in (1..).zip(&entries) {
-        match parse_hash(&entry.text) {
+        match parse_hash(&entry.text, "jeton clients secret") {
             Ok(hash) if secret_hashes.contains(&hash) => {
                 section.entry_mistake("secret_hashes", entry, format!("entry {number} repeats an earlier one: remove it"));
             }

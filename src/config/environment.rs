@@ -45,6 +45,8 @@ pub const CA_FILE: &str = "JETON_CA_FILE";
 pub const CALLER_CERTIFICATE_FILE: &str = "JETON_CALLER_CERTIFICATE_FILE";
 /// Its key.
 pub const CALLER_KEY_FILE: &str = "JETON_CALLER_KEY_FILE";
+/// The file with the key or the service-account token that client commands show.
+pub const CALLER_TOKEN_FILE: &str = "JETON_CALLER_TOKEN_FILE";
 /// The client secret that client commands present.
 pub const CLIENT_SECRET: &str = "JETON_CLIENT_SECRET";
 /// The configuration file.
@@ -54,7 +56,7 @@ pub const CONFIG: &str = "JETON_CONFIG";
 pub const KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
 
 /// The variables that are no setting of the file, and what they are for.
-pub(super) const OTHERS: [(&str, &str); 7] = [
+pub(super) const OTHERS: [(&str, &str); 8] = [
     (
         ROOT_KEY,
         "The ring of root keys: 64 hexadecimal digits each, comma between, the active one first. Excludes `root_key_file`.",
@@ -70,6 +72,10 @@ pub(super) const OTHERS: [(&str, &str); 7] = [
         "The certificate that client commands show, where `--caller-certificate-file` names none. Goes with `JETON_CALLER_KEY_FILE`.",
     ),
     (CALLER_KEY_FILE, "The key of that certificate, where `--caller-key-file` names none."),
+    (
+        CALLER_TOKEN_FILE,
+        "The file with the caller's key or service-account token that client commands show, where `--caller-token-file` names none.",
+    ),
     (CLIENT_SECRET, "The client secret that client commands present. Never an argument, for other users see those."),
 ];
 

@@ -2,7 +2,7 @@
 
 use super::duration::written;
 use super::environment::OTHERS;
-use super::table::{Absent, CLIENT, Group, ISSUER, Kind, RESOURCE, Row, SETTINGS};
+use super::table::{Absent, CALLER, CLIENT, Group, ISSUER, Kind, RESOURCE, Row, SETTINGS};
 
 /// The columns that a comment of the example fills.
 const WIDTH: usize = 100;
@@ -31,8 +31,12 @@ pub fn example() -> String {
             text.push_str(&format!("{gap}{}{off}{}\n", documented(row), assignment(row)));
         }
     }
-    let declared =
-        [(&RESOURCE, "\"https://orders.internal\""), (&CLIENT, "web-app"), (&ISSUER, "\"https://partner.example.com\"")];
+    let declared = [
+        (&RESOURCE, "\"https://orders.internal\""),
+        (&CLIENT, "web-app"),
+        (&ISSUER, "\"https://partner.example.com\""),
+        (&CALLER, "billing"),
+    ];
     for (group, name) in declared {
         text.push_str(&format!("\n{}#[{}.{name}]\n", comment(group.doc), group.section));
         for row in group.rows {
@@ -71,8 +75,13 @@ pub fn reference_markdown() -> String {
             ));
         }
     }
-    for (group, title) in [(&RESOURCE, "`[resources.\"URI\"]`"), (&CLIENT, "`[clients.NAME]`"), (&ISSUER, "`[issuers.\"ISS\"]`")]
-    {
+    let declared = [
+        (&RESOURCE, "`[resources.\"URI\"]`"),
+        (&CLIENT, "`[clients.NAME]`"),
+        (&ISSUER, "`[issuers.\"ISS\"]`"),
+        (&CALLER, "`[callers.NAME]`"),
+    ];
+    for (group, title) in declared {
         text.push_str(&format!("\n## {title}\n\n{}\n\n", escaped(group.doc)));
         text.push_str("| setting | type | default | meaning |\n|---|---|---|---|\n");
         for row in group.rows {

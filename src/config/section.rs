@@ -4,7 +4,7 @@
 
 use super::mistake::{Place, Report, quoted, suggestion};
 use super::source::Source;
-use super::table::{Absent, CLIENT, Group, ISSUER, Kind, RESOURCE, Row, SETTINGS};
+use super::table::{Absent, CALLER, CLIENT, Group, ISSUER, Kind, RESOURCE, Row, SETTINGS};
 use super::value::{Entry, Given};
 use jeton_domain::registration::Problem;
 use jeton_domain::time::Millis;
@@ -222,10 +222,11 @@ impl<'a> Section<'a> {
 
 /// Where a key belongs that stands in the wrong section.
 fn elsewhere(here: &str, key: &str) -> Option<String> {
-    let mut groups = SETTINGS.iter().chain([&RESOURCE, &CLIENT, &ISSUER]).filter(|group| group.section != here);
+    let mut groups = SETTINGS.iter().chain([&RESOURCE, &CLIENT, &ISSUER, &CALLER]).filter(|group| group.section != here);
     let group = groups.find(|group| group.rows.iter().any(|row| row.key == key))?;
     Some(match group.section {
         "" => format!(" here; `{key}` belongs to the top of the file, above the first [section]"),
+        "callers" => format!(" here; `{key}` belongs to a caller, [callers.NAME]"),
         "clients" => format!(" here; `{key}` belongs to a client, [clients.NAME]"),
         "issuers" => format!(" here; `{key}` belongs to an issuer, [issuers.\"ISS\"]"),
         "resources" => format!(" here; `{key}` belongs to a resource, [resources.\"URI\"]"),

@@ -2,6 +2,7 @@
 
 use super::roots::RootKeys;
 use super::store_url::StoreUrl;
+use jeton_domain::caller::{Callers, TokenTerms};
 use jeton_domain::certificate::CertificateName;
 use jeton_domain::client::Client;
 use jeton_domain::issuer::Issuers;
@@ -21,6 +22,10 @@ pub struct Settings {
     pub listen: Listen,
     /// TLS of the listeners; none: they speak plain text.
     pub tls: Option<Tls>,
+    /// Who calls, and what each may do. None: everybody may everything who is let in at all.
+    pub callers: Callers,
+    /// Whose service-account tokens callers are known by.
+    pub caller_tokens: Option<TokenTerms>,
     /// Listening beyond loopback without TLS, or without knowing the caller, was asked for in so many words.
     pub insecure: bool,
     /// The ring of root keys, the active one first. Empty is possible on the embedded store only.
@@ -65,7 +70,7 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// The authorities of gRPC callers; where there are some, nobody else is connected.
+    /// The authorities of gRPC callers.
     pub callers: Option<PathBuf>,
     /// Whether OAuth clients are asked for a certificate.
     pub client_certificates: bool,

@@ -5,7 +5,7 @@
 mod declared;
 mod process;
 
-pub(super) use declared::{CLIENT, ISSUER, RESOURCE};
+pub(super) use declared::{CALLER, CLIENT, ISSUER, RESOURCE};
 pub(super) use process::SETTINGS;
 
 use jeton_domain::time::Millis;

@@ -176,6 +176,7 @@ impl Service {
             ClientKind::Confidential { keys: Some(source), .. } => of(source),
             _ => None,
         });
-        clients.chain(self.terms.issuers.iter().filter_map(|issuer| of(&issuer.keys))).collect()
+        let of_callers = self.terms.caller_tokens.as_ref().and_then(|terms| of(&terms.keys));
+        clients.chain(self.terms.issuers.iter().filter_map(|issuer| of(&issuer.keys))).chain(of_callers).collect()
     }
 }

@@ -100,6 +100,7 @@ pub fn request(sampler: Sampler, name: &'static str, headers: &HeaderMap) -> Spa
         rpc.service = field::Empty,
         rpc.method = field::Empty,
         rpc.grpc.status_code = field::Empty,
+        jeton.caller = field::Empty,
         http.response.status_code = field::Empty,
         otel.status_code = field::Empty,
     );
@@ -112,6 +113,14 @@ pub fn request(sampler: Sampler, name: &'static str, headers: &HeaderMap) -> Spa
         drop(span.set_parent(context));
     }
     span
+}
+
+/// Says which service calls, in the span of its request.
+pub fn called_by(name: &str) {
+    let span = Span::current();
+    if !span.is_none() {
+        span.record("jeton.caller", name);
+    }
 }
 
 /// Says how a call of gRPC ended.

@@ -1,94 +1,77 @@
-//! Who calls, and may they? One permission a method; today a caller is anyone who is let in at a listener.
+//! Who calls, and may they? What a caller shows is read here; a listener lets in whom it shows to be one, or everybody.
 //!
-//! Lives here: what a caller is and what each may do. Must not live here: clients (a caller is not a client), tokens.
+//! Must not live here: which caller that is (`service`), what each may do (the domain's `caller`), clients: a caller is not a client.
 
+use crate::service::Service;
+use crate::service::callers::Shown;
+use crate::transport::tls::Peer;
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap};
 use jeton_domain::error::{Error, Result};
 use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
 
-/// The internal service that calls, as authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// Whoever is let in: at a listener that is open, or one that connects nobody who shows no certificate of a trusted authority.
-    Anyone,
-    /// Reached a listener that demands authentication, and showed none.
-    Unauthenticated,
-}
+pub use jeton_domain::caller::{Caller, Permission};
 
-/// What a method needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Issue tokens.
-    Issue,
-    /// Refresh.
-    Refresh,
-    /// Exchange tokens.
-    Exchange,
-    /// Revoke anything.
-    Revoke,
-    /// Introspect one or many.
-    Introspect,
-    /// Learn the exact cause of a token's state: for operators only.
-    Explain,
-    /// Read grants.
-    ReadGrants,
-    /// Read public keys and schedules.
-    ReadKeys,
-    /// Rotate signing keys.
-    RotateKeys,
-    /// Read clients and resources.
-    ReadRegistry,
-    /// Register, change and delete clients and resources: for operators only.
-    WriteRegistry,
-    /// Follow the revocations.
-    Watch,
-    /// See how the log is, and accept what it lost: for operators only.
-    Heal,
-}
-
-/// Who is let in at a listener.
+/// Who is let in at a listener where no callers are configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Everyone.
     Open,
-    /// Authenticated callers only.
+    /// Nobody.
     Authenticated,
 }
 
+static ANYONE: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::anyone()));
+
 impl Admission {
-    /// Loopback is open for development. Anything else only where the operator says `insecure`, or where who is not to be let in is not
-    /// even connected: `known`.
+    /// Loopback is open for development. Anything else only where the operator says `insecure`, or where who connects proves in another
+    /// way who he is: `known`.
     #[must_use]
     pub const fn of_listener(address: SocketAddr, insecure: bool, known: bool) -> Self {
         if insecure || known || address.ip().is_loopback() { Self::Open } else { Self::Authenticated }
     }
 
-    /// Who the caller of a request is.
-    #[must_use]
-    pub const fn caller(self) -> Caller {
+    /// Whoever it is, where everyone is let in.
+    ///
+    /// # Errors
+    /// `CallerUnknown`.
+    pub fn anyone(self) -> Result<Arc<Caller>> {
         match self {
-            Self::Open => Caller::Anyone,
-            Self::Authenticated => Caller::Unauthenticated,
+            Self::Open => Ok(Arc::clone(&ANYONE)),
+            Self::Authenticated => Err(Error::CallerUnknown("no caller is configured, and the listener is not open")),
         }
     }
 }
 
-/// Whether `caller` has `permission`.
+/// Who calls: where callers are configured it is one of them, on loopback too.
 ///
 /// # Errors
-/// `CallerRefused`.
-pub fn may(caller: Caller, _permission: Permission) -> Result<()> {
-    match caller {
-        Caller::Anyone => Ok(()),
-        Caller::Unauthenticated => Err(Error::CallerRefused(
-            "callers of this listener must show a certificate: set [tls] caller_ca_file, listen on loopback, or start with --insecure"
-                .into(),
-        )),
+/// `CallerUnknown`, `KeysUnavailable`.
+pub async fn of(service: &Service, admission: Admission, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>> {
+    if service.callers().is_empty() {
+        return admission.anyone();
     }
+    let certificate = extensions.get::<Peer>().and_then(Peer::certificate);
+    service.caller(Shown { certificate, bearer: bearer(headers)? }).await
+}
+
+/// What stands behind `Bearer` (RFC 6750 section 2.1). Anything else in that header is nothing that a caller shows.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let Some(one) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err(Error::CallerUnknown("it shows more than one `authorization`"));
+    }
+    let text = one.to_str().ok().and_then(|text| text.split_once(' '));
+    let shown = text.filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty());
+    shown.map(|(_, token)| Some(token)).ok_or(Error::CallerUnknown("its `authorization` is no Bearer"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn only_loopback_is_open_by_default() {
@@ -99,11 +82,21 @@ mod tests {
         assert_eq!(admitted("10.1.2.3:1", false), Admission::Authenticated);
         assert_eq!(admitted("0.0.0.0:1", true), Admission::Open);
         assert_eq!(Admission::of_listener("0.0.0.0:1".parse().unwrap(), false, true), Admission::Open);
+        assert!(Admission::Authenticated.anyone().is_err());
+        assert!(Admission::Open.anyone().unwrap().may(Permission::Explain).is_ok());
     }
 
     #[test]
-    fn who_is_not_known_may_nothing() {
-        assert!(may(Admission::Authenticated.caller(), Permission::ReadKeys).is_err());
-        assert!(may(Admission::Open.caller(), Permission::Explain).is_ok());
+    fn what_is_shown_is_read_in_one_form() {
+        let read = |values: &[&'static str]| {
+            let headers = values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_static(value))).collect();
+            bearer(&headers).map(|shown| shown.map(str::to_owned))
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Bearer jck_x"]), Ok(Some("jck_x".into())));
+        assert_eq!(read(&["bearer jck_x"]), Ok(Some("jck_x".into())));
+        for wrong in [&["Bearer jck_x", "Bearer jck_x"][..], &["Basic eA=="], &["Bearer"], &["Bearer "], &["jck_x"], &[""], &["\u{e9} x"]] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

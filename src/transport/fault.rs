@@ -121,6 +121,7 @@ impl Fault {
                 metadata: revision.iter().map(|revision| ("revision", revision.to_string())).collect(),
                 ..Self::new(Reason::WatchCut, "the stream was ended: watch again, from where it stood")
             },
+            Error::CallerUnknown(_) => Self::new(Reason::CallerUnauthenticated, "caller authentication failed"),
             Error::CallerRefused(text) => Self::new(Reason::CallerRefused, clipped(text)),
             Error::StoreUnavailable(_) => Self::new(Reason::StoreUnavailable, "the store does not answer"),
             Error::KeysUnavailable(_) => {

@@ -35,9 +35,9 @@ pub mod api {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
 }
 
-use crate::service::Service;
+use crate::service::{Credentials, Service};
 use crate::telemetry::Sampler;
-use crate::transport::caller::{self, Admission, Permission};
+use crate::transport::caller::{self, Admission, Caller, Permission};
 use crate::transport::connections::{self, Accepted, Listener, http2, introduce, until_over};
 use crate::transport::fault::Fault;
 use crate::transport::logged;
@@ -49,15 +49,17 @@ use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::resource_service_server::{ResourceServiceServer, SERVICE_NAME as RESOURCE_SERVICE};
 use api::revocation_service_server::{RevocationServiceServer, SERVICE_NAME as REVOCATION_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
+use http::{Extensions, HeaderMap};
 use hyper::service::{Service as _, service_fn};
 use jeton_domain::error::Error;
+use jeton_domain::name::ClientId;
 use revocation::Revocations;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Request, Status};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -82,7 +84,7 @@ pub struct Settings {
     pub max_concurrent_streams: u32,
     /// How long calls at work may take to end at shutdown.
     pub drain: Duration,
-    /// Who is let in.
+    /// Who is let in where no callers are configured.
     pub admission: Admission,
     /// Which calls are traced.
     pub sampler: Sampler,
@@ -242,10 +244,36 @@ struct Api {
 }
 
 impl Api {
-    /// Whether this caller may.
-    fn allow(&self, permission: Permission) -> Result<(), Fault> {
-        Ok(caller::may(self.admission.caller(), permission)?)
+    /// Who calls.
+    async fn caller(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>, Fault> {
+        caller::of(&self.service, self.admission, headers, extensions).await.map_err(logged)
     }
+}
+
+/// Who calls, as the front found out, where he may do this.
+fn allow<M>(request: &Request<M>, permission: Permission) -> Result<Arc<Caller>, Fault> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    let caller = caller.ok_or_else(|| logged(Error::Internal("nobody found out who calls".into())))?;
+    caller.may(permission).map_err(logged)?;
+    Ok(Arc::clone(caller))
+}
+
+/// What is asked in the name of a client, where the caller may act for it, and be believed whose certificate that showed.
+fn acting<T>(caller: &Caller, asked: T, of: impl FnOnce(&T) -> (&ClientId, &Credentials)) -> Result<T, Fault> {
+    let (client, credentials) = of(&asked);
+    caller.may_act_for(client).map_err(logged)?;
+    asserting(caller, credentials)?;
+    Ok(asked)
+}
+
+fn asserting(caller: &Caller, credentials: &Credentials) -> Result<(), Fault> {
+    if credentials.certificate.is_some() { caller.may_assert_certificate().map_err(logged) } else { Ok(()) }
+}
+
+/// What concerns the clients of all, where the caller may act for those.
+fn acting_for_all<T>(caller: &Caller, asked: T) -> Result<T, Fault> {
+    caller.may_act_for_all().map_err(logged)?;
+    Ok(asked)
 }
 
 /// What an operation refused with, as its caller sees it.

@@ -22,7 +22,7 @@ pub use metadata::{JWKS_PATH, Pages};
 use crate::service::Service;
 use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
 use crate::telemetry::{Sampler, metrics, trace};
-use crate::transport::caller::{self, Admission, Permission};
+use crate::transport::caller::Admission;
 use crate::transport::capacity::{Capacity, Lane, within};
 use crate::transport::connections::{self, Accepted, Listener, http1, http2, introduce, until_over};
 use crate::transport::fault::{Edge, Fault, code_word};
@@ -89,26 +89,24 @@ struct Behind {
     capacity: Arc<Capacity>,
 }
 
-/// An endpoint: its path, its name in spans and counters, and what a caller needs for it.
+/// An endpoint: its path, and its name in spans and counters. Who asks there is a client, and proves it with each request.
 #[derive(Clone, Copy)]
 struct Endpoint {
     path: &'static str,
     name: &'static str,
-    permission: Permission,
 }
 
 /// RFC 6749 section 3.2.
-const TOKEN: Endpoint = Endpoint { path: TOKEN_PATH, name: "http_token", permission: Permission::Refresh };
+const TOKEN: Endpoint = Endpoint { path: TOKEN_PATH, name: "http_token" };
 /// RFC 8628 section 3.1. There only where devices are served.
-const DEVICE: Endpoint =
-    Endpoint { path: "/oauth2/device_authorization", name: "http_device_authorization", permission: Permission::Refresh };
+const DEVICE: Endpoint = Endpoint { path: "/oauth2/device_authorization", name: "http_device_authorization" };
 /// RFC 7662 section 2.
-const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_introspect", permission: Permission::Introspect };
+const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_introspect" };
 /// RFC 7009 section 2.
-const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke", permission: Permission::Revoke };
+const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke" };
 
 /// OpenID Connect Core section 5.3.
-const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo", permission: Permission::Introspect };
+const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo" };
 
 /// The paths.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
@@ -165,7 +163,7 @@ impl Door {
         post(move |request: Request<Body>| async move {
             let span = door.span(endpoint, &request);
             let work = async {
-                let service = door.admit(endpoint)?;
+                let service = door.admit()?;
                 answer(service, Asked::read(request, &door.0.settings.certificates).await?).await
             };
             door.at_most(endpoint, span, work, answer::refusal).await
@@ -181,15 +179,15 @@ impl Door {
         let handler = move |request: Request<Body>| async move {
             let span = door.span(endpoint, &request);
             let scheme = Scheme::of(request.headers());
-            let work = async { answer(door.admit(endpoint)?, request, door.0.settings.certificates.clone()).await };
+            let work = async { answer(door.admit()?, request, door.0.settings.certificates.clone()).await };
             door.at_most(endpoint, span, work, |fault| challenge::refusal_of(fault, scheme)).await
         };
         get(handler.clone()).post(handler)
     }
 
-    /// The service, for a caller who may ask this of it.
-    fn admit(&self, endpoint: Endpoint) -> Result<Arc<Service>, Fault> {
-        caller::may(self.0.settings.admission.caller(), endpoint.permission)?;
+    /// The service, where it is asked at all.
+    fn admit(&self) -> Result<Arc<Service>, Fault> {
+        self.0.settings.admission.anyone()?;
         Ok(Arc::clone(&self.0.service))
     }
 

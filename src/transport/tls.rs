@@ -44,8 +44,13 @@ pub struct Files {
 pub enum Asks {
     /// Nobody.
     Nobody,
-    /// Everybody: who shows none that one of these authorities vouches for is not connected.
-    Callers(PathBuf),
+    /// Everybody: who shows one that none of these authorities vouches for is not connected, nor who shows none where all must.
+    Callers {
+        /// The authorities.
+        authorities: PathBuf,
+        /// Whether everybody must.
+        all: bool,
+    },
     /// Everybody, but nobody must. Whom a certificate names is believed where one of these authorities vouches for it.
     Clients(Option<PathBuf>),
 }
@@ -211,7 +216,7 @@ impl Contents {
     fn read(files: &Files) -> Result<Self, Problem> {
         let read = |file: &Path| std::fs::read(file).map_err(|problem| Problem::of(file, format!("cannot be read: {problem}")));
         let authorities = match &files.asks {
-            Asks::Callers(file) | Asks::Clients(Some(file)) => Some(read(file)?),
+            Asks::Callers { authorities: file, .. } | Asks::Clients(Some(file)) => Some(read(file)?),
             Asks::Nobody | Asks::Clients(None) => None,
         };
         Ok(Self { certificate: read(&files.certificate)?, key: Zeroizing::new(read(&files.key)?), authorities })
@@ -245,8 +250,8 @@ impl Contents {
             .map_err(|problem| Problem(problem.to_string()))?;
         let builder = match (&files.asks, &vouches) {
             (Asks::Nobody, _) => builder.with_no_client_auth(),
-            (Asks::Callers(_), None) => return Err(Problem("no authority of callers is known".into())),
-            (Asks::Callers(_), Some(authorities)) => builder.with_client_cert_verifier(Arc::clone(authorities)),
+            (Asks::Callers { .. }, None) => return Err(Problem("no authority of callers is known".into())),
+            (Asks::Callers { .. }, Some(authorities)) => builder.with_client_cert_verifier(Arc::clone(authorities)),
             (Asks::Clients(_), _) => {
                 builder.with_client_cert_verifier(Arc::new(Clients::new(provider.signature_verification_algorithms)))
             }
@@ -270,7 +275,7 @@ impl Contents {
         files: &Files,
         provider: &Arc<crypto::CryptoProvider>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, Problem> {
-        let (Some(text), Asks::Callers(file) | Asks::Clients(Some(file))) = (&self.authorities, &files.asks) else {
+        let (Some(text), Asks::Callers { authorities: file, .. } | Asks::Clients(Some(file))) = (&self.authorities, &files.asks) else {
             return Ok(None);
         };
         let mut roots = RootCertStore::empty();
@@ -279,7 +284,11 @@ impl Contents {
                 .add(authority)
                 .map_err(|problem| Problem::of(file, format!("holds a certificate of no authority: {problem}")))?;
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        if matches!(files.asks, Asks::Callers { all: false, .. }) {
+            builder = builder.allow_unauthenticated();
+        }
+        let verifier = builder.build();
         verifier.map(Some).map_err(|problem| Problem::of(file, problem))
     }
 }

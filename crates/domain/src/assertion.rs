@@ -30,6 +30,8 @@ pub enum Purpose {
     Client,
     /// Tokens are asked for in the name of its subject.
     Grant,
+    /// A service that calls proves who it is, by the token of its service account.
+    Caller,
 }
 
 /// An assertion, read; neither its signature nor what it says is judged. Who shows it is believed, so it cannot be printed.
@@ -43,7 +45,7 @@ pub struct Assertion<'a> {
     pub issuer: String,
     /// `sub`.
     pub subject: String,
-    /// `jti`: unique among those of its issuer.
+    /// `jti`: unique among those of its issuer. Empty where there is none, as service accounts may have it.
     pub jti: String,
     /// What is signed.
     pub message: &'a [u8],
@@ -145,7 +147,7 @@ impl<'a> Assertion<'a> {
             signs,
             issuer: text("iss")?,
             subject: text("sub")?,
-            jti: text("jti")?,
+            jti: if purpose == Purpose::Caller && !claims.contains_key("jti") { String::new() } else { text("jti")? },
             message: message.as_bytes(),
             signature,
             audience: sole(claims.get("aud")),
@@ -192,6 +194,7 @@ fn check_typ(header: &Map<String, Value>, purpose: Purpose) -> Result<(), Refusa
     let own = match purpose {
         Purpose::Client => "client-authentication+jwt",
         Purpose::Grant => "authorization-grant+jwt",
+        Purpose::Caller => "JWT",
     };
     let typ = match header.get("typ") {
         None => return Ok(()),

@@ -11,8 +11,13 @@ pub const PREFIX: &str = "jcs_";
 /// The secret of these random bytes, in base64url behind [`PREFIX`].
 #[must_use]
 pub fn of(random: &[u8; 32]) -> SecretText {
-    let mut text = String::with_capacity(PREFIX.len().saturating_add(43));
-    text.push_str(PREFIX);
+    written(PREFIX, random)
+}
+
+/// Random bytes in base64url behind a prefix.
+pub(crate) fn written(prefix: &str, random: &[u8; 32]) -> SecretText {
+    let mut text = String::with_capacity(prefix.len().saturating_add(43));
+    text.push_str(prefix);
     URL_SAFE_NO_PAD.encode_string(random, &mut text);
     SecretText::new(text)
 }

@@ -122,7 +122,10 @@ pub enum Error {
     /// A watcher was ended that may go on: it was too slow or silent, or watched long enough. After this revision, where it stands at one.
     #[error("the stream was ended: watch again{}", .0.map(|revision| format!(" after revision `{revision}`")).unwrap_or_default())]
     WatchCut(Option<Revision>),
-    /// The caller may not call this.
+    /// Nobody knows the caller. Why, for the log only.
+    #[error("the caller is not known: {0}")]
+    CallerUnknown(&'static str),
+    /// The caller may not do this.
     #[error("{0}")]
     CallerRefused(String),
     /// The store did not answer, or not in time. Nothing is known to have happened.

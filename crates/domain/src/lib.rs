@@ -10,6 +10,7 @@ pub mod access;
 pub mod arrival;
 pub mod assertion;
 pub mod audience;
+pub mod caller;
 pub mod certificate;
 pub mod claims;
 pub mod client;

@@ -78,7 +78,7 @@ impl fmt::Debug for SecretText {
 /// and is left out.
 #[must_use]
 pub fn shown(text: &str) -> &str {
-    const SECRET: [&str; 6] = ["jrt_", "jat_", "jac_", "jdc_", "jcs_", "eyJ"];
+    const SECRET: [&str; 7] = ["jrt_", "jat_", "jac_", "jdc_", "jcs_", "jck_", "eyJ"];
     if SECRET.iter().any(|prefix| text.contains(prefix)) { "(a secret)" } else { text }
 }
 

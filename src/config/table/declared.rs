@@ -269,6 +269,82 @@ pub(in crate::config) const ISSUER: Group = Group {
     ],
 };
 
+/// The keys of `[callers.NAME]`.
+pub(in crate::config) const CALLER: Group = Group {
+    section: "callers",
+    doc: "A service that calls over gRPC: by what it is known, and what it may do, which is nothing by default. One section each. Where there \
+          is one, nobody else may call; a caller is not a client, which proves beside it who it is.",
+    rows: &[
+        row(
+            "spiffe_ids",
+            Kind::List("SPIFFE ids"),
+            Takes(""),
+            "It is known by a certificate with one of these as its only URI, letter by letter. An authority of `tls.caller_ca_file` must vouch \
+             for it.",
+        )
+        .sample("spiffe://example.com/billing"),
+        row(
+            "dns_names",
+            Kind::List("hosts"),
+            Takes(""),
+            "It is known by a certificate for one of these hosts. There are no wildcards, and a certificate for one is nobody's.",
+        )
+        .sample("billing.internal"),
+        row(
+            "any_certificate",
+            Kind::Switch,
+            Takes("false"),
+            "It is whoever shows a certificate of these authorities that is no other caller's. Of one caller at most.",
+        ),
+        row(
+            "service_accounts",
+            Kind::List("namespace/name"),
+            Takes(""),
+            "It is known by the token of one of these Kubernetes service accounts (`authorization: Bearer`), as [caller_tokens] says.",
+        )
+        .sample("payments/billing"),
+        row(
+            "key_hashes",
+            Kind::List("hashes"),
+            Takes(""),
+            "It is known by a key (`authorization: Bearer`) that has one of these hashes. `jeton callers new-key` makes a key; two while one \
+             replaces the other.",
+        )
+        .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        row(
+            "rpcs",
+            Kind::List("words"),
+            Takes(""),
+            "What it may call: `issue` (codes and decisions about devices too), `refresh` (and redeem codes), `exchange`, `revoke`, \
+             `introspect`, `watch`, `read_keys`; for operators `explain`, `read_grants`, `rotate_keys`, `read_registry`, `write_registry`, \
+             `heal`; or `*`.",
+        )
+        .sample("refresh introspect"),
+        row(
+            "clients",
+            Kind::List("client ids"),
+            Takes(""),
+            "The clients that it may act for, or `*`, which is needed for what names no client: to revoke a grant, session, subject or key, \
+             to read grants by their id or of all clients, to decide about devices.",
+        )
+        .sample("web-app"),
+        row("resources", Kind::List("resources"), Takes(""), "The resources that it may introspect for, or `*`, which is needed to name none.")
+            .sample("https://orders.internal"),
+        row(
+            "may_assert_certificates",
+            Kind::Switch,
+            Takes("false"),
+            "Whether it is believed which certificate a client showed it (`client_authentication.certificate_thumbprint`).",
+        ),
+        row(
+            "may_report_arrivals",
+            Kind::Switch,
+            Takes("false"),
+            "Whether it is believed, where it watches, which access tokens arrived. A false report can end a grant.",
+        ),
+    ],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 10] = [
+pub(in crate::config) const SETTINGS: [Group; 11] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
@@ -44,7 +44,8 @@ pub(in crate::config) const SETTINGS: [Group; 10] = [
                 "insecure",
                 Kind::Switch,
                 Takes("false"),
-                "Allows to listen beyond loopback without TLS, and for gRPC without knowing the caller, who may then do everything. \
+                "Allows to listen beyond loopback without TLS, and for gRPC without a caller configured: whoever calls may then do \
+                 everything. Those that are configured stay what they are. \
                  Without TLS tokens and client secrets cross the network in the clear: only inside a network that encrypts by \
                  itself, and lets only your services in.",
             ),
@@ -77,8 +78,9 @@ pub(in crate::config) const SETTINGS: [Group; 10] = [
                 "caller_ca_file",
                 Kind::Text("path"),
                 Off,
-                "The authorities of the services that call over gRPC, PEM. Who shows no certificate of one is not connected, and who \
-                 does may call everything: use authorities that sign for nobody else. Needed to listen for gRPC beyond loopback.",
+                "The authorities of the services that call over gRPC, PEM. What one may do is said under [callers.NAME]. Who shows no \
+                 certificate of these authorities is not connected, unless some callers are known by a key or a service account. Roots, \
+                 and those between that callers do not send.",
             )
             .sample("/etc/jeton/callers.crt"),
             row(
@@ -111,6 +113,33 @@ pub(in crate::config) const SETTINGS: [Group; 10] = [
                 Takes("Client-Cert"),
                 "The header by which they do, as RFC 9440 writes it. The proxy must remove it from what clients send.",
             ),
+        ],
+    },
+    Group {
+        section: "caller_tokens",
+        doc: "Tokens of Kubernetes service accounts by which callers are known (`service_accounts` under [callers.NAME]): who issues them, for \
+              whom, and the keys. All of it, or nothing.",
+        rows: &[
+            row("issuer", Kind::Text("text"), Off, "Their `iss`: what the API server's --service-account-issuer says.")
+                .sample("https://kubernetes.default.svc.cluster.local"),
+            row(
+                "audience",
+                Kind::Text("text"),
+                Off,
+                "The one `aud` that they must have: the `audience` of the projected volume. One that is for the API server too is refused, for \
+                 whoever is shown it could pass it on.",
+            )
+            .sample("jeton"),
+            row("jwks", Kind::Text("JWK set"), Off, "The issuer's public keys, as JSON. This or `jwks_uri`.")
+                .sample(r#"{"keys":[{"kty":"RSA","kid":"1","use":"sig","n":"...","e":"AQAB"}]}"#),
+            row(
+                "jwks_uri",
+                Kind::Text("URI"),
+                Off,
+                "Where these keys are instead: https. Kubernetes says it at /.well-known/openid-configuration of its issuer, and must let \
+                 who is not signed in read it.",
+            )
+            .sample("https://kubernetes.default.svc.cluster.local/openid/v1/jwks"),
         ],
     },
     Group {

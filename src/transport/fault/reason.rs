@@ -184,9 +184,12 @@ reasons! {
     WatchCut = "WATCH_CUT", Aborted, 409, "temporarily_unavailable", 0,
         "A stream of revocations was ended: its reader was too slow, was silent for a minute, or watched for half an hour.",
         "Watch again after `revision` of the metadata; without one from the beginning. Nothing is missed.";
+    CallerUnauthenticated = "CALLER_UNAUTHENTICATED", Unauthenticated, 401, "access_denied", 0,
+        "The service that calls is none that is configured, or did not prove who it is. The text never says which.",
+        "Show the certificate, key or service-account token of a caller. Operator: the log says what is wrong.";
     CallerRefused = "CALLER_REFUSED", PermissionDenied, 403, "access_denied", 0,
-        "The caller may not call this method.",
-        "Grant the caller the permission, or let it authenticate.";
+        "The caller may not do this. The text says what it lacks.",
+        "Write what it lacks into its section [callers.NAME] of the configuration, or do it as another caller.";
     StoreUnavailable = "STORE_UNAVAILABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
         "The store did not answer, or not in time. A token is never called inactive for this.",
         "Retry. Operator: look at the store; readiness says what is wrong.";

@@ -56,6 +56,7 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::KeyUnknown("no such key".into()), Reason::KeyUnknown, Code::NotFound),
         (Error::RevisionLost, Reason::RevisionLost, Code::FailedPrecondition),
         (Error::WatchCut(Some(Revision { micros: 7, random: 9 })), Reason::WatchCut, Code::Aborted),
+        (Error::CallerUnknown("no"), Reason::CallerUnauthenticated, Code::Unauthenticated),
         (Error::CallerRefused("no".into()), Reason::CallerRefused, Code::PermissionDenied),
         (Error::StoreUnavailable(SECRET.into()), Reason::StoreUnavailable, Code::Unavailable),
         (Error::KeysUnavailable(SECRET.into()), Reason::KeysUnavailable, Code::Unavailable),

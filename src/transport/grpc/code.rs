@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, signed};
 use super::token::{self, MAX_VERIFIER_BYTES};
-use super::{Api, api, parsed, refused, status};
+use super::{Api, acting, allow, api, parsed, refused, status};
 use crate::service::code::{NewCode, Redeem};
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
@@ -18,7 +18,9 @@ impl AuthorizationCodeService for Api {
         &self,
         request: Request<api::CreateAuthorizationCodeRequest>,
     ) -> Result<Response<api::CreateAuthorizationCodeResponse>, Status> {
-        let read = self.allow(Permission::Issue).and_then(|()| create(request.into_inner()));
+        let read = allow(&request, Permission::Issue).and_then(|caller| {
+            acting(&caller, create(request.into_inner())?, |asked| (&asked.issue.client, &asked.issue.credentials))
+        });
         let made = self.service.create_code(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::CreateAuthorizationCodeResponse {
             code: made.code.expose().to_owned(),
@@ -34,7 +36,9 @@ impl AuthorizationCodeService for Api {
         &self,
         request: Request<api::ExchangeAuthorizationCodeRequest>,
     ) -> Result<Response<api::ExchangeAuthorizationCodeResponse>, Status> {
-        let read = self.allow(Permission::Refresh).and_then(|()| redeem(request.into_inner()));
+        let read = allow(&request, Permission::Refresh).and_then(|caller| {
+            acting(&caller, redeem(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
+        });
         let tokens = self.service.redeem_code(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::ExchangeAuthorizationCodeResponse { tokens: Some(token::issued(tokens)) }))
     }

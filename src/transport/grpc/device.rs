@@ -1,7 +1,7 @@
 //! `jeton.v1.DeviceService`: messages to operations, answers to messages.
 
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, signed};
-use super::{Api, api, claims, parsed, refused, status, token};
+use super::{Api, acting, acting_for_all, allow, api, claims, parsed, refused, status, token};
 use crate::service::device::{Approve, Poll, Start};
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
@@ -17,7 +17,9 @@ impl DeviceService for Api {
         &self,
         request: Request<api::StartDeviceAuthorizationRequest>,
     ) -> Result<Response<api::StartDeviceAuthorizationResponse>, Status> {
-        let read = self.allow(Permission::Refresh).and_then(|()| start(request.into_inner()));
+        let read = allow(&request, Permission::Refresh).and_then(|caller| {
+            acting(&caller, start(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
+        });
         let started = self.service.start_device(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::StartDeviceAuthorizationResponse {
             device_code: started.device_code.expose().to_owned(),
@@ -33,7 +35,8 @@ impl DeviceService for Api {
         &self,
         request: Request<api::DescribeDeviceAuthorizationRequest>,
     ) -> Result<Response<api::DescribeDeviceAuthorizationResponse>, Status> {
-        let read = self.allow(Permission::Issue).and_then(|()| user_code(&request.into_inner().user_code));
+        let read = allow(&request, Permission::Issue)
+            .and_then(|caller| acting_for_all(&caller, user_code(&request.into_inner().user_code)?));
         let described = self.service.describe_device(&read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::DescribeDeviceAuthorizationResponse {
             client_id: described.client.to_string(),
@@ -48,7 +51,7 @@ impl DeviceService for Api {
         &self,
         request: Request<api::ApproveDeviceAuthorizationRequest>,
     ) -> Result<Response<api::ApproveDeviceAuthorizationResponse>, Status> {
-        let read = self.allow(Permission::Issue).and_then(|()| approve(request.into_inner()));
+        let read = allow(&request, Permission::Issue).and_then(|caller| acting_for_all(&caller, approve(request.into_inner())?));
         let approved = self.service.approve_device(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::ApproveDeviceAuthorizationResponse {
             grant_id: approved.grant.to_string(),
@@ -62,7 +65,8 @@ impl DeviceService for Api {
         &self,
         request: Request<api::DenyDeviceAuthorizationRequest>,
     ) -> Result<Response<api::DenyDeviceAuthorizationResponse>, Status> {
-        let read = self.allow(Permission::Issue).and_then(|()| user_code(&request.into_inner().user_code));
+        let read = allow(&request, Permission::Issue)
+            .and_then(|caller| acting_for_all(&caller, user_code(&request.into_inner().user_code)?));
         self.service.deny_device(&read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::DenyDeviceAuthorizationResponse {}))
     }
@@ -71,7 +75,9 @@ impl DeviceService for Api {
         &self,
         request: Request<api::ExchangeDeviceCodeRequest>,
     ) -> Result<Response<api::ExchangeDeviceCodeResponse>, Status> {
-        let read = self.allow(Permission::Refresh).and_then(|()| poll(request.into_inner()));
+        let read = allow(&request, Permission::Refresh).and_then(|caller| {
+            acting(&caller, poll(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
+        });
         let tokens = self.service.redeem_device_code(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::ExchangeDeviceCodeResponse { tokens: Some(token::issued(tokens)) }))
     }

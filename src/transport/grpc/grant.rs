@@ -1,11 +1,12 @@
 //! `jeton.v1.GrantService`, and what Explain shares with it: a grant and its cause as messages.
 
 use super::fields::{self, Fields, signed};
-use super::{Api, api, claims, introspect, parsed, refused, status};
+use super::{Api, acting_for_all, allow, api, claims, introspect, parsed, refused, status};
 use crate::service::explain::{Explanation, TokenKind, WhyNot};
 use crate::service::grants::{GrantState, ListGrants};
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
+use crate::transport::logged;
 use api::grant_service_server::GrantService;
 use jeton_domain::client::GrantType;
 use jeton_domain::error::{Cause, Expiry, Unmet};
@@ -20,10 +21,10 @@ const MAX_PAGE_TOKEN_BYTES: usize = 1_024;
 #[tonic::async_trait]
 impl GrantService for Api {
     async fn get_grant(&self, request: Request<api::GetGrantRequest>) -> Result<Response<api::GetGrantResponse>, Status> {
-        let read = self.allow(Permission::ReadGrants).and_then(|()| {
+        let read = allow(&request, Permission::ReadGrants).and_then(|caller| {
             let mut fields = Fields::default();
             let id = fields.grant_id("grant_id", &request.into_inner().grant_id);
-            fields.done().and_then(|()| parsed(id))
+            fields.done().and_then(|()| acting_for_all(&caller, parsed(id)?))
         });
         let id = read.map_err(status::of)?;
         let state = self.service.grant(id).await.map_err(refused)?;
@@ -31,7 +32,11 @@ impl GrantService for Api {
     }
 
     async fn list_grants(&self, request: Request<api::ListGrantsRequest>) -> Result<Response<api::ListGrantsResponse>, Status> {
-        let read = self.allow(Permission::ReadGrants).and_then(|()| list(request.into_inner()));
+        let read = allow(&request, Permission::ReadGrants).and_then(|caller| {
+            let asked = list(request.into_inner())?;
+            asked.client.as_ref().map_or_else(|| caller.may_act_for_all(), |client| caller.may_act_for(client)).map_err(logged)?;
+            Ok(asked)
+        });
         let asked = read.map_err(status::of)?;
         let page = self.service.list_grants(asked).await.map_err(refused)?;
         Ok(Response::new(api::ListGrantsResponse {

@@ -6,7 +6,7 @@ use super::fields::{self, Fields, MAX_TOKEN_BYTES, signed};
 use super::unary::{self, Unary};
 use super::{Api, api, claims, refused, status};
 use crate::service::introspect::{Active, Answer, Asker, Introspect, Introspection, Written};
-use crate::transport::caller::Permission;
+use crate::transport::caller::{Caller, Permission};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use jeton_domain::access::Ancestor;
@@ -28,34 +28,43 @@ const CACHE: u32 = 22;
 const MAX_AGE: u32 = 1;
 
 /// The whole of a call whose body was read. None where it is not one plain message of ours: then tonic tells what is wrong with it.
-pub(super) async fn call(api: &Api, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
+pub(super) async fn call(api: &Api, caller: &Caller, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
     let asked = api::IntrospectRequest::decode(unary::message(body)?).ok()?;
-    let answered = answer(api, asked).await;
+    let answered = answer(api, caller, asked).await;
     Some(answered.map(|answer| unary::answer(most_bytes(&answer), |message| encode(&answer, message))))
 }
 
 /// The same of many tokens.
-pub(super) async fn call_batch(api: &Api, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
+pub(super) async fn call_batch(api: &Api, caller: &Caller, body: &Bytes) -> Option<std::result::Result<Response<Unary>, Status>> {
     let asked = api::BatchIntrospectRequest::decode(unary::message(body)?).ok()?;
-    let answered = answer_all(api, asked).await;
+    let answered = answer_all(api, caller, asked).await;
     Some(answered.map(|answers| unary::answer(answers.iter().map(most_bytes).sum(), |message| encode_all(&answers, message))))
 }
 
-/// What is asked, answered.
-pub(super) async fn answer(api: &Api, asked: api::IntrospectRequest) -> std::result::Result<Introspection, Status> {
-    api.allow(Permission::Introspect).map_err(status::of)?;
+/// What is asked, answered, to a caller who may introspect.
+pub(super) async fn answer(
+    api: &Api,
+    caller: &Caller,
+    asked: api::IntrospectRequest,
+) -> std::result::Result<Introspection, Status> {
+    caller.may(Permission::Introspect).map_err(refused)?;
     let mut fields = Fields::default();
     let token = fields.token("token", asked.token, MAX_TOKEN_BYTES);
     let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
     let freshness = fields.freshness("freshness", asked.freshness);
     fields.done().map_err(status::of)?;
+    caller.may_introspect_for(resource.as_ref()).map_err(refused)?;
     let asker = Asker::from(resource.as_ref());
     api.service.introspect(Introspect { token, asker, freshness }, write).await.map_err(refused)
 }
 
 /// What is asked of many, answered in order.
-pub(super) async fn answer_all(api: &Api, asked: api::BatchIntrospectRequest) -> std::result::Result<Vec<Introspection>, Status> {
-    api.allow(Permission::Introspect).map_err(status::of)?;
+pub(super) async fn answer_all(
+    api: &Api,
+    caller: &Caller,
+    asked: api::BatchIntrospectRequest,
+) -> std::result::Result<Vec<Introspection>, Status> {
+    caller.may(Permission::Introspect).map_err(refused)?;
     let mut fields = Fields::default();
     if asked.tokens.len() > MAX_BATCH {
         fields.wrong("tokens", &format!("has more than {MAX_BATCH} members"));
@@ -63,6 +72,7 @@ pub(super) async fn answer_all(api: &Api, asked: api::BatchIntrospectRequest) ->
     let resource = fields.optional(&asked.resource, |text| ResourceId::parse("resource", text));
     let freshness = fields.freshness("freshness", asked.freshness);
     fields.done().map_err(status::of)?;
+    caller.may_introspect_for(resource.as_ref()).map_err(refused)?;
     // One that is too long is none of ours. It must not fail the others, so it is shown as what is none either.
     let fitting = |token: String| SecretText::new(if token.len() > MAX_TOKEN_BYTES { String::new() } else { token });
     let tokens = asked.tokens.into_iter().map(fitting).collect();

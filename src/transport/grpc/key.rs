@@ -1,7 +1,7 @@
 //! `jeton.v1.KeyService`: public keys and their schedule.
 
 use super::fields::{Fields, signed};
-use super::{Api, api, parsed, refused, status};
+use super::{Api, allow, api, parsed, refused, status};
 use crate::service::keys::{KeyState, KeyStatus};
 use crate::transport::caller::Permission;
 use api::key_service_server::KeyService;
@@ -12,8 +12,8 @@ use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
 impl KeyService for Api {
-    async fn get_jwks(&self, _request: Request<api::GetJwksRequest>) -> Result<Response<api::GetJwksResponse>, Status> {
-        self.allow(Permission::ReadKeys).map_err(status::of)?;
+    async fn get_jwks(&self, request: Request<api::GetJwksRequest>) -> Result<Response<api::GetJwksResponse>, Status> {
+        allow(&request, Permission::ReadKeys).map_err(status::of)?;
         let (jwks, max_age) = self.service.jwks();
         Ok(Response::new(api::GetJwksResponse {
             keys: jwks.keys.iter().filter_map(public).collect(),
@@ -21,14 +21,14 @@ impl KeyService for Api {
         }))
     }
 
-    async fn list_keys(&self, _request: Request<api::ListKeysRequest>) -> Result<Response<api::ListKeysResponse>, Status> {
-        self.allow(Permission::ReadKeys).map_err(status::of)?;
+    async fn list_keys(&self, request: Request<api::ListKeysRequest>) -> Result<Response<api::ListKeysResponse>, Status> {
+        allow(&request, Permission::ReadKeys).map_err(status::of)?;
         let keys = self.service.list_keys().await.map_err(refused)?;
         Ok(Response::new(api::ListKeysResponse { keys: keys.into_iter().map(scheduled).collect() }))
     }
 
     async fn rotate_key(&self, request: Request<api::RotateKeyRequest>) -> Result<Response<api::RotateKeyResponse>, Status> {
-        let read = self.allow(Permission::RotateKeys).and_then(|()| {
+        let read = allow(&request, Permission::RotateKeys).and_then(|_caller| {
             let word = request.into_inner().alg;
             let mut fields = Fields::default();
             let algorithm =

@@ -80,23 +80,33 @@ impl Service<Request<Incoming>> for Front {
 }
 
 impl Behind {
-    async fn answer(&self, called: Called, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, called: Called, mut request: Request<Incoming>) -> Answer {
+        if !called.has_caller {
+            return Box::pin(self.answer_by_tonic(called, request.map(Body::new))).await;
+        }
+        let caller = match self.api.caller(request.headers(), request.extensions()).await {
+            Ok(caller) => caller,
+            Err(fault) => return refusal(fault),
+        };
+        trace::called_by(&caller.name);
         let Some(introspects) = called.introspects.filter(|_| !request.headers().contains_key("grpc-encoding")) else {
+            request.extensions_mut().insert(caller);
             return Box::pin(self.answer_by_tonic(called, request.map(Body::new))).await;
         };
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let body = match unary::read(body).await {
             Ok(body) => body,
             Err(fault) => return refusal(fault),
         };
         let answered = match introspects {
-            Introspects::One => introspect::call(&self.api, &body).await,
-            Introspects::Many => Box::pin(introspect::call_batch(&self.api, &body)).await,
+            Introspects::One => introspect::call(&self.api, &caller, &body).await,
+            Introspects::Many => Box::pin(introspect::call_batch(&self.api, &caller, &body)).await,
         };
         match answered {
             Some(Ok(answer)) => answer.map(Either::Left),
             Some(Err(refused)) => refused.into_http().map(Either::Right),
             None => {
+                head.extensions.insert(caller);
                 let request = Request::from_parts(head, Body::new(Full::new(body)));
                 Box::pin(self.answer_by_tonic(called, request)).await
             }
@@ -124,6 +134,8 @@ struct Called {
     introspects: Option<Introspects>,
     /// Its answers carry their `ErrorInfo` already, and are single messages.
     is_ours: bool,
+    /// Callers need a permission for it. Health and reflection say nothing of anybody, and are everybody's.
+    has_caller: bool,
     /// Answered even at capacity: a busy server is not a sick one.
     is_health: bool,
     lane: Lane,
@@ -199,6 +211,7 @@ impl Called {
                 _ => None,
             },
             is_token_service: service == super::TOKEN_SERVICE,
+            has_caller: service.starts_with("jeton."),
             is_ours: service.starts_with("jeton.") && name != WATCH,
             is_health: service.starts_with("grpc.health."),
             lane: if name == REVOKE { Lane::Revocation } else { Lane::Ordinary },

@@ -1,13 +1,14 @@
 //! `jeton.v1.TokenService`: messages to operations, answers to messages.
 
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
-use super::{Api, api, claims, exchange, grant, introspect, parsed, refused, status};
+use super::{Api, acting, allow, api, asserting, claims, exchange, grant, introspect, parsed, refused, status};
 use crate::service::Durability;
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::{MAX_REQUEST_ID_BYTES, Refresh};
 use crate::service::revoke::{Revoke, Revoked, What};
-use crate::transport::caller::Permission;
+use crate::transport::caller::{Caller, Permission};
 use crate::transport::fault::Fault;
+use crate::transport::logged;
 use api::token_service_server::TokenService;
 use jeton_domain::client::GrantType;
 use jeton_domain::grant::Binding;
@@ -28,26 +29,38 @@ pub const MAX_VERIFIER_BYTES: usize = 256;
 #[tonic::async_trait]
 impl TokenService for Api {
     async fn issue(&self, request: Request<api::IssueRequest>) -> Result<Response<api::IssueResponse>, Status> {
-        let asked = self.allow(Permission::Issue).and_then(|()| issue(request.into_inner())).map_err(status::of)?;
+        let asked = allow(&request, Permission::Issue).and_then(|caller| {
+            acting(&caller, issue(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
+        });
+        let asked = asked.map_err(status::of)?;
         let tokens = self.service.issue(asked).await.map_err(refused)?;
         Ok(Response::new(issued(tokens)))
     }
 
     async fn refresh(&self, request: Request<api::RefreshRequest>) -> Result<Response<api::RefreshResponse>, Status> {
-        let asked = self.allow(Permission::Refresh).and_then(|()| refresh(request.into_inner())).map_err(status::of)?;
+        let asked = allow(&request, Permission::Refresh).and_then(|caller| {
+            acting(&caller, refresh(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
+        });
+        let asked = asked.map_err(status::of)?;
         let tokens = self.service.refresh(asked).await.map_err(refused)?;
         Ok(Response::new(refreshed(tokens)))
     }
 
     async fn revoke(&self, request: Request<api::RevokeRequest>) -> Result<Response<api::RevokeResponse>, Status> {
-        let asked = self.allow(Permission::Revoke).and_then(|()| revoke(request.into_inner())).map_err(status::of)?;
+        let asked = allow(&request, Permission::Revoke).and_then(|caller| {
+            let asked = revoke(request.into_inner())?;
+            may_revoke(&caller, &asked.what)?;
+            Ok(asked)
+        });
+        let asked = asked.map_err(status::of)?;
         let client_unknown = self.service.names_unknown_client(&asked.what);
         let revoked = self.service.revoke(asked).await.map_err(refused)?;
         Ok(Response::new(api::RevokeResponse { client_unknown, ..acknowledged(revoked) }))
     }
 
     async fn introspect(&self, request: Request<api::IntrospectRequest>) -> Result<Response<api::IntrospectResponse>, Status> {
-        let answer = introspect::answer(self, request.into_inner()).await?;
+        let caller = allow(&request, Permission::Introspect).map_err(status::of)?;
+        let answer = introspect::answer(self, &caller, request.into_inner()).await?;
         Ok(Response::new(introspect::message(&answer).map_err(refused)?))
     }
 
@@ -55,13 +68,14 @@ impl TokenService for Api {
         &self,
         request: Request<api::BatchIntrospectRequest>,
     ) -> Result<Response<api::BatchIntrospectResponse>, Status> {
-        let answers = introspect::answer_all(self, request.into_inner()).await?;
+        let caller = allow(&request, Permission::Introspect).map_err(status::of)?;
+        let answers = introspect::answer_all(self, &caller, request.into_inner()).await?;
         let results = answers.iter().map(introspect::message).collect::<Result<_, _>>().map_err(refused)?;
         Ok(Response::new(api::BatchIntrospectResponse { results }))
     }
 
     async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
-        let read = self.allow(Permission::Explain).and_then(|()| {
+        let read = allow(&request, Permission::Explain).and_then(|_caller| {
             let asked = request.into_inner();
             let mut fields = Fields::default();
             let token = fields.token("token", asked.token, MAX_TOKEN_BYTES);
@@ -74,7 +88,10 @@ impl TokenService for Api {
     }
 
     async fn exchange(&self, request: Request<api::ExchangeRequest>) -> Result<Response<api::ExchangeResponse>, Status> {
-        let asked = self.allow(Permission::Exchange).and_then(|()| exchange::read(request.into_inner())).map_err(status::of)?;
+        let asked = allow(&request, Permission::Exchange).and_then(|caller| {
+            acting(&caller, exchange::read(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
+        });
+        let asked = asked.map_err(status::of)?;
         let tokens = self.service.exchange(asked).await.map_err(refused)?;
         Ok(Response::new(exchange::written(tokens)))
     }
@@ -210,6 +227,19 @@ fn revoke(asked: api::RevokeRequest) -> Result<Revoke, Fault> {
     let reason = reason(&mut fields, asked.reason);
     fields.done()?;
     Ok(Revoke { what: parsed(what)?, reason, dry_run: asked.dry_run })
+}
+
+/// What names a client is for who may act for it, and everything else for who may act for all.
+fn may_revoke(caller: &Caller, what: &What) -> Result<(), Fault> {
+    let client = match what {
+        What::Token { client, credentials, .. } => {
+            asserting(caller, credentials)?;
+            client.as_ref()
+        }
+        What::Target { target: target::Target::Client(client) | target::Target::Consent(_, client), .. } => Some(client),
+        What::Target { .. } => None,
+    };
+    client.map_or_else(|| caller.may_act_for_all(), |client| caller.may_act_for(client)).map_err(logged)
 }
 
 fn reason(fields: &mut Fields, number: i32) -> Reason {

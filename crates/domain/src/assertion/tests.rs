@@ -166,3 +166,22 @@ fn other_forms_are_refused() {
         assert_eq!(judged(&malformed), Err(Refusal::Malformed), "{malformed}");
     }
 }
+
+#[test]
+fn a_service_account_says_its_audience_in_a_list_and_may_have_no_jti() {
+    let account = |change: &dyn Fn(&mut Value)| {
+        let mut claims = json!({"iss": "k8s", "sub": "system:serviceaccount:a:b", "aud": [ISSUER], "iat": NOW, "exp": NOW + 60});
+        change(&mut claims);
+        let text = written(r#"{"alg":"RS256","kid":"k"}"#, &claims.to_string());
+        Assertion::read(&text, Purpose::Caller).and_then(|read| read.judge(&expected()))
+    };
+    let right = Ok(Timestamp::from_secs(NOW + 60));
+    assert_eq!(account(&|_| {}), right);
+    assert_eq!(account(&|claims| claims["aud"] = json!(ISSUER)), right);
+    assert_eq!(account(&|claims| claims["jti"] = json!("one")), right);
+    for aud in [json!([]), json!([ISSUER, "https://kubernetes.default.svc"]), json!(["other"]), json!([[ISSUER]]), json!([1])] {
+        assert_eq!(account(&|claims| claims["aud"] = aud.clone()), Err(Refusal::OtherAudience), "{aud}");
+    }
+    assert_eq!(account(&|claims| claims["jti"] = json!(1)), Err(Refusal::WrongClaim));
+    assert_eq!(account(&|claims| _ = claims.as_object_mut().unwrap().remove("exp")), Err(Refusal::WrongClaim), "without an end");
+}

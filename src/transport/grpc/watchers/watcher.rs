@@ -4,6 +4,7 @@ use super::{Asker, Event, Hub, RING};
 use crate::random;
 use crate::service::watch::Backlog;
 use crate::telemetry::metrics;
+use crate::transport::caller::Caller;
 use crate::transport::fault::Fault;
 use crate::transport::grpc::api::watch_request::Message;
 use crate::transport::grpc::api::{WatchPing, WatchRequest};
@@ -39,12 +40,12 @@ impl Hub {
     ///
     /// # Errors
     /// `Overloaded`.
-    pub fn watch(self: &Arc<Self>, requests: Streaming<WatchRequest>) -> Result<Told, Fault> {
+    pub fn watch(self: &Arc<Self>, caller: Arc<Caller>, requests: Streaming<WatchRequest>) -> Result<Told, Fault> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| Error::Overloaded)?;
         let (to, told) = mpsc::channel(BUFFER.saturating_add(1));
         // However slow its reader is, there is room for the end.
         let end = to.clone().try_reserve_owned().map_err(|_defect| Error::Overloaded)?;
-        let mut watcher = Watcher { hub: Arc::clone(self), requests, to, stands: None, proving: Vec::new(), pings: Vec::new() };
+        let mut watcher = Watcher { hub: Arc::clone(self), caller, requests, to, stands: None, proving: Vec::new(), pings: Vec::new() };
         self.tasks.spawn(async move {
             if let Some(status) = watcher.watch().await {
                 end.send(Err(status));
@@ -57,6 +58,7 @@ impl Hub {
 
 struct Watcher {
     hub: Arc<Hub>,
+    caller: Arc<Caller>,
     requests: Streaming<WatchRequest>,
     to: mpsc::Sender<Result<Encoded, Status>>,
     /// The place from which another stream may go on.
@@ -158,7 +160,14 @@ impl Watcher {
                 }
                 self.pings.push(id);
             }
-            Some(Message::Arrivals(told)) => self.hub.service.arrivals(revocation::arrivals(told)?),
+            Some(Message::Arrivals(told)) => {
+                let seen = revocation::arrivals(told)?;
+                // A client reports unasked, and loses nothing where it is not believed: the operator is told, and the stream goes on.
+                match self.caller.may_report_arrivals() {
+                    Ok(()) => self.hub.service.arrivals(seen),
+                    Err(error) => drop(logged(error)),
+                }
+            }
             Some(Message::Start(_)) => return Err(Fault::of(&Error::invalid("start", "may be said once, first")).into()),
             // Said by a newer version.
             None => {}

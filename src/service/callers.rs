@@ -1,0 +1,113 @@
+//! Which service calls: by its certificate, by a static key, or by the token of its Kubernetes service account.
+//!
+//! One reader for all ways in which a request comes. What a caller may do is the domain's (`caller`); where certificates and headers come
+//! from is the transport's.
+
+use crate::service::Service;
+use jeton_domain::assertion::{Assertion, Purpose};
+use jeton_domain::caller::{self, Caller, Callers, TokenTerms};
+use jeton_domain::certificate::Certificate;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::time::{Millis, Timestamp};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The longest that a service account's token may be valid.
+const LONGEST: Millis = Millis::from_secs(24 * 3_600);
+/// A token that was proved is believed so long without being proved again.
+const REMEMBERED: Millis = Millis::from_secs(60);
+/// The most tokens that are remembered.
+const MAX_REMEMBERED: usize = 1_024;
+
+/// What a caller shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'a> {
+    /// The certificate of its connection.
+    pub certificate: Option<&'a Certificate>,
+    /// What stands behind `Bearer` in its `authorization`. Secret.
+    pub bearer: Option<&'a str>,
+}
+
+/// Tokens that were proved lately, by their SHA-256: whose, and until when that is believed.
+#[derive(Debug, Default)]
+pub(super) struct Remembered(RwLock<HashMap<[u8; 32], (Box<str>, Timestamp)>>);
+
+impl Remembered {
+    fn caller(&self, token: &[u8; 32], callers: &Callers, now: Timestamp) -> Option<Arc<Caller>> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (account, _) = held.get(token).filter(|(_, until)| now < *until)?;
+        callers.by_service_account(account).cloned()
+    }
+
+    fn put(&self, token: [u8; 32], account: String, until: Timestamp, now: Timestamp) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= MAX_REMEMBERED {
+            held.retain(|_, (_, until)| now < *until);
+        }
+        if held.len() < MAX_REMEMBERED {
+            held.insert(token, (account.into(), until));
+        }
+    }
+}
+
+impl Service {
+    /// Who may call, and what.
+    #[must_use]
+    pub fn callers(&self) -> Arc<Callers> {
+        Arc::clone(&self.callers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Others from now on, on connections that are open too.
+    pub fn exchange_callers(&self, callers: Callers) {
+        *self.callers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(callers);
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// `CallerUnknown`: nobody who is configured; two things are shown and one is wrong, or they are two callers'. `KeysUnavailable`.
+    pub async fn caller(&self, shown: Shown<'_>) -> Result<Arc<Caller>> {
+        let callers = self.callers();
+        let by_certificate = shown.certificate.and_then(|certificate| callers.by_certificate(certificate)).cloned();
+        let by_bearer = match shown.bearer {
+            None => None,
+            Some(key) if key.starts_with(caller::KEY_PREFIX) => {
+                let known = callers.by_key(caller::hash_of_key(key)).cloned();
+                Some(known.ok_or(Error::CallerUnknown("its key is nobody's"))?)
+            }
+            Some(token) => Some(self.caller_by_token(&callers, token).await?),
+        };
+        match (by_certificate, by_bearer) {
+            (Some(one), Some(other)) if !Arc::ptr_eq(&one, &other) => {
+                Err(Error::CallerUnknown("its certificate and what stands in `authorization` are two callers'"))
+            }
+            (Some(caller), _) | (None, Some(caller)) => Ok(caller),
+            (None, None) if shown.certificate.is_some() => Err(Error::CallerUnknown("its certificate is nobody's")),
+            (None, None) => Err(Error::CallerUnknown("it shows nothing")),
+        }
+    }
+
+    async fn caller_by_token(&self, callers: &Callers, token: &str) -> Result<Arc<Caller>> {
+        let unknown = Error::CallerUnknown;
+        let TokenTerms { issuer, audience, keys } =
+            self.terms.caller_tokens.as_ref().ok_or(unknown("its key is none, and tokens are not taken"))?;
+        let (hash, now) = (caller::hash_of_key(token), self.clock.now());
+        if let Some(caller) = self.proved_callers.caller(&hash, callers, now) {
+            return Ok(caller);
+        }
+        let read = Assertion::read(token, Purpose::Caller).map_err(|_wrong| unknown("its token is none of a service account"))?;
+        if read.issuer != **issuer {
+            return Err(unknown("its token is of another issuer"));
+        }
+        let until = match self.judge_assertion(&read, audience, LONGEST, keys).await? {
+            Ok(until) => until.min(now.plus(REMEMBERED)),
+            Err(refusal) => {
+                tracing::debug!(%refusal, "the token of a service account is refused");
+                return Err(unknown("its token is refused"));
+            }
+        };
+        let caller = callers.by_service_account(&read.subject).ok_or(unknown("its service account is nobody's"))?;
+        self.proved_callers.put(hash, read.subject, until, now);
+        Ok(Arc::clone(caller))
+    }
+}
