@@ -1,12 +1,13 @@
 //! The command line: what can be typed, and the commands that call a server over gRPC.
 //!
 //! Lives here: arguments, how answers and failures are shown, exit codes. Must not live here: the commands that are the
-//! service itself (`serve`, `config`, `clients secret`), which `main` hands to `app` and `config`.
+//! service itself (`serve`, `config`, `clients secret`, `callers new-key`), which `main` hands to `app` and `config`.
 
 mod answer;
 mod arguments;
 mod bench;
 mod call;
+mod connection;
 mod doctor;
 mod escape;
 mod failure;
@@ -81,6 +82,9 @@ pub enum Command {
     /// Clients: those of the configuration file, and those registered at run time
     #[command(subcommand, after_help = EXIT_CODES)]
     Clients(AllClientsCommand),
+    /// Callers: the services that call this one
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Callers(CallersCommand),
     /// The configuration file
     #[command(subcommand, after_help = EXIT_CODES)]
     Config(ConfigCommand),
@@ -147,6 +151,14 @@ pub enum AllClientsCommand {
     /// Commands that call a running server.
     #[command(flatten)]
     Registered(Box<ClientsCommand>),
+}
+
+/// `jeton callers ...`
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum CallersCommand {
+    /// Make a key of a caller, and the hash of it for the configuration; asks no server
+    #[command(after_help = EXIT_CODES)]
+    NewKey,
 }
 
 /// `jeton config ...`

@@ -2,7 +2,9 @@
 
 use jeton::app::doctor;
 use jeton::app::serve::serve;
-use jeton::cli::{self, AllClientsCommand, ClientCommand, Command, ConfigCommand, DoctorArguments, ServeArguments};
+use jeton::cli::{
+    self, AllClientsCommand, CallersCommand, ClientCommand, Command, ConfigCommand, DoctorArguments, ServeArguments,
+};
 use jeton::clock::Clock;
 use jeton::config::{self, Environment, Loaded, Mistakes, Overrides, ProcessEnvironment, environment};
 use jeton_domain::secret::SecretText;
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
     let command = cli::parse().into_command();
     let runtime = match command {
         Command::Serve(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        Command::Client(_) | Command::Clients(_) | Command::Config(_) | Command::Doctor(_) => {
+        Command::Client(_) | Command::Clients(_) | Command::Callers(_) | Command::Config(_) | Command::Doctor(_) => {
             tokio::runtime::Builder::new_current_thread().enable_all().build()
         }
     };
@@ -40,6 +42,14 @@ async fn run(command: Command) -> ExitCode {
         Command::Config(ConfigCommand::Example) => print(&config::example()),
         Command::Doctor(arguments) if arguments.functions => print(doctor::FUNCTIONS),
         Command::Doctor(arguments) => examine(arguments).await,
+        Command::Callers(CallersCommand::NewKey) => {
+            let key = config::generate_caller_key();
+            let hash = config::written_hash(&jeton_domain::caller::hash_of_key(key.expose()));
+            print(&format!(
+                "{}\n\nThe caller keeps the key; the configuration keeps its hash:\n\n    key_hashes = [\"{hash}\"]\n",
+                key.expose()
+            ))
+        }
         Command::Clients(AllClientsCommand::Secret) => {
             let secret = config::generate_secret();
             let hash = config::written_hash(&jeton_domain::client_secret::hash(&secret));

@@ -102,6 +102,9 @@ pub struct Remote {
         help_heading = "Server and output"
     )]
     pub caller_key_file: Option<PathBuf>,
+    /// The file with this caller's key or service-account token
+    #[arg(long, env = "JETON_CALLER_TOKEN_FILE", value_name = "FILE", help_heading = "Server and output")]
+    pub caller_token_file: Option<PathBuf>,
     /// A table for people, or JSON for scripts with the field names of the API
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORM", help_heading = "Server and output")]
     pub output: Output,

@@ -6,6 +6,7 @@ use super::arguments::{
     IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments, KeysRotateArguments, Output,
     RefreshArguments, Remote, RevokeArguments, RevokeReason, SignInMethod,
 };
+use super::connection::channel;
 use super::failure::{Exit, Failure};
 use super::{bench, escape, flows, heal, leaked, messages, registry, table, watch};
 use crate::api::freshness::Requirement;
@@ -17,20 +18,14 @@ use crate::api::{self, ClientAuthentication};
 use crate::clock::Clock;
 use crate::random;
 use jeton_domain::secret::SecretText;
-use std::fs;
 use std::future::Future;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take, the connection included.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// The most that is read from standard input or a secret file: far above any token.
@@ -264,50 +259,6 @@ fn generate_root() -> Result<String, Failure> {
     Ok(text)
 }
 
-pub(super) fn channel(remote: &Remote) -> Result<Channel, Failure> {
-    let server = &remote.server;
-    let next = "write it like http://127.0.0.1:50051 or https://jeton.internal:50051";
-    let is_tls = server.starts_with("https://");
-    if !is_tls && !server.starts_with("http://") {
-        return Err(Failure::usage(format!("`{server}` is no address that a client can call"), next));
-    }
-    let mut endpoint = Endpoint::from_shared(server.clone())
-        .map_err(|error| Failure::usage(format!("`{server}` is no address that a client can call: {error}"), next))?;
-    if is_tls {
-        endpoint = endpoint.tls_config(tls(remote)?).map_err(|error| {
-            Failure::usage(
-                format!("there is no TLS by these files: {error}"),
-                "name files of PEM: authorities, a certificate, its key",
-            )
-        })?;
-    }
-    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy())
-}
-
-/// Whom to trust, and what to show.
-fn tls(remote: &Remote) -> Result<ClientTlsConfig, Failure> {
-    let read = |file: &Path| {
-        let unreadable =
-            |error| Failure::usage(format!("cannot read {}: {error}", file.display()), "name a file that can be read");
-        fs::read(file).map(Zeroizing::new).map_err(unreadable)
-    };
-    let mut tls = match &remote.ca_file {
-        Some(file) => {
-            let pem = read(file)?;
-            if !CertificateDer::pem_slice_iter(&pem).any(|found| found.is_ok()) {
-                let what = format!("{} holds no certificate", file.display());
-                return Err(Failure::usage(what, "name a PEM file with the certificates of authorities"));
-            }
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem.as_slice()))
-        }
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
-    if let (Some(certificate), Some(key)) = (&remote.caller_certificate_file, &remote.caller_key_file) {
-        tls = tls.identity(Identity::from_pem(read(certificate)?.as_slice(), read(key)?.as_slice()));
-    }
-    Ok(tls)
-}
-
 /// A request whose deadline the server is told, so that it stops working when nobody waits any more.
 pub(super) fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
@@ -347,7 +298,7 @@ pub(super) fn authentication(file: Option<&Path>, variable: Option<SecretText>) 
     Ok(secret.map(|secret| ClientAuthentication { client_secret: secret.expose().to_owned(), ..Default::default() }))
 }
 
-fn read_file(option: &str, path: &Path) -> Result<String, Failure> {
+pub(super) fn read_file(option: &str, path: &Path) -> Result<String, Failure> {
     let name = path.display().to_string();
     let file = std::fs::File::open(path).map_err(|error| {
         Failure::usage(format!("`{name}` cannot be read: {error}"), format!("{option} names a file that holds the secret"))

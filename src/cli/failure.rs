@@ -170,6 +170,9 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
         ("RESTORED", _) => "restore a newer backup, or accept what was lost: `jeton heal --accept`".into(),
         ("REVISION_LOST", _) => "ask again without that revision".into(),
         (_, Code::InvalidArgument) => format!("correct what is named; `jeton {operation} --help` says what is expected"),
+        ("CALLER_UNAUTHENTICATED", _) => {
+            "show who calls: `--caller-certificate-file` with `--caller-key-file`, or `--caller-token-file`; the server's log says what is wrong".into()
+        }
         (_, Code::Unauthenticated) => {
             "is --client right? Its secret comes from JETON_CLIENT_SECRET or --client-secret-file; a public client has none: unset it".into()
         }

@@ -5,7 +5,8 @@ use super::arguments::{
     CodesCommand, CodesCreateArguments, CodesExchangeArguments, DevicesApproveArguments, DevicesCommand, DevicesPollArguments,
     DevicesStartArguments, DevicesUserCodeArguments, GrantArguments, Remote,
 };
-use super::call::{answered, authentication, channel, request, token};
+use super::call::{answered, authentication, request, token};
+use super::connection::{Connection, channel};
 use super::failure::Failure;
 use super::messages;
 use crate::api::authorization_code_service_client::AuthorizationCodeServiceClient;
@@ -15,7 +16,6 @@ use crate::transport::grpc::claims;
 use jeton_domain::details;
 use jeton_domain::secret::SecretText;
 use prost_types::Struct;
-use tonic::transport::Channel;
 
 pub(super) async fn codes(command: CodesCommand, secret: Option<SecretText>) -> Result<(Answer, Remote), Failure> {
     Ok(match command {
@@ -146,6 +146,6 @@ async fn poll(arguments: &DevicesPollArguments, secret: Option<SecretText>) -> R
     Ok(messages::issued(answer.tokens.unwrap_or_default()))
 }
 
-fn service(remote: &Remote) -> Result<DeviceServiceClient<Channel>, Failure> {
+fn service(remote: &Remote) -> Result<DeviceServiceClient<Connection>, Failure> {
     channel(remote).map(DeviceServiceClient::new)
 }

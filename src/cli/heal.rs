@@ -2,7 +2,8 @@
 
 use super::answer::{Answer, Value};
 use super::arguments::HealArguments;
-use super::call::{answered, channel, request, tell};
+use super::call::{answered, request, tell};
+use super::connection::channel;
 use super::failure::Failure;
 use super::{messages, table};
 use crate::api::revocation_service_client::RevocationServiceClient;

@@ -6,7 +6,8 @@ mod scan;
 
 use super::answer::{Answer, Value};
 use super::arguments::Remote;
-use super::call::{DEADLINE, channel, request, show};
+use super::call::{DEADLINE, request, show};
+use super::connection::{Connection, channel};
 use super::failure::{Exit, Failure};
 use crate::api::revoke_request::Target;
 use crate::api::token_service_client::TokenServiceClient;
@@ -23,7 +24,6 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 use tokio::sync::mpsc;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -94,7 +94,7 @@ fn read(text: impl Read, found: &mpsc::Sender<(Found, SecretText)>) -> io::Resul
     })
 }
 
-async fn revoke(mut client: TokenServiceClient<Channel>, kind: Found, token: SecretText, dry_run: bool) -> (Found, Became) {
+async fn revoke(mut client: TokenServiceClient<Connection>, kind: Found, token: SecretText, dry_run: bool) -> (Found, Became) {
     if dry_run {
         return (kind, Became::Found);
     }

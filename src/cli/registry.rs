@@ -5,12 +5,12 @@ use super::arguments::{
     ClientArguments, ClientsCommand, NamedClient, NamedResource, Remote, ResourceArguments, ResourcesCommand,
     RotateSecretArguments,
 };
-use super::call::{answered, channel, request};
+use super::call::{answered, request};
+use super::connection::{Connection, channel};
 use super::failure::Failure;
 use crate::api;
 use crate::api::client_service_client::ClientServiceClient;
 use crate::api::resource_service_client::ResourceServiceClient;
-use tonic::transport::Channel;
 
 /// What a page of a list asks for.
 const A_PAGE: i32 = 100;
@@ -39,11 +39,11 @@ pub(super) async fn resources(command: ResourcesCommand) -> Result<(Answer, Remo
     })
 }
 
-fn of_clients(remote: &Remote) -> Result<ClientServiceClient<Channel>, Failure> {
+fn of_clients(remote: &Remote) -> Result<ClientServiceClient<Connection>, Failure> {
     channel(remote).map(ClientServiceClient::new)
 }
 
-fn of_resources(remote: &Remote) -> Result<ResourceServiceClient<Channel>, Failure> {
+fn of_resources(remote: &Remote) -> Result<ResourceServiceClient<Connection>, Failure> {
     channel(remote).map(ResourceServiceClient::new)
 }
 

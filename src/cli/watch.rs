@@ -2,7 +2,8 @@
 
 use super::answer::Answer;
 use super::arguments::{Output, Remote, WatchArguments};
-use super::call::{DEADLINE, channel, print_line, tell};
+use super::call::{DEADLINE, print_line, tell};
+use super::connection::{Connection, channel};
 use super::failure::{Exit, Failure};
 use super::{escape, messages, table};
 use crate::api::revocation_service_client::RevocationServiceClient;
@@ -16,7 +17,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// How often a proof of freshness is asked for.
@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: &WatchArguments, clock: &Clock) -> Result<Exi
 }
 
 struct Watch<'a> {
-    client: RevocationServiceClient<Channel>,
+    client: RevocationServiceClient<Connection>,
     remote: &'a Remote,
     clock: &'a Clock,
     /// The revision to go on after.

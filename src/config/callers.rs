@@ -58,7 +58,8 @@ fn caller(name: &str, section: &Section<'_>) -> Caller {
         Permission::parse(text).ok_or_else(unknown)
     };
     let client = |text: &str| ClientId::parse("clients", text).map_err(|error| format!("{} {}", quoted(text), problem_of(error)));
-    let resource = |text: &str| ResourceId::parse("resources", text).map_err(|error| format!("{} {}", quoted(text), problem_of(error)));
+    let resource =
+        |text: &str| ResourceId::parse("resources", text).map_err(|error| format!("{} {}", quoted(text), problem_of(error)));
     Caller {
         permissions: reach(section, "rpcs", rpc),
         clients: reach(section, "clients", client),
@@ -129,7 +130,10 @@ fn remarks(section: &Section<'_>, caller: &Caller) {
         section.warning("rpcs", "is empty, so this caller may do nothing");
     }
     let may = |permission| caller.permissions.has(&permission);
-    if caller.clients.is_empty() && section.is_sound("clients") && Permission::ALL.into_iter().any(|one| one.is_for_clients() && may(one)) {
+    if caller.clients.is_empty()
+        && section.is_sound("clients")
+        && Permission::ALL.into_iter().any(|one| one.is_for_clients() && may(one))
+    {
         section.warning("clients", "is empty, and what `rpcs` allow is done for clients: write their ids, or \"*\"");
     }
     if caller.resources.is_empty() && section.is_sound("resources") && may(Permission::Introspect) {

@@ -219,7 +219,11 @@ fn callers(settings: &Settings, sections: &Sections<'_>) {
     if settings.caller_tokens.is_some() && !settings.callers.any_by_service_account() {
         sections.caller_tokens.warning("issuer", "is of no use: no caller is known by its service account");
     }
-    if !settings.callers.is_empty() && settings.tls.is_none() && settings.callers.any_by_bearer() && !settings.listen.grpc.ip().to_canonical().is_loopback() {
+    if !settings.callers.is_empty()
+        && settings.tls.is_none()
+        && settings.callers.any_by_bearer()
+        && !settings.listen.grpc.ip().to_canonical().is_loopback()
+    {
         sections.listen.warning("grpc", "is plain text, and callers show keys or tokens: who reads one may do what they may");
     }
 }

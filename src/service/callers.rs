@@ -28,9 +28,12 @@ pub struct Shown<'a> {
     pub bearer: Option<&'a str>,
 }
 
-/// Tokens that were proved lately, by their SHA-256: whose, and until when that is believed.
+/// Tokens that were proved lately, by their SHA-256.
 #[derive(Debug, Default)]
-pub(super) struct Remembered(RwLock<HashMap<[u8; 32], (Box<str>, Timestamp)>>);
+pub(super) struct Remembered(RwLock<HashMap<[u8; 32], Proved>>);
+
+/// Whose token it is, and until when that is believed.
+type Proved = (Box<str>, Timestamp);
 
 impl Remembered {
     fn caller(&self, token: &[u8; 32], callers: &Callers, now: Timestamp) -> Option<Arc<Caller>> {

@@ -275,7 +275,8 @@ impl Contents {
         files: &Files,
         provider: &Arc<crypto::CryptoProvider>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, Problem> {
-        let (Some(text), Asks::Callers { authorities: file, .. } | Asks::Clients(Some(file))) = (&self.authorities, &files.asks) else {
+        let (Some(text), Asks::Callers { authorities: file, .. } | Asks::Clients(Some(file))) = (&self.authorities, &files.asks)
+        else {
             return Ok(None);
         };
         let mut roots = RootCertStore::empty();

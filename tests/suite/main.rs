@@ -8,6 +8,8 @@ mod authority;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod cli;

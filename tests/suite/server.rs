@@ -48,7 +48,11 @@ pub async fn service() -> Arc<Service> {
 
 /// Starts a server.
 pub async fn start(settings: Settings) -> Server {
-    let service = service().await;
+    start_on(service().await, settings).await
+}
+
+/// The same on operations that are there.
+pub async fn start_on(service: Arc<Service>, settings: Settings) -> Server {
     let listener = grpc::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (ready, told) = watch::channel(true);

@@ -42,10 +42,12 @@ impl Parties {
         self.servers.server().write(home.path(), "server");
         fs::write(home.path().join("servers.pem"), self.servers.pem()).unwrap();
         fs::write(home.path().join("callers.pem"), self.callers.pem()).unwrap();
+        let own = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/jeton.toml")).unwrap();
+        let everything = "any_certificate = true\nrpcs = '*'\nclients = '*'\nresources = '*'\n";
+        fs::write(home.path().join("callers.toml"), format!("{own}\n[callers.everybody]\n{everything}")).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_jeton"))
             .args(["serve", "--store", "memory:", "--grpc-listen", "127.0.0.1:0"])
-            .args(["--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("jeton.toml"))
+            .args(["--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config", "callers.toml"])
             .envs([("JETON_TLS_CERTIFICATE_FILE", "server.pem"), ("JETON_TLS_KEY_FILE", "server.key")])
             .env("JETON_TLS_CALLER_CA_FILE", "callers.pem")
             .current_dir(home.path())

@@ -488,7 +488,7 @@ async fn no_deadline_ends_a_stream_and_it_takes_no_place() {
 async fn who_may_not_call_may_not_watch() {
     let server = server::start(Settings { admission: Admission::Authenticated, ..server::open() }).await;
     let mut client = RevocationServiceClient::new(server.channel().await);
-    assert_eq!(refusal(stream(&mut client).await), (Code::PermissionDenied, "CALLER_REFUSED".into()));
+    assert_eq!(refusal(stream(&mut client).await), (Code::Unauthenticated, "CALLER_UNAUTHENTICATED".into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ const ISSUE: &str = "/jeton.v1.TokenService/Issue";
 const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
 
 /// Every method that takes and gives one message.
-const UNARY: [&str; 31] = [
+pub const UNARY: [&str; 31] = [
     ISSUE,
     "/jeton.v1.TokenService/Refresh",
     "/jeton.v1.TokenService/Revoke",
@@ -375,7 +375,7 @@ async fn a_listener_that_is_not_open_lets_nobody_call() {
     let mut raw = server.raw().await;
     for path in UNARY.iter().filter(|path| path.starts_with("/jeton.")) {
         let refusal = refusal(&raw.call(path, b"").await.status);
-        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::PermissionDenied, "CALLER_REFUSED"), "{path}");
+        assert_eq!((refusal.code, refusal.reason.as_str()), (Code::Unauthenticated, "CALLER_UNAUTHENTICATED"), "{path}");
     }
 }
 

@@ -7,6 +7,7 @@ use crate::api::{
     GetJwksRequest, GetJwksResponse, IntrospectRequest, IntrospectResponse, IssueRequest, IssueResponse, RefreshRequest,
     RefreshResponse, RevokeRequest, RevokeResponse, WatchRequest, WatchResponse,
 };
+use crate::caller::CallerToken;
 use crate::error::Error;
 use crate::random;
 use crate::retry::{self, Patience, Repeat};
@@ -66,6 +67,7 @@ impl Default for Settings {
 pub struct Client {
     channel: Channel,
     patience: Patience,
+    caller: Option<CallerToken>,
 }
 
 impl Client {
@@ -116,14 +118,20 @@ impl Client {
 
     /// Calls over a channel of your own making: over a socket, say.
     #[must_use]
-    pub const fn on(channel: Channel, settings: Settings) -> Self {
-        Self { channel, patience: Patience { deadline: settings.deadline, attempt: settings.attempt } }
+    pub fn on(channel: Channel, settings: Settings) -> Self {
+        Self { channel, patience: Patience { deadline: settings.deadline, attempt: settings.attempt }, caller: None }
     }
 
     /// The same with other waiting times.
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
-        Self::on(self.channel, settings)
+        Self { caller: self.caller, ..Self::on(self.channel, settings) }
+    }
+
+    /// The same, shown with every call who calls: a key, or the token of a Kubernetes service account.
+    #[must_use]
+    pub fn with_caller_token(self, token: CallerToken) -> Self {
+        Self { caller: Some(token), ..self }
     }
 
     /// Issues tokens after the user was authenticated, or to a client itself.
@@ -170,14 +178,16 @@ impl Client {
     pub(crate) async fn jwks(&self) -> Result<GetJwksResponse, Error> {
         retry::call(Repeat::Always, self.patience, |time| {
             let mut keys = KeyServiceClient::new(self.channel.clone());
-            async move { keys.get_jwks(within(GetJwksRequest {}, time)).await }
+            let request = self.within(GetJwksRequest {}, time);
+            async move { keys.get_jwks(request?).await }
         })
         .await
     }
 
     /// Opens a stream of revocations. It has no deadline.
     pub(crate) async fn watch(&self, said: ReceiverStream<WatchRequest>) -> Result<Streaming<WatchResponse>, Error> {
-        Ok(RevocationServiceClient::new(self.channel.clone()).watch(said).await?.into_inner())
+        let request = self.shown(Request::new(said))?;
+        Ok(RevocationServiceClient::new(self.channel.clone()).watch(request).await?.into_inner())
     }
 
     /// How long a call may take.
@@ -196,9 +206,26 @@ impl Client {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         retry::call(repeat, self.patience, |time| {
-            method(TokenServiceClient::new(self.channel.clone()), within(message.clone(), time))
+            let request = self.within(message.clone(), time);
+            let called = request.map(|request| method(TokenServiceClient::new(self.channel.clone()), request));
+            async move { called?.await }
         })
         .await
+    }
+
+    /// The request with the time that its caller has: the server gives up when he does.
+    fn within<M>(&self, message: M, time: Duration) -> Result<Request<M>, Status> {
+        let mut request = Request::new(message);
+        request.set_timeout(time);
+        self.shown(request)
+    }
+
+    /// The request with what shows who calls.
+    fn shown<M>(&self, mut request: Request<M>) -> Result<Request<M>, Status> {
+        if let Some(caller) = &self.caller {
+            request.metadata_mut().insert("authorization", caller.header()?);
+        }
+        Ok(request)
     }
 }
 
@@ -214,11 +241,4 @@ fn endpoint(address: String, tls: &ClientTlsConfig) -> Result<Endpoint, Error> {
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT))
-}
-
-/// The request with the time that its caller has: the server gives up when he does.
-fn within<M>(message: M, time: Duration) -> Request<M> {
-    let mut request = Request::new(message);
-    request.set_timeout(time);
-    request
 }

@@ -8,6 +8,7 @@
 //! What a token means is decided by the very rules that the service itself applies (`jeton_domain`). Must not live here: anything of
 //! a server.
 
+mod caller;
 mod client;
 mod clock;
 mod error;
@@ -17,6 +18,7 @@ mod random;
 mod retry;
 mod verifier;
 
+pub use caller::CallerToken;
 pub use client::{Client, Settings};
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Refusal};

@@ -17,7 +17,7 @@ const JWKS_OF_CLIENT: &str = "The public keys that its assertions are signed wit
      a secret beside keys while one replaces the other.";
 const JWKS_URI_DOC: &str = "Where such keys are instead: https, or http on this machine. They are fetched every five minutes and believed for \
      an hour where that fails; also when an assertion names another, but not within ten seconds. At most 32 keys, 256 KiB, no redirect.";
-const JWKS_SAMPLE: &str =
+pub(super) const JWKS_SAMPLE: &str =
     r#"{"keys":[{"kid":"1","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
 const JWKS_URI_SAMPLE: &str = "https://app.example.com/jwks.json";

@@ -1,6 +1,7 @@
 //! The settings of the process. Each is an environment variable too.
 
 use super::Absent::{Off, Takes};
+use super::declared::JWKS_SAMPLE;
 use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 
 const ADDRESS: Kind = Kind::Text("IP address and port");
@@ -131,7 +132,7 @@ pub(in crate::config) const SETTINGS: [Group; 11] = [
             )
             .sample("jeton"),
             row("jwks", Kind::Text("JWK set"), Off, "The issuer's public keys, as JSON. This or `jwks_uri`.")
-                .sample(r#"{"keys":[{"kty":"RSA","kid":"1","use":"sig","n":"...","e":"AQAB"}]}"#),
+                .sample(JWKS_SAMPLE),
             row(
                 "jwks_uri",
                 Kind::Text("URI"),

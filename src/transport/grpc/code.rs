@@ -36,9 +36,8 @@ impl AuthorizationCodeService for Api {
         &self,
         request: Request<api::ExchangeAuthorizationCodeRequest>,
     ) -> Result<Response<api::ExchangeAuthorizationCodeResponse>, Status> {
-        let read = allow(&request, Permission::Refresh).and_then(|caller| {
-            acting(&caller, redeem(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
-        });
+        let read = allow(&request, Permission::Refresh)
+            .and_then(|caller| acting(&caller, redeem(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
         let tokens = self.service.redeem_code(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::ExchangeAuthorizationCodeResponse { tokens: Some(token::issued(tokens)) }))
     }

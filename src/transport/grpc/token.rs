@@ -29,18 +29,16 @@ pub const MAX_VERIFIER_BYTES: usize = 256;
 #[tonic::async_trait]
 impl TokenService for Api {
     async fn issue(&self, request: Request<api::IssueRequest>) -> Result<Response<api::IssueResponse>, Status> {
-        let asked = allow(&request, Permission::Issue).and_then(|caller| {
-            acting(&caller, issue(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
-        });
+        let asked = allow(&request, Permission::Issue)
+            .and_then(|caller| acting(&caller, issue(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
         let asked = asked.map_err(status::of)?;
         let tokens = self.service.issue(asked).await.map_err(refused)?;
         Ok(Response::new(issued(tokens)))
     }
 
     async fn refresh(&self, request: Request<api::RefreshRequest>) -> Result<Response<api::RefreshResponse>, Status> {
-        let asked = allow(&request, Permission::Refresh).and_then(|caller| {
-            acting(&caller, refresh(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
-        });
+        let asked = allow(&request, Permission::Refresh)
+            .and_then(|caller| acting(&caller, refresh(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
         let asked = asked.map_err(status::of)?;
         let tokens = self.service.refresh(asked).await.map_err(refused)?;
         Ok(Response::new(refreshed(tokens)))

@@ -496,14 +496,63 @@ fn tls_of_listeners() {
         (with("proxy_header = 'Client_Cert'"), "jeton.toml:4: [tls] proxy_header: is no name of a header"),
         (
             format!("[listen]\ngrpc = '0.0.0.0:1'\n[tls]\n{CERTIFICATE}"),
-            "jeton.toml:2: [listen] grpc: 0.0.0.0:1 is open beyond this machine without known callers: bind it to 127.0.0.1, set caller_ca_file under [tls]",
+            "jeton.toml:2: [listen] grpc: 0.0.0.0:1 is open beyond this machine without known callers: bind it to 127.0.0.1, write a section [callers.NAME]",
         ),
     ];
     for (text, expected) in &rows {
         each_is_told(&[(text.as_str(), expected)]);
     }
     let open = "[listen]\ngrpc = '0.0.0.0:1'\nhttp = '0.0.0.0:2'\nadmin = '0.0.0.0:3'\n";
-    from_text(&format!("{open}[tls]\n{CERTIFICATE}caller_ca_file = 'c'\n")).expect("all of it is known, or open to all");
+    let known = "[callers.a]\ndns_names = 'a.internal'\nrpcs = 'read_keys'\n";
+    from_text(&format!("{open}[tls]\n{CERTIFICATE}caller_ca_file = 'c'\n{known}")).expect("all of it is known, or open to all");
+}
+
+#[test]
+fn callers() {
+    let tls = format!("[tls]\n{CERTIFICATE}caller_ca_file = 'c'\n");
+    let caller = |keys: &str| format!("{tls}[callers.a]\nrpcs = 'read_keys'\n{keys}");
+    let hash = format!("sha256:{}", "a1".repeat(32));
+    let rows = [
+        (tls.clone(), "jeton.toml:4: [tls] caller_ca_file: is set, and no caller is configured"),
+        (caller(""), "jeton.toml:5: [callers.a]: is known by nothing"),
+        (caller("spiffe_ids = ['spiffe://a']"), "jeton.toml:7: [callers.a] spiffe_ids: `spiffe://a` is no SPIFFE id"),
+        (caller("dns_names = ['*.internal']"), "jeton.toml:7: [callers.a] dns_names: `*.internal` is no host name"),
+        (
+            caller("key_hashes = ['jck_hunter2']"),
+            "jeton.toml:7: [callers.a] key_hashes: is not `sha256:` and 64 hexadecimal digits",
+        ),
+        (caller("service_accounts = ['a/b']"), "jeton.toml:7: [callers.a] service_accounts: needs [caller_tokens]"),
+        (
+            caller("dns_names = 'a'\nclients = ['*', 'b']"),
+            "jeton.toml:8: [callers.a] clients: names \"*\", which is every one, and others",
+        ),
+        (
+            format!("[callers.a]\nrpcs = ['introspct']\nkey_hashes = '{hash}'"),
+            "jeton.toml:2: [callers.a] rpcs: `introspct` is none of issue, refresh,",
+        ),
+        (
+            "[callers.a]\nrpcs = 'read_keys'\ndns_names = 'a'".into(),
+            "jeton.toml:3: [callers.a] dns_names: needs caller_ca_file under [tls]",
+        ),
+        (
+            caller(&format!("dns_names = ['b']\n[callers.b]\nrpcs = 'heal'\nkey_hashes = '{hash}'\ndns_names = ['c', 'B']")),
+            "jeton.toml:11: [callers.b] dns_names: names what another caller",
+        ),
+        ("[caller_tokens]\nissuer = 'a'\naudience = 'b'".into(), "jeton.toml:1: [caller_tokens] jwks_uri: is missing"),
+    ];
+    for (text, expected) in &rows {
+        each_is_told(&[(text.as_str(), expected)]);
+    }
+    let told = mistakes(&caller("key_hashes = ['jck_hunter2']"));
+    assert!(!told.concat().contains("hunter2"), "{told:?}");
+    let loaded = from_text(&format!(
+        "[callers.a]\nkey_hashes = '{hash}'\n[callers.b]\nkey_hashes = 'sha256:{}'\nrpcs = 'refresh introspect'\n",
+        "b2".repeat(32)
+    ));
+    let warnings = loaded.unwrap().warnings.join("\n");
+    for expected in ["[callers.a] rpcs: is empty", "[callers.b] clients: is empty", "[callers.b] resources: is empty"] {
+        assert!(warnings.contains(expected), "{expected}: {warnings}");
+    }
 }
 
 #[test]

@@ -108,7 +108,9 @@ fn a_caller_may_what_it_is_given_and_is_told_what_is_missing() {
         assert_eq!(Caller::anyone().may(permission), Ok(()));
     }
     assert!(told(nobody.may_act_for(&web)).contains("caller `x` may not act for client `web`"));
-    assert!(nobody.may_act_for_all().is_err() && nobody.may_assert_certificate().is_err() && nobody.may_report_arrivals().is_err());
+    assert!(
+        nobody.may_act_for_all().is_err() && nobody.may_assert_certificate().is_err() && nobody.may_report_arrivals().is_err()
+    );
     assert!(nobody.may_introspect_for(None).is_err() && nobody.may_introspect_for(Some(&orders)).is_err());
 
     let some = Caller {
@@ -153,7 +155,9 @@ fn what_can_be_no_name_is_told() {
     ] {
         assert!(Names::spiffe_id(wrong).is_err(), "{wrong:?}");
     }
-    for wrong in ["", "billing", "/billing", "payments/", "a/b/c", "Payments/billing", "pay:ments/billing", "a.b/c", "payments/b:c"] {
+    for wrong in
+        ["", "billing", "/billing", "payments/", "a/b/c", "Payments/billing", "pay:ments/billing", "a.b/c", "payments/b:c"]
+    {
         assert!(Names::service_account(wrong).is_err(), "{wrong:?}");
     }
 }

@@ -45,7 +45,8 @@ impl Hub {
         let (to, told) = mpsc::channel(BUFFER.saturating_add(1));
         // However slow its reader is, there is room for the end.
         let end = to.clone().try_reserve_owned().map_err(|_defect| Error::Overloaded)?;
-        let mut watcher = Watcher { hub: Arc::clone(self), caller, requests, to, stands: None, proving: Vec::new(), pings: Vec::new() };
+        let mut watcher =
+            Watcher { hub: Arc::clone(self), caller, requests, to, stands: None, proving: Vec::new(), pings: Vec::new() };
         self.tasks.spawn(async move {
             if let Some(status) = watcher.watch().await {
                 end.send(Err(status));
