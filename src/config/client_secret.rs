@@ -36,7 +36,8 @@ pub fn written_hash(hash: &[u8; 32]) -> String {
 
 /// Reads an entry of either. The entry is never repeated in an error: it may be the secret itself. `maker` is the command that makes one.
 pub(super) fn parse_hash(text: &str, maker: &str) -> Result<[u8; 32], String> {
-    hex::hash(text).ok_or_else(|| format!("is not `sha256:` and 64 hexadecimal digits: `{maker}` makes a secret and prints its hash"))
+    hex::hash(text)
+        .ok_or_else(|| format!("is not `sha256:` and 64 hexadecimal digits: `{maker}` makes a secret and prints its hash"))
 }
 
 #[cfg(test)]

@@ -94,19 +94,21 @@ struct Behind {
 struct Endpoint {
     path: &'static str,
     name: &'static str,
+    lane: Lane,
 }
 
 /// RFC 6749 section 3.2.
-const TOKEN: Endpoint = Endpoint { path: TOKEN_PATH, name: "http_token" };
+const TOKEN: Endpoint = Endpoint { path: TOKEN_PATH, name: "http_token", lane: Lane::Ordinary };
 /// RFC 8628 section 3.1. There only where devices are served.
-const DEVICE: Endpoint = Endpoint { path: "/oauth2/device_authorization", name: "http_device_authorization" };
+const DEVICE: Endpoint =
+    Endpoint { path: "/oauth2/device_authorization", name: "http_device_authorization", lane: Lane::Ordinary };
 /// RFC 7662 section 2.
-const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_introspect" };
+const INTROSPECT: Endpoint = Endpoint { path: "/oauth2/introspect", name: "http_introspect", lane: Lane::Ordinary };
 /// RFC 7009 section 2.
-const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke" };
+const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke", lane: Lane::Revocation };
 
 /// OpenID Connect Core section 5.3.
-const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo" };
+const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo", lane: Lane::Ordinary };
 
 /// The paths.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
@@ -205,8 +207,7 @@ impl Door {
     ) -> Response {
         let arrived = Instant::now();
         let answered = async {
-            let lane = if endpoint.permission == Permission::Revoke { Lane::Revocation } else { Lane::Ordinary };
-            let _place = self.0.capacity.take(lane).ok_or(Error::Overloaded)?;
+            let _place = self.0.capacity.take(endpoint.lane).ok_or(Error::Overloaded)?;
             within(self.0.settings.request_deadline, work).await.unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
         }
         .instrument(span.clone())
