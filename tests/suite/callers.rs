@@ -54,7 +54,7 @@ impl Cluster {
             json!({"iss": CLUSTER, "sub": "system:serviceaccount:shop:web", "aud": [AUDIENCE], "iat": now, "exp": now + 3_600});
         change(&mut claims);
         let header = Header { kid: Some("k".into()), typ: None, ..Header::new(jsonwebtoken::Algorithm::ES256) };
-        encode(&header, &claims, &EncodingKey::from_ec_pem(self.0.serialize_pem().as_bytes()).unwrap()).unwrap()
+        encode(&header, &claims, &EncodingKey::from_ec_der(&self.0.serialize_der())).unwrap()
     }
 }
 
