@@ -9,16 +9,14 @@ const OTHER: &str = "jeton:{ab12}:g:other";
 const TAG_BYTES: usize = 16;
 
 /// Two keys, the newer of which seals.
-static ROOTS: LazyLock<Roots> = LazyLock::new(|| {
-    let keys = [Secret::new([2; 32]), Secret::new([1; 32])];
-    Roots::new(&keys).unwrap_or_else(|problem| panic!("the root keys: {problem}"))
-});
+static ROOTS: LazyLock<Option<Roots>> = LazyLock::new(|| Roots::new(&[Secret::new([2; 32]), Secret::new([1; 32])]).ok());
 
 /// A value as it lies in the store, or behind a zero and three bytes what is to be sealed. Those say what is done to it then.
 pub fn read(data: &[u8]) {
+    assert!(ROOTS.is_some(), "there are root keys");
     match data {
         [0, high, low, mask, plain @ ..] => {
-            let sealed = ROOTS.seal(NAME, plain).unwrap_or_default();
+            let sealed = ROOTS.as_ref().and_then(|roots| roots.seal(NAME, plain).ok()).unwrap_or_default();
             assert_eq!(sealed.len(), FRONT_BYTES + plain.len() + TAG_BYTES);
             assert_eq!(opened(NAME, &sealed).as_deref(), Some(plain));
             is_of_one_spelling(&sealed, usize::from(u16::from_be_bytes([*high, *low])), *mask);
@@ -33,7 +31,7 @@ pub fn read(data: &[u8]) {
 }
 
 fn opened(name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-    ROOTS.open(name, sealed).ok().map(|plain| plain.to_vec())
+    ROOTS.as_ref()?.open(name, sealed).ok().map(|plain| plain.to_vec())
 }
 
 /// A flipped byte, a cut, a byte more, another name: none of these opens.
