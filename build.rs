@@ -16,6 +16,8 @@ const API: [&str; 9] = [
     "jeton/v1/key_service.proto",
     "jeton/v1/revocation_service.proto",
 ];
+/// What Envoy asks whom it lets pass.
+const ENVOY: [&str; 1] = ["envoy/service/auth/v3/external_auth.proto"];
 const RECORDS: [&str; 1] = ["jeton/records/v1/records.proto"];
 /// Only with the feature `bench`.
 const NOOP: [&str; 1] = ["jeton/bench/v1/noop.proto"];
@@ -27,14 +29,17 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let api = protox::compile(API, ["proto"])?;
     fs::write(out.join("jeton_v1.bin"), api.encode_to_vec())?;
     let builder = || tonic_prost_build::configure().codec_path("crate::transport::grpc::codec::ProtoCodec");
-    let sides = Sides {
+    let sides = || Sides {
         client: builder().build_server(false).service_generator(),
         server: builder().build_client(false).service_generator(),
     };
     Config::new()
         .bytes([".jeton.v1.CacheAdvice", ".jeton.v1.Ancestor", ".jeton.v1.RaisedFloor"])
-        .service_generator(Box::new(sides))
+        .service_generator(Box::new(sides()))
         .compile_fds(api)?;
+    let envoy = protox::compile(ENVOY, ["proto"])?;
+    fs::write(out.join("envoy.bin"), envoy.encode_to_vec())?;
+    Config::new().include_file("envoy.rs").service_generator(Box::new(sides())).compile_fds(envoy)?;
     tonic_prost_build::configure()
         .skip_debug([".jeton.records.v1.SigningKey"])
         .build_client(false)

@@ -137,6 +137,7 @@ impl App {
             issuers: settings.issuers.clone(),
             client_assertion_lifetime: settings.tokens.client_assertion_lifetime,
             max_staleness: settings.tokens.max_staleness,
+            phantom_lifetime: settings.gateway.phantom_lifetime,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
         };
         let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, outbound));

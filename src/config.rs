@@ -29,7 +29,9 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};
 pub use roots::{RingMistake, RootKeys, written_key};
-pub use settings::{Limits, Listen, LogFormat, LogLevel, Login, Outbound, Redis, Settings, Signing, Telemetry, Tls, Tokens};
+pub use settings::{
+    Gateway, Limits, Listen, LogFormat, LogLevel, Login, Outbound, Redis, Settings, Signing, Telemetry, Tls, Tokens,
+};
 pub use store_url::StoreUrl;
 
 use jeton_domain::time::Millis;
@@ -118,7 +120,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn settings(&self, env: &dyn Environment, overrides: &Overrides) -> Option<Settings> {
         let outranking = SETTINGS.each_ref().map(|group| outranking(group, env, overrides));
-        let [top, listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound] = &{
+        let [top, listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound, gateway] = &{
             let mut outranking = outranking.into_iter();
             SETTINGS.each_ref().map(|group| self.section(group, outranking.next().unwrap_or_default()))
         };
@@ -185,6 +187,7 @@ impl<'a> Reading<'a> {
                 log_level: telemetry.word("log_level", LogLevel::parse)?,
             },
             outbound: Outbound { ca_file: outbound.text("ca_file", check::path) },
+            gateway: check::gateway(gateway)?,
             clients,
             issuers,
             resources,
@@ -196,7 +199,7 @@ impl<'a> Reading<'a> {
             .filter(|name| !name.is_empty())
             .collect();
         top.refuse_unknown_keys(&names);
-        for section in [listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound] {
+        for section in [listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound, gateway] {
             section.refuse_unknown_keys(&[]);
         }
         check::relations(&settings, &check::Sections { top, listen, tls, caller_tokens, redis, tokens, signing, limits });

@@ -6,6 +6,7 @@
 mod arrivals;
 pub mod assertion;
 mod authenticate;
+pub mod authorize;
 pub mod callers;
 pub mod clients;
 pub mod code;
@@ -21,6 +22,7 @@ pub mod introspect;
 pub mod issue;
 pub mod keys;
 mod logout;
+mod phantom;
 pub mod refresh;
 pub mod registry;
 pub mod resources;
@@ -96,6 +98,8 @@ pub struct Terms {
     pub client_assertion_lifetime: Millis,
     /// How long an answer of Introspect may be reused without asking again.
     pub max_staleness: Millis,
+    /// The longest that a JWT is valid which a gateway shows in place of a token.
+    pub phantom_lifetime: Millis,
     /// The most grants of a subject with all clients together.
     pub grants_per_subject: usize,
 }

@@ -1,7 +1,7 @@
 //! Is it genuine? Tokens made and proved: tags of derived tokens, the MAC in a `jti`, signatures of JWTs.
 //!
 //! Lives here: `mint` (making), `read` (proving), `jws` (JWTs by the signing keys), `dpop` (proofs of a
-//! holder's key, and the nonces they name), `foreign` (keys that are not ours), `cache` (what was proved lately). Must not live here:
+//! holder's key, and the nonces they name), `foreign` (keys that are not ours), `cache` (what was proved lately), `phantom` (what was made of it). Must not live here:
 //! how strictly a JWT is read and what it says (the domain's), whether it is still alive (`floors`, the domain), the store.
 
 mod cache;
@@ -9,19 +9,25 @@ mod dpop;
 mod foreign;
 mod jws;
 mod mint;
+mod phantom;
 mod read;
 
 pub use cache::{Digest, Proved, Sign, Written};
 pub use jeton_domain::jws::{NotGenuine, Verified};
 pub use mint::at_hash;
+pub use phantom::Phantom;
 
 use crate::roots::{Roots, Use};
 use crate::signing::Signing;
 use cache::Recent;
 use jeton_domain::id::{Generation, GrantId, KeyId};
 use jeton_domain::token::NumberedKind;
+use phantom::Phantoms;
 use std::fmt;
 use std::sync::Arc;
+
+/// Phantom tokens may take this part of what proved tokens may take.
+const PHANTOM_SHARE: u64 = 4;
 
 /// Makes and proves tokens. No I/O: keys are in memory.
 pub struct Tokens {
@@ -29,13 +35,15 @@ pub struct Tokens {
     signing: Arc<Signing>,
     issuer: String,
     recent: Recent,
+    phantoms: Phantoms,
 }
 
 impl Tokens {
     /// `issuer` is the `iss` that JWTs must have; what was proved is kept in at most `cache_bytes`.
     #[must_use]
     pub fn new(roots: Arc<Roots>, signing: Arc<Signing>, issuer: String, cache_bytes: u64) -> Self {
-        Self { roots, signing, issuer, recent: Recent::new(cache_bytes) }
+        let phantoms = Phantoms::new(cache_bytes / PHANTOM_SHARE);
+        Self { roots, signing, issuer, recent: Recent::new(cache_bytes), phantoms }
     }
 
     /// The `iss` of our JWTs.

@@ -8,6 +8,7 @@ pub mod caller;
 mod capacity;
 pub mod connections;
 pub mod fault;
+pub mod gateway;
 pub mod grpc;
 pub mod http;
 #[cfg(feature = "bench")]

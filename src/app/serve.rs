@@ -8,6 +8,7 @@ use crate::config::{LogFormat, Settings};
 use crate::telemetry::{self, Telemetry};
 use crate::transport::caller::Admission;
 use crate::transport::connections::Listener;
+use crate::transport::gateway::Headers;
 use crate::transport::grpc::listener;
 use crate::transport::tls::{Asks, Files, Problem, Speaks, Tls};
 use crate::transport::{admin, grpc, http};
@@ -111,6 +112,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         admission: Admission::of_listener(settings.listen.grpc, settings.insecure, false),
         sampler: telemetry.sampler(),
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
+        headers: headers(&settings),
     };
     for tls in [&grpc_tls, &http_tls, &admin_tls].into_iter().flatten() {
         tracker.spawn(tls.clone().follow(stop.clone()));
@@ -128,6 +130,8 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
             end_session: settings.login.end_session_endpoint.clone(),
         },
         certificates: certificates(&settings),
+        gateways: Admission::of_listener(settings.listen.http, settings.insecure, false),
+        headers: headers(&settings),
     };
     let http_listener = Listener::new(http_listener, http_tls);
     let http = http::serve(http_listener, http::router(app.service.clone(), http_settings), DRAIN, stop.clone());
@@ -222,6 +226,22 @@ pub fn certificates(settings: &Settings) -> http::Certificates {
         proxies: told.proxies.clone(),
         // The configuration has refused what is no name.
         header: told.proxy_header.to_ascii_lowercase().parse().unwrap_or(standard.header),
+    }
+}
+
+/// How services behind gateways are told who asks.
+#[must_use]
+pub fn headers(settings: &Settings) -> Headers {
+    let (told, standard) = (&settings.gateway, Headers::default());
+    // The configuration has refused what is no name.
+    let name = |text: &str, standard| text.to_ascii_lowercase().parse().unwrap_or(standard);
+    Headers {
+        subject: name(&told.subject_header, standard.subject),
+        client: name(&told.client_header, standard.client),
+        scope: name(&told.scope_header, standard.scope),
+        session: name(&told.session_header, standard.session),
+        acr: name(&told.acr_header, standard.acr),
+        auth_time: name(&told.auth_time_header, standard.auth_time),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::duration::written;
 use super::mistake::quoted;
 use super::section::Section;
-use super::settings::{Limits, Redis, Settings, Signing, Tls, Tokens};
+use super::settings::{Gateway, Limits, Redis, Settings, Signing, Tls, Tokens};
 use jeton_domain::certificate::CertificateName;
 use jeton_domain::client::{KnownBy, MutualTls};
 use std::net::{IpAddr, SocketAddr};
@@ -156,6 +156,47 @@ fn proxies(section: &Section<'_>, has_authorities: bool) -> Vec<CertificateName>
 fn header(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     if is_name { Ok(text.into()) } else { Err("is no name of a header: letters, digits and dashes, such as Client-Cert".into()) }
+}
+
+/// Headers that mean something to whoever reads a request.
+const MEANT: [&str; 10] = [
+    "authorization",
+    "dpop",
+    "host",
+    "cookie",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "te",
+    "upgrade",
+];
+
+/// What services behind gateways are told: each in a header of its own.
+pub(super) fn gateway(section: &Section<'_>) -> Option<Gateway> {
+    const KEYS: [&str; 6] =
+        ["subject_header", "client_header", "scope_header", "session_header", "acr_header", "auth_time_header"];
+    let headers = KEYS.map(|key| section.text(key, header));
+    let mut taken: Vec<String> = Vec::new();
+    for (key, name) in KEYS.into_iter().zip(&headers) {
+        let name = name.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if MEANT.contains(&name.as_str()) {
+            section.mistake(key, format!("{} has a meaning of its own: choose another name", quoted(&name)));
+        } else if taken.contains(&name) {
+            section.mistake(key, format!("{} is the name of another one: give each its own", quoted(&name)));
+        }
+        taken.push(name);
+    }
+    let [subject_header, client_header, scope_header, session_header, acr_header, auth_time_header] = headers;
+    Some(Gateway {
+        subject_header: subject_header?,
+        client_header: client_header?,
+        scope_header: scope_header?,
+        session_header: session_header?,
+        acr_header: acr_header?,
+        auth_time_header: auth_time_header?,
+        phantom_lifetime: section.duration("phantom_lifetime"),
+    })
 }
 
 fn incomplete(section: &Section<'_>, key: &'static str, problem: &str) -> Option<Tls> {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub telemetry: Telemetry,
     /// What is asked of others and told them.
     pub outbound: Outbound,
+    /// What services behind gateways are told.
+    pub gateway: Gateway,
     /// The clients, ordered as in the file.
     pub clients: Vec<Client>,
     /// Whose assertions are taken as grants, ordered as in the file.
@@ -175,6 +177,25 @@ pub struct Telemetry {
 pub struct Outbound {
     /// Authorities that are trusted beside the machine's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// What services behind gateways are told. The headers differ, and have no other meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The header with the subject.
+    pub subject_header: String,
+    /// The header with the client.
+    pub client_header: String,
+    /// The header with the scopes.
+    pub scope_header: String,
+    /// The header with the session.
+    pub session_header: String,
+    /// The header with the authentication context.
+    pub acr_header: String,
+    /// The header with the moment of the sign-in.
+    pub auth_time_header: String,
+    /// The longest that a JWT is valid which stands for a token. 10 s to 10 minutes.
+    pub phantom_lifetime: Millis,
 }
 
 /// How a log line looks.

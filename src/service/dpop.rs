@@ -10,6 +10,7 @@ use jeton_domain::grant::Proof;
 use jeton_domain::id::TargetId;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::{Millis, Timestamp};
+use std::borrow::Cow;
 
 /// Where the token endpoint is, under the issuer. Proofs are made for it, by whatever way they come here.
 pub const TOKEN_PATH: &str = "/oauth2/token";
@@ -25,13 +26,22 @@ pub struct Terms {
     pub requires_nonce: bool,
 }
 
+/// Where a request went.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    /// To an endpoint of ours: its path under the issuer.
+    Ours(&'static str),
+    /// Through a gateway, to this URI.
+    Uri(&'a str),
+}
+
 /// The request that a proof must have been made for.
 #[derive(Debug)]
 pub(super) struct MadeFor<'a> {
     /// Its method.
     pub method: &'a str,
-    /// Its path under the issuer.
-    pub path: &'static str,
+    /// Where it went.
+    pub at: Place<'a>,
     /// The access token that comes with it.
     pub access_token: Option<&'a str>,
 }
@@ -65,7 +75,7 @@ impl Service {
     /// # Errors
     /// `InvalidDpopProof`, `UseDpopNonce`.
     pub(super) fn holder(&self, credentials: &Credentials) -> Result<Holder> {
-        let made_for = MadeFor { method: "POST", path: TOKEN_PATH, access_token: None };
+        let made_for = MadeFor { method: "POST", at: Place::Ours(TOKEN_PATH), access_token: None };
         self.holder_at(&made_for, credentials.thumbprint(), credentials.dpop.as_ref())
     }
 
@@ -82,8 +92,11 @@ impl Service {
         let mut proof = Proof { jkt: None, x5t: certificate };
         let Some(shown) = dpop else { return Ok(Holder { proof, shown: None }) };
         let now = self.clock.now();
-        let uri = format!("{}{}", self.issuer(), made_for.path);
-        let MadeFor { method, access_token, .. } = *made_for;
+        let MadeFor { method, at, access_token } = *made_for;
+        let uri = match at {
+            Place::Ours(path) => Cow::Owned(format!("{}{path}", self.issuer())),
+            Place::Uri(uri) => Cow::Borrowed(uri),
+        };
         let expected = Expected { method, uri: &uri, access_token, now, window: self.terms.dpop.window };
         let proven = self.tokens.dpop_proof(shown.expose(), &expected)?;
         let is_nonce_right = match &proven.nonce {

@@ -4,7 +4,7 @@
 
 use crate::records::grants::Known;
 use crate::service::Service;
-use crate::service::dpop::{MadeFor, USERINFO_PATH};
+use crate::service::dpop::{MadeFor, Place, USERINFO_PATH};
 use crate::service::examine::Examined;
 use crate::service::explain::TokenKind;
 use crate::service::introspect::Active;
@@ -12,6 +12,7 @@ use jeton_domain::access::Asker;
 use jeton_domain::client::GrantType;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::SignIn;
+use jeton_domain::name::ResourceId;
 use jeton_domain::scope::{self, OPENID};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
@@ -46,7 +47,7 @@ impl Service {
     /// `InvalidDpopProof`, `UseDpopNonce`, `AccessTokenRefused`, `InsufficientScope`, `ReauthenticationRequired`, the store.
     pub async fn user_info(&self, ask: Ask<'_>) -> Result<UserInfo> {
         let token = ask.token.expose();
-        let made_for = MadeFor { method: ask.method, path: USERINFO_PATH, access_token: Some(token) };
+        let made_for = MadeFor { method: ask.method, at: Place::Ours(USERINFO_PATH), access_token: Some(token) };
         let holder = self.holder_at(&made_for, ask.certificate, ask.dpop.as_ref())?;
         let (_caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token))?;
         let Examined { kind, generation, grant, verdict, .. } = self.judge(looked, Asker::Anyone).await?;
@@ -57,9 +58,10 @@ impl Service {
             return Err(Error::AccessTokenRefused);
         }
         if !says.scope.split(' ').any(|scope| scope == OPENID) {
-            return Err(Error::InsufficientScope(OPENID));
+            return Err(Error::InsufficientScope(OPENID.to_owned()));
         }
-        self.meets_policy(&says)?;
+        // With `openid` it speaks for a user, by whichever flow he signed in.
+        self.meets_policy(&self.terms.issuer, &says.sign_in())?;
         self.count_proof(&holder).await?;
         if let Some(sign) = self.sign(generation, &says) {
             self.arrived(&sign);
@@ -77,15 +79,19 @@ impl Service {
 }
 
 impl Service {
-    /// User info is a resource too, the issuer: where that is configured as one, who shows a token must have signed in as it demands.
-    fn meets_policy(&self, says: &Active) -> Result<()> {
+    /// Who shows a token must have signed in as its resource demands, where that is configured. User info is a resource too, the issuer.
+    pub(super) fn meets_policy(&self, resource: &ResourceId, sign_in: &SignIn) -> Result<()> {
         let registry = self.registry();
-        let Some(resource) = registry.resources().find(&self.terms.issuer) else { return Ok(()) };
-        // With `openid` it speaks for a user, by whichever flow he signed in.
-        let method = GrantType::AuthorizationCode;
-        let auth_time = says.auth_time.map(Timestamp::from_secs);
-        let sign_in = SignIn { auth_time, acr: says.acr.clone(), amr: says.amr.clone(), method };
-        resource.policy.check(&resource.id, &sign_in, self.clock.now())
+        let Some(resource) = registry.resources().find(resource) else { return Ok(()) };
+        resource.policy.check(&resource.id, sign_in, self.clock.now())
+    }
+}
+
+impl Active {
+    /// How its user signed in.
+    fn sign_in(&self) -> SignIn {
+        let auth_time = self.auth_time.map(Timestamp::from_secs);
+        SignIn { auth_time, acr: self.acr.clone(), amr: self.amr.clone(), method: GrantType::AuthorizationCode }
     }
 }
 

@@ -21,6 +21,9 @@ pub static REFRESHES: Tally<1> =
     Tally::new("jeton_refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]);
 /// Introspections by answer.
 pub static INTROSPECTIONS: Tally<1> = Tally::new("jeton_introspections", "Tokens introspected by answer.", ["answer"]);
+/// Requests through gateways by answer.
+pub static AUTHORIZATIONS: Tally<1> =
+    Tally::new("jeton_authorizations", "Requests through gateways by answer: allowed, challenged, or the reason.", ["answer"]);
 /// Access tokens reported as seen, by what came of it.
 pub static ARRIVALS: Tally<1> = Tally::new("jeton_arrivals", "Access tokens reported as seen, by what came of it.", ["outcome"]);
 /// Revocations by kind of target and reason.
@@ -257,7 +260,7 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     }
     .build();
     let meter = provider.meter("jeton");
-    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &ARRIVALS, &LOGOUTS] {
+    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &AUTHORIZATIONS, &ARRIVALS, &LOGOUTS] {
         tally.register(&meter);
     }
     for tally in [&REQUESTS, &REVOCATIONS, &STORE_CALLS] {

@@ -91,7 +91,7 @@ impl Fault {
             Error::ExchangeRefused(refusal) => Self::new(Reason::ExchangeRefused, refusal.to_string()),
             Error::AccessTokenRefused => Self::new(Reason::AccessTokenRefused, "the access token is not accepted"),
             Error::InsufficientScope(scope) => Self {
-                metadata: vec![("scope", (*scope).to_owned())],
+                metadata: vec![("scope", clipped(scope))],
                 ..Self::new(Reason::InsufficientScope, "the access token lacks a scope")
             },
             Error::SessionRevoked(_) => {

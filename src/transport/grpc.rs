@@ -8,6 +8,7 @@ pub mod codec;
 pub mod listener;
 pub mod status;
 
+mod authorization;
 pub(crate) mod claims;
 mod client;
 mod code;
@@ -35,11 +36,21 @@ pub mod api {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/jeton_v1.bin"));
 }
 
+/// The part of Envoy's API by which it asks whom it lets pass, as generated from `proto/envoy`.
+pub mod gateways {
+    #![expect(missing_docs, clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
+    include!(concat!(env!("OUT_DIR"), "/envoy.rs"));
+
+    /// Its descriptors, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
+}
+
 use crate::service::{Credentials, Service};
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Caller, Permission};
 use crate::transport::connections::{self, Accepted, Listener, http2, introduce, until_over};
 use crate::transport::fault::Fault;
+use crate::transport::gateway::Headers;
 use crate::transport::logged;
 use api::authorization_code_service_server::{AuthorizationCodeServiceServer, SERVICE_NAME as CODE_SERVICE};
 use api::client_service_server::{ClientServiceServer, SERVICE_NAME as CLIENT_SERVICE};
@@ -49,6 +60,8 @@ use api::key_service_server::{KeyServiceServer, SERVICE_NAME as KEY_SERVICE};
 use api::resource_service_server::{ResourceServiceServer, SERVICE_NAME as RESOURCE_SERVICE};
 use api::revocation_service_server::{RevocationServiceServer, SERVICE_NAME as REVOCATION_SERVICE};
 use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServer};
+use authorization::Gateways;
+use gateways::envoy::service::auth::v3::authorization_server::{AuthorizationServer, SERVICE_NAME as AUTHORIZATION_SERVICE};
 use http::{Extensions, HeaderMap};
 use hyper::service::{Service as _, service_fn};
 use jeton_domain::error::Error;
@@ -90,6 +103,8 @@ pub struct Settings {
     pub sampler: Sampler,
     /// What streams of revocations hold to.
     pub watching: Watching,
+    /// The headers by which services behind Envoy are told who asks.
+    pub headers: Headers,
 }
 
 impl Default for Settings {
@@ -102,6 +117,7 @@ impl Default for Settings {
             admission: Admission::Authenticated,
             sampler: Sampler::OFF,
             watching: Watching::default(),
+            headers: Headers::default(),
         }
     }
 }
@@ -170,6 +186,7 @@ fn front(
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(api::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(gateways::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let tokens = TokenServiceServer::new(api.clone())
@@ -185,6 +202,10 @@ fn front(
     .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(ClientServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
     .add_service(ResourceServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+    .add_service(
+        AuthorizationServer::new(Gateways { api: api.clone(), headers: Arc::new(settings.headers.clone()) })
+            .max_decoding_message_size(MAX_REQUEST_BYTES),
+    )
     .add_service(
         RevocationServiceServer::new(Revocations { api: api.clone(), hub: Arc::clone(hub) })
             .max_decoding_message_size(MAX_REQUEST_BYTES),
@@ -230,6 +251,7 @@ async fn report(health: &HealthReporter, ready: bool) {
         CLIENT_SERVICE,
         RESOURCE_SERVICE,
         REVOCATION_SERVICE,
+        AUTHORIZATION_SERVICE,
     ];
     for service in [""].into_iter().chain(served) {
         health.set_service_status(service, status).await;

@@ -4,9 +4,10 @@
 //! which certificate), `challenge`
 //! (how an access token is shown), the endpoints `token`, `device`, `introspect`, `revoke`, `userinfo`, `metadata`, and `answer`. Must not live here: the admin port (`admin`), rules of the domain.
 
-mod answer;
+pub(super) mod answer;
+mod authorize;
 mod certificate;
-mod challenge;
+pub(super) mod challenge;
 mod client;
 mod device;
 pub mod form;
@@ -26,6 +27,7 @@ use crate::transport::caller::Admission;
 use crate::transport::capacity::{Capacity, Lane, within};
 use crate::transport::connections::{self, Accepted, Listener, http1, http2, introduce, until_over};
 use crate::transport::fault::{Edge, Fault, code_word};
+use crate::transport::gateway::Headers;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::{self, Next};
@@ -64,6 +66,10 @@ pub struct Settings {
     pub pages: Pages,
     /// How certificates come.
     pub certificates: Certificates,
+    /// Who is let in as a gateway, beside the proxies that `certificates` names.
+    pub gateways: Admission,
+    /// The headers by which services behind gateways are told who asks.
+    pub headers: Headers,
 }
 
 impl Default for Settings {
@@ -75,6 +81,8 @@ impl Default for Settings {
             sampler: Sampler::OFF,
             pages: Pages::default(),
             certificates: Certificates::default(),
+            gateways: Admission::Authenticated,
+            headers: Headers::default(),
         }
     }
 }
@@ -110,6 +118,9 @@ const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke",
 /// OpenID Connect Core section 5.3.
 const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo", lane: Lane::Ordinary };
 
+/// What gateways ask about the requests of their clients.
+const AUTHORIZE: Endpoint = Endpoint { path: "/oauth2/authorize-request", name: "http_authorize_request" };
+
 /// The paths.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
     let capacity = Capacity::new(settings.max_in_flight);
@@ -128,6 +139,7 @@ pub fn router(service: Arc<Service>, settings: Settings) -> Router {
         .route(INTROSPECT.path, door.form(INTROSPECT, introspect::answer))
         .route(REVOKE.path, door.form(REVOKE, revoke::answer))
         .route(USERINFO.path, door.token(USERINFO, userinfo::answer))
+        .route(AUTHORIZE.path, door.gateway(AUTHORIZE))
         .fallback(|| async { answer::refusal(&Fault::at(Edge::NotFound)) })
         .method_not_allowed_fallback(|| async {
             let mut answer = answer::refusal(&Fault::at(Edge::MethodNotAllowed));
@@ -185,6 +197,24 @@ impl Door {
             door.at_most(endpoint, span, work, |fault| challenge::refusal_of(fault, scheme)).await
         };
         get(handler.clone()).post(handler)
+    }
+
+    /// The endpoint that gateways ask.
+    fn gateway(&self, endpoint: Endpoint) -> MethodRouter<Self> {
+        let door = self.clone();
+        get(move |request: Request<Body>| async move {
+            let span = door.span(endpoint, &request);
+            let scheme = Scheme::of(request.headers());
+            let (head, _body) = request.into_parts();
+            let Settings { certificates, gateways, headers, .. } = &door.0.settings;
+            let work = async {
+                if !certificates.is_of_a_proxy(&head) {
+                    gateways.anyone()?;
+                }
+                authorize::answer(&door.0.service, &head, certificates, headers).await
+            };
+            door.at_most(endpoint, span, work, |fault| challenge::refusal_of(fault, scheme)).await
+        })
     }
 
     /// The service, where it is asked at all.

@@ -158,6 +158,10 @@ impl Answer {
         one
     }
 
+    pub fn into_headers(self) -> Vec<(String, String)> {
+        self.headers
+    }
+
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))

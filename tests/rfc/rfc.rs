@@ -11,6 +11,7 @@ mod discovery;
 mod dpop;
 mod exchange;
 pub mod forging;
+mod gateways;
 mod introspection;
 pub mod proof;
 mod raw;

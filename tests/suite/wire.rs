@@ -22,7 +22,7 @@ const ISSUE: &str = "/jeton.v1.TokenService/Issue";
 const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
 
 /// Every method that takes and gives one message.
-pub const UNARY: [&str; 31] = [
+pub const UNARY: [&str; 32] = [
     ISSUE,
     "/jeton.v1.TokenService/Refresh",
     "/jeton.v1.TokenService/Revoke",
@@ -53,6 +53,7 @@ pub const UNARY: [&str; 31] = [
     "/jeton.v1.ResourceService/DeleteResource",
     "/jeton.v1.RevocationService/GetLog",
     "/jeton.v1.RevocationService/AcceptLog",
+    "/envoy.service.auth.v3.Authorization/Check",
     "/grpc.health.v1.Health/Check",
 ];
 

@@ -199,6 +199,7 @@ impl World {
             admission: Admission::Open,
             request_deadline: settings.limits.request_deadline.into(),
             watching,
+            headers: serve::headers(&settings),
             ..grpc::Settings::default()
         };
         let mut serving = JoinSet::new();
@@ -209,6 +210,8 @@ impl World {
             max_in_flight: settings.limits.concurrency,
             admission: Admission::Open,
             certificates: serve::certificates(&settings),
+            gateways: Admission::Open,
+            headers: serve::headers(&settings),
             ..http::Settings::default()
         };
         let router = http::router(Arc::clone(&app.service), http_settings);

@@ -59,6 +59,8 @@ pub enum Permission {
     Watch,
     /// See how the log is, and accept what it lost: for operators only.
     Heal,
+    /// Ask, as a gateway, whether a request may pass.
+    Authorize,
 }
 
 /// Which of its kind something concerns.
@@ -100,7 +102,7 @@ pub struct TokenTerms {
 
 impl Permission {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Issue,
         Self::Refresh,
         Self::Exchange,
@@ -114,6 +116,7 @@ impl Permission {
         Self::WriteRegistry,
         Self::Watch,
         Self::Heal,
+        Self::Authorize,
     ];
 
     /// The word of the configuration.
@@ -133,6 +136,7 @@ impl Permission {
             Self::WriteRegistry => "write_registry",
             Self::Watch => "watch",
             Self::Heal => "heal",
+            Self::Authorize => "authorize",
         }
     }
 

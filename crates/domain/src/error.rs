@@ -74,9 +74,9 @@ pub enum Error {
     /// The access token shown for its own sake is not accepted (RFC 6750 section 3.1 `invalid_token`). One reason outward.
     #[error("the access token is not accepted")]
     AccessTokenRefused,
-    /// The access token lacks a scope (RFC 6750 section 3.1 `insufficient_scope`).
-    #[error("the access token lacks the scope `{0}`")]
-    InsufficientScope(&'static str),
+    /// The access token lacks one of these scopes (RFC 6750 section 3.1 `insufficient_scope`).
+    #[error("the access token lacks a scope of `{0}`")]
+    InsufficientScope(String),
     /// Issue names a session that was revoked.
     #[error("session `{0}` was revoked: sign the user in anew, under another session id")]
     SessionRevoked(String),

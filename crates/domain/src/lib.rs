@@ -22,6 +22,7 @@ pub mod endpoint;
 pub mod error;
 pub mod exchange;
 pub mod floors;
+pub mod gateway;
 pub mod grant;
 pub mod hex;
 pub mod id;

@@ -4,6 +4,7 @@ use super::Absent::{Off, Takes};
 use super::declared::JWKS_SAMPLE;
 use super::{DAY, Group, HOUR, Kind, MINUTE, count, millis, row, secs};
 
+const HEADER: Kind = Kind::Text("header");
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
@@ -376,6 +377,31 @@ pub(in crate::config) const SETTINGS: [Group; 11] = [
                 "A file of certificate authorities, PEM, that are trusted there beside the machine's.",
             )
             .sample("/etc/jeton/authorities.pem"),
+        ],
+    },
+    Group {
+        section: "gateway",
+        doc: "What services behind a gateway are told that asks jeton about each request (docs/gateways.md). Copies of these headers that come \
+              with a request are overwritten or removed.",
+        rows: &[
+            row("subject_header", HEADER, Takes("X-Jeton-Subject"), "The header with the subject (`sub`)."),
+            row("client_header", HEADER, Takes("X-Jeton-Client"), "The header with the client (`client_id`)."),
+            row("scope_header", HEADER, Takes("X-Jeton-Scope"), "The header with the scopes, a space between."),
+            row("session_header", HEADER, Takes("X-Jeton-Session"), "The header with the session (`sid`), where there is one."),
+            row("acr_header", HEADER, Takes("X-Jeton-Acr"), "The header with the authentication context (`acr`), where there is one."),
+            row(
+                "auth_time_header",
+                HEADER,
+                Takes("X-Jeton-Auth-Time"),
+                "The header with the moment of the sign-in (`auth_time`) in seconds since the epoch, where there was one.",
+            ),
+            row(
+                "phantom_lifetime",
+                secs(10, 10 * MINUTE),
+                Takes("1m"),
+                "How long a JWT is valid that stands for a token where a route demands it, at most: it never outlives the token. One is used \
+                 for half of that time. A revocation does not reach a service that checks it by its signature alone, and nothing else.",
+            ),
         ],
     },
 ];

@@ -116,10 +116,10 @@ reasons! {
     InvalidDpopProof = "INVALID_DPOP_PROOF", InvalidArgument, 400, "invalid_dpop_proof", 0,
         "The DPoP proof is malformed, of another request, too old, used before, or of another key than the tokens are bound to.",
         "Make a new proof for each request and each retry, by a clock that is right: for `POST` at `token_endpoint` of the metadata, or for user \
-         info and the access token that is shown there (401 then).";
+         info or the request to a gateway, and the access token that is shown there (401 then).";
     UseDpopNonce = "USE_DPOP_NONCE", FailedPrecondition, 400, "use_dpop_nonce", 0,
         "The DPoP proof names no nonce where one is required, or one that is not valid (any more).",
-        "Repeat the request with a new proof that names `dpop_nonce` of the metadata (over HTTP the header `DPoP-Nonce`; 401 at user info).";
+        "Repeat the request with a new proof that names `dpop_nonce` of the metadata (over HTTP the header `DPoP-Nonce`; 401 at user info and gateways).";
     ReauthenticationRequired = "REAUTHENTICATION_REQUIRED", FailedPrecondition, 400, "insufficient_user_authentication", 0,
         "The sign-in does not meet what the resource demands now (RFC 9470). The refresh token is not consumed.",
         "Sign the user in again with `acr_values`, `amr_values` and `max_age` of the metadata.";
@@ -128,7 +128,7 @@ reasons! {
          to a key that is not proved, or names another party in `may_act`; or too many tokens would stand behind the new one (RFC 8693).",
         "Exchange the access token that came with the request, while it is valid. `jeton explain` tells the operator what is wrong with it.";
     AccessTokenRefused = "ACCESS_TOKEN_REFUSED", Unauthenticated, 401, "invalid_token", 0,
-        "The access token shown at user info is malformed, expired, revoked, bound to what is not proved, or no access token. The text never says which.",
+        "The access token shown at user info, or to a gateway, is malformed, expired, revoked, bound to what is not proved, or no access token. The text never says which.",
         "Refresh, or sign the user in again. `jeton explain` tells the operator the exact cause.";
     InsufficientScope = "INSUFFICIENT_SCOPE", PermissionDenied, 403, "insufficient_scope", 0,
         "The access token lacks the `scope` of the metadata.",

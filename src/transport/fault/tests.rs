@@ -33,7 +33,7 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::ReauthenticationRequired(Unmet::default()), Reason::ReauthenticationRequired, Code::FailedPrecondition),
         (Error::ExchangeRefused(exchange::Refusal::MayNotAct), Reason::ExchangeRefused, Code::FailedPrecondition),
         (Error::AccessTokenRefused, Reason::AccessTokenRefused, Code::Unauthenticated),
-        (Error::InsufficientScope("openid"), Reason::InsufficientScope, Code::PermissionDenied),
+        (Error::InsufficientScope("openid".into()), Reason::InsufficientScope, Code::PermissionDenied),
         (Error::SessionRevoked("s".into()), Reason::SessionRevoked, Code::FailedPrecondition),
         (Error::DeviceRefused(DeviceRefusal::Pending), Reason::AuthorizationPending, Code::FailedPrecondition),
         (Error::DeviceRefused(DeviceRefusal::SlowDown), Reason::SlowDown, Code::FailedPrecondition),

@@ -5,15 +5,17 @@
 use super::fields::{self, Fields, MAX_TOKEN_BYTES, signed};
 use super::unary::{self, Unary};
 use super::{Api, api, claims, refused, status};
+use crate::service::authorize::Identity;
 use crate::service::introspect::{Active, Answer, Asker, Introspect, Introspection, Written};
 use crate::transport::caller::{Caller, Permission};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use jeton_domain::access::Ancestor;
 use jeton_domain::error::{Error, Result};
-use jeton_domain::grant::Binding;
+use jeton_domain::grant::{Binding, SignIn};
 use jeton_domain::name::ResourceId;
 use jeton_domain::secret::SecretText;
+use jeton_domain::time::Timestamp;
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, int64};
 use tonic::Status;
@@ -178,4 +180,27 @@ fn most_bytes(answer: &Introspection) -> usize {
 
 fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// For whom an access token speaks that was written so.
+///
+/// # Errors
+/// `Internal`: it was not.
+pub fn identity(written: &Written) -> Result<Identity> {
+    let unreadable = || Error::Internal("what a token says was written so that it cannot be read".into());
+    let said = api::IntrospectResponse::decode(written.first()).map_err(|_| unreadable())?;
+    let mut fields = Fields::default();
+    let binding = fields.binding("cnf", said.cnf.as_ref());
+    fields.done().map_err(|_| unreadable())?;
+    let told = |text: String| if text.is_empty() { None } else { Some(text) };
+    let auth_time = u64::try_from(said.auth_time).ok().filter(|at| *at != 0).map(Timestamp::from_secs);
+    let method = Identity::method(!said.grant_id.is_empty());
+    Ok(Identity {
+        subject: said.sub,
+        client: said.client_id,
+        scope: said.scope,
+        session: told(said.sid),
+        sign_in: SignIn { auth_time, acr: told(said.acr), amr: said.amr, method },
+        binding,
+    })
 }

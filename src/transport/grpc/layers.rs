@@ -152,7 +152,7 @@ const INTROSPECT: &str = "jeton.v1.TokenService/Introspect";
 const BATCH_INTROSPECT: &str = "jeton.v1.TokenService/BatchIntrospect";
 
 /// Every method, Introspect first.
-const METHODS: [&str; 37] = [
+const METHODS: [&str; 38] = [
     INTROSPECT,
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",
@@ -186,6 +186,7 @@ const METHODS: [&str; 37] = [
     WATCH,
     "jeton.v1.RevocationService/GetLog",
     "jeton.v1.RevocationService/AcceptLog",
+    "envoy.service.auth.v3.Authorization/Check",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -211,8 +212,8 @@ impl Called {
                 _ => None,
             },
             is_token_service: service == super::TOKEN_SERVICE,
-            has_caller: service.starts_with("jeton."),
-            is_ours: service.starts_with("jeton.") && name != WATCH,
+            has_caller: service.starts_with("jeton.") || service == super::AUTHORIZATION_SERVICE,
+            is_ours: (service.starts_with("jeton.") || service == super::AUTHORIZATION_SERVICE) && name != WATCH,
             is_health: service.starts_with("grpc.health."),
             lane: if name == REVOKE { Lane::Revocation } else { Lane::Ordinary },
         }

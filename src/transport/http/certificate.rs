@@ -39,9 +39,27 @@ impl Certificates {
     pub fn of(&self, request: &Parts) -> Result<Option<Certificate>, Fault> {
         let Some(peer) = request.extensions.get::<Peer>() else { return Ok(None) };
         let Some(own) = peer.certificate() else { return Ok(None) };
-        if !self.proxies.iter().any(|name| own.is_of(name)) {
-            return Ok(Some(own.clone()));
+        if self.is_of_a_proxy(request) { self.passed_on(request, peer) } else { Ok(Some(own.clone())) }
+    }
+
+    /// Whether it is a proxy that asks.
+    pub fn is_of_a_proxy(&self, request: &Parts) -> bool {
+        let own = request.extensions.get::<Peer>().and_then(Peer::certificate);
+        own.is_some_and(|own| self.proxies.iter().any(|name| own.is_of(name)))
+    }
+
+    /// That of a client for whom a proxy asks; of anybody else none.
+    ///
+    /// # Errors
+    /// As `of`.
+    pub fn behind_a_proxy(&self, request: &Parts) -> Result<Option<Certificate>, Fault> {
+        match request.extensions.get::<Peer>() {
+            Some(peer) if self.is_of_a_proxy(request) => self.passed_on(request, peer),
+            _ => Ok(None),
         }
+    }
+
+    fn passed_on(&self, request: &Parts, peer: &Peer) -> Result<Option<Certificate>, Fault> {
         let Some(der) = passed_on(&request.headers, &self.header).map_err(|problem| self.wrong(problem))? else {
             return Ok(None);
         };

@@ -4,16 +4,20 @@
 //! Must not live here: whether the token is right.
 
 use super::answer::{described, insert, never_stored, refusal};
+use super::token::dpop_proof;
 use crate::transport::fault::{Fault, Reason};
 use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use jeton_domain::dpop;
 use jeton_domain::error::Error;
 use jeton_domain::secret::SecretText;
 
 /// What a challenge says that is missing (RFC 6750 section 3, RFC 9470 section 3); `amr_values` is ours.
 const MISSING: [&str; 4] = ["scope", "acr_values", "amr_values", "max_age"];
+
+/// The header by which a DPoP proof comes (RFC 9449 section 4.1).
+pub const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// The scheme of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +28,36 @@ pub enum Scheme {
     Dpop,
 }
 
+/// What a request shows.
+pub struct Presented {
+    /// The access token.
+    pub token: SecretText,
+    /// The DPoP proof; none where the token is shown as a bearer token.
+    pub dpop: Option<SecretText>,
+}
+
+/// The access token of a request, with its proof; none where none is shown.
+///
+/// # Errors
+/// `invalid_request` where there are two tokens, `invalid_dpop_proof` where there is not one proof.
+pub fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Fault> {
+    let Some((scheme, token)) = shown(headers)? else { return Ok(None) };
+    let dpop = match scheme {
+        // A bearer token needs no proof, so none that comes with it is looked at.
+        Scheme::Bearer => None,
+        Scheme::Dpop => Some(dpop_proof(headers)?.ok_or(Error::InvalidDpopProof(dpop::Refusal::NotOne))?),
+    };
+    Ok(Some(Presented { token, dpop }))
+}
+
 /// The access token of a request, and how it is shown; none where none is.
 ///
 /// # Errors
-/// `invalid_request` where there are two.
-pub fn shown(headers: &HeaderMap) -> Result<Option<(Scheme, SecretText)>, Fault> {
+/// `invalid_request` where there are two, also where a proxy wrote them with a comma between (RFC 9110 section 5.3).
+fn shown(headers: &HeaderMap) -> Result<Option<(Scheme, SecretText)>, Fault> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let Some(one) = given.next() else { return Ok(None) };
-    if given.next().is_some() {
+    if given.next().is_some() || one.as_bytes().contains(&b',') {
         return Err(Fault::of(&Error::invalid("authorization", "is given more than once")));
     }
     let Some((word, token)) = one.to_str().ok().and_then(|text| text.split_once(' ')) else { return Ok(None) };

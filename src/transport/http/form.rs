@@ -84,6 +84,11 @@ impl Form {
         Ok(Self(all))
     }
 
+    /// All parameters that are left, none of which is a secret.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))
+    }
+
     /// Takes out a parameter that is given at most once.
     pub fn take(&mut self, name: &str) -> Option<SecretText> {
         let at = self.0.iter().position(|(known, _)| known == name)?;

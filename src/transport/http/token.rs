@@ -3,6 +3,7 @@
 //! Must not live here: whether the grant is good.
 
 use super::answer::{DPOP_NONCE, insert, unstored};
+use super::challenge::DPOP;
 use super::client::client;
 use super::form::Asked;
 use super::refused;
@@ -190,7 +191,7 @@ pub fn details(asked: &mut Asked) -> Result<Vec<Value>, Fault> {
 
 /// The DPoP proof (RFC 9449 section 4.1): in exactly one header, or none.
 pub fn dpop_proof(headers: &HeaderMap) -> Result<Option<SecretText>, Fault> {
-    let mut given = headers.get_all("dpop").iter();
+    let mut given = headers.get_all(DPOP).iter();
     match (given.next(), given.next()) {
         (None, _) => Ok(None),
         (Some(one), None) if let Ok(proof) = one.to_str() => Ok(Some(SecretText::new(proof.to_owned()))),

@@ -3,24 +3,22 @@
 
 use super::answer::{DPOP_NONCE, insert, unstored};
 use super::certificate::Certificates;
-use super::challenge::{Scheme, challenge, shown};
+use super::challenge::{Presented, challenge, presented};
 use super::form::{Asked, Form, is_form};
 use super::refused;
-use super::token::dpop_proof;
 use crate::service::Service;
 use crate::service::userinfo::Ask;
 use crate::transport::fault::Fault;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
-use jeton_domain::dpop;
 use jeton_domain::error::Error;
 use serde_json::Value;
 use std::sync::Arc;
 
 pub async fn answer(service: Arc<Service>, request: Request<Body>, certificates: Certificates) -> Result<Response, Fault> {
     nowhere_else(Form::parse(request.uri().query().unwrap_or_default())?)?;
-    let (token, proof) = (shown(request.headers()), dpop_proof(request.headers()));
+    let shown = presented(request.headers());
     let method = request.method().clone();
     let certificate = if is_form(request.headers()) {
         let Asked { form, certificate, .. } = Asked::read(request, &certificates).await?;
@@ -30,12 +28,7 @@ pub async fn answer(service: Arc<Service>, request: Request<Body>, certificates:
         certificates.of(&request.into_parts().0)?
     };
     let certificate = certificate.map(|certificate| certificate.thumbprint);
-    let Some((scheme, token)) = token? else { return Ok(challenge()) };
-    let dpop = match scheme {
-        // A bearer token needs no proof, so none that comes with it is looked at.
-        Scheme::Bearer => None,
-        Scheme::Dpop => Some(proof?.ok_or(Error::InvalidDpopProof(dpop::Refusal::NotOne))?),
-    };
+    let Some(Presented { token, dpop }) = shown? else { return Ok(challenge()) };
     let said = service.user_info(Ask { token, method: method.as_str(), dpop, certificate }).await.map_err(refused)?;
     let mut answer = unstored(&Value::Object(said.claims));
     if let Some(nonce) = &said.next_dpop_nonce {
