@@ -19,6 +19,7 @@ test: test-tools ## Run every test; installs redis-server, kubectl and client li
 test-tools: # What tests start besides cargo: real servers, never fakes
 	@./.ci/require redis-server redis-server
 	@./.ci/require kubectl kubernetes-client
+	@./.ci/require nginx nginx
 	@./.ci/interop
 
 lint: ## Check format, lints and docs; no warnings

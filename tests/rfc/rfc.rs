@@ -14,7 +14,7 @@ pub mod forging;
 mod gateways;
 mod introspection;
 pub mod proof;
-mod raw;
+pub mod raw;
 mod revocation;
 mod statements;
 mod step_up;

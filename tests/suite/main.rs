@@ -24,6 +24,8 @@ mod documents;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
+mod gateways;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod interop;

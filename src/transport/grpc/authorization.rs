@@ -91,7 +91,7 @@ impl<'a> Shown<'a> {
             }
             match [AUTHORIZATION, DPOP].into_iter().find(|shows| name.eq_ignore_ascii_case(shows.as_str())) {
                 Some(shows) => {
-                    let value = http::HeaderValue::from_bytes(value).map_err(|_| not_a_header(shows.as_str()))?;
+                    let value = http::HeaderValue::from_bytes(value).map_err(|_unprintable| not_a_header(shows.as_str()))?;
                     headers.append(shows, value);
                 }
                 None if ours.is_copy(name) => copies.push(name.to_owned()),

@@ -188,10 +188,10 @@ fn length(bytes: usize) -> u64 {
 /// `Internal`: it was not.
 pub fn identity(written: &Written) -> Result<Identity> {
     let unreadable = || Error::Internal("what a token says was written so that it cannot be read".into());
-    let said = api::IntrospectResponse::decode(written.first()).map_err(|_| unreadable())?;
+    let said = api::IntrospectResponse::decode(written.first()).map_err(|_unreadable| unreadable())?;
     let mut fields = Fields::default();
     let binding = fields.binding("cnf", said.cnf.as_ref());
-    fields.done().map_err(|_| unreadable())?;
+    fields.done().map_err(|_unreadable| unreadable())?;
     let told = |text: String| if text.is_empty() { None } else { Some(text) };
     let auth_time = u64::try_from(said.auth_time).ok().filter(|at| *at != 0).map(Timestamp::from_secs);
     let method = Identity::method(!said.grant_id.is_empty());

@@ -71,7 +71,7 @@ fn told<'a>(headers: &'a HeaderMap, names: &[&'static str]) -> Result<Option<&'a
     if given.next().is_some() {
         return Err(wrong("is given more than once: a gateway must replace what its client sends"));
     }
-    one.to_str().map(Some).map_err(|_| wrong("is no text"))
+    one.to_str().map(Some).map_err(|_bytes| wrong("is no text"))
 }
 
 fn required<'a>(headers: &'a HeaderMap, names: &[&'static str]) -> Result<&'a str> {
