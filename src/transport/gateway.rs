@@ -11,6 +11,7 @@ use super::logged;
 use crate::service::Service;
 use crate::service::authorize::{Authorize, Authorized, Identity, Words};
 use crate::telemetry::metrics;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::gateway::{Asked, Demand, in_header};
@@ -95,6 +96,10 @@ pub struct Asks<'a> {
 pub async fn authorized(service: &Service, asks: Result<Asks<'_>>) -> std::result::Result<Option<Authorized>, Fault> {
     let answered = async {
         let Asks { asked, demand, shown, certificate } = asks?;
+        // A gateway may have written two as one, with a comma between (RFC 9110 section 5.3): no token has one.
+        if shown.get_all(AUTHORIZATION).iter().any(|one| one.as_bytes().contains(&b',')) {
+            return Err(Fault::of(&Error::invalid("authorization", "is given more than once")));
+        }
         let Some(Presented { token, dpop }) = presented(shown)? else { return Ok(None) };
         let authorize = Authorize { asked, demand: &demand, token, dpop, certificate };
         service.authorize(authorize, WORDS).await.map(Some).map_err(logged)

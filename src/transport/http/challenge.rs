@@ -53,11 +53,11 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Fault> {
 /// The access token of a request, and how it is shown; none where none is.
 ///
 /// # Errors
-/// `invalid_request` where there are two, also where a proxy wrote them with a comma between (RFC 9110 section 5.3).
+/// `invalid_request` where there are two.
 fn shown(headers: &HeaderMap) -> Result<Option<(Scheme, SecretText)>, Fault> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let Some(one) = given.next() else { return Ok(None) };
-    if given.next().is_some() || one.as_bytes().contains(&b',') {
+    if given.next().is_some() {
         return Err(Fault::of(&Error::invalid("authorization", "is given more than once")));
     }
     let Some((word, token)) = one.to_str().ok().and_then(|text| text.split_once(' ')) else { return Ok(None) };
