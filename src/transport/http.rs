@@ -119,7 +119,7 @@ const REVOKE: Endpoint = Endpoint { path: "/oauth2/revoke", name: "http_revoke",
 const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo", lane: Lane::Ordinary };
 
 /// What gateways ask about the requests of their clients.
-const AUTHORIZE: Endpoint = Endpoint { path: "/oauth2/authorize-request", name: "http_authorize_request" };
+const AUTHORIZE: Endpoint = Endpoint { path: "/oauth2/authorize-request", name: "http_authorize_request", lane: Lane::Ordinary };
 
 /// The paths.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {

@@ -316,7 +316,7 @@ pub(in crate::config) const CALLER: Group = Group {
             Kind::List("words"),
             Takes(""),
             "What it may call: `issue` (codes and decisions about devices too), `refresh` (and redeem codes), `exchange`, `revoke`, \
-             `introspect`, `watch`, `read_keys`; for operators `explain`, `read_grants`, `rotate_keys`, `read_registry`, `write_registry`, \
+             `introspect`, `authorize` (as a gateway), `watch`, `read_keys`; for operators `explain`, `read_grants`, `rotate_keys`, `read_registry`, `write_registry`, \
              `heal`; or `*`.",
         )
         .sample("refresh introspect"),

@@ -8,7 +8,7 @@ const HEADER: Kind = Kind::Text("header");
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 11] = [
+pub(in crate::config) const SETTINGS: [Group; 12] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
