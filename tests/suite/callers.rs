@@ -42,6 +42,9 @@ const BILLING: &str = "spiffe://example.com/billing";
 /// Issues service accounts' tokens.
 struct Cluster(KeyPair);
 
+/// What it is about, the URIs and hosts of the certificate, and what comes of it.
+type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], (Code, String));
+
 impl Cluster {
     fn jwks(&self) -> String {
         let point = self.0.der_bytes();
@@ -224,7 +227,7 @@ fn unconnected() -> (Code, String) {
 async fn who_is_known_by_a_certificate_and_who_is_not() {
     let house = House::new().await;
     let other = "spiffe://example.com/other";
-    let cases: [(&str, &[&str], &[&str], (Code, String)); 11] = [
+    let cases: [Case; 11] = [
         ("its SPIFFE id", &[BILLING], &[], ok()),
         ("its host", &[], &["Billing.internal"], ok()),
         ("both", &[BILLING], &["billing.internal"], ok()),
