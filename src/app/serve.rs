@@ -82,9 +82,8 @@ pub async fn serve(settings: Settings, warnings: &[String]) -> Result<(), ServeE
         tracing::warn!("{warning}");
     }
     if settings.insecure {
-        let open = if settings.callers.is_empty() { "every caller may do everything" } else { "callers are known" };
-        let text = if settings.tls.is_none() { "plain text, and " } else { "" };
-        tracing::warn!("INSECURE: {text}{open}; keep this port from the network");
+        let (plain_text, everybody_may_call) = (settings.tls.is_none(), settings.callers.is_empty());
+        tracing::warn!(plain_text, everybody_may_call, "INSECURE: keep this port from the network");
     }
     let served = run(settings, &telemetry).await;
     telemetry.shutdown().await;

@@ -182,6 +182,7 @@ access_token_lifetime = "5m"
 
 [clients.app]
 kind = "public"
+redirect_uris = ["https://app.example.com/callback"]
 grant_types = ["authorization_code", "refresh_token"]
 scopes = ["openid", "offline_access", "orders:read"]
 resources = ["https://orders.internal"]
