@@ -65,12 +65,11 @@ impl Service {
         *self.callers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(callers);
     }
 
-    /// Who calls.
+    /// Which of these callers calls.
     ///
     /// # Errors
     /// `CallerUnknown`: nobody who is configured; two things are shown and one is wrong, or they are two callers'. `KeysUnavailable`.
-    pub async fn caller(&self, shown: Shown<'_>) -> Result<Arc<Caller>> {
-        let callers = self.callers();
+    pub async fn caller(&self, callers: &Callers, shown: Shown<'_>) -> Result<Arc<Caller>> {
         let by_certificate = shown.certificate.and_then(|certificate| callers.by_certificate(certificate)).cloned();
         let by_bearer = match shown.bearer {
             None => None,
@@ -78,7 +77,7 @@ impl Service {
                 let known = callers.by_key(caller::hash_of_key(key)).cloned();
                 Some(known.ok_or(Error::CallerUnknown("its key is nobody's"))?)
             }
-            Some(token) => Some(self.caller_by_token(&callers, token).await?),
+            Some(token) => Some(self.caller_by_token(callers, token).await?),
         };
         match (by_certificate, by_bearer) {
             (Some(one), Some(other)) if !Arc::ptr_eq(&one, &other) => {

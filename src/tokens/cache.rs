@@ -21,8 +21,8 @@ use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::id::{Generation, GrantId, TargetId};
 use jeton_domain::revision::Born;
 use jeton_domain::time::Timestamp;
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Weighter};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -209,10 +209,14 @@ pub(super) struct Recent(Cache<Digest, Arc<Proved>, Bytewise>);
 impl Recent {
     /// At most so many bytes; none: nothing is kept.
     pub(super) fn new(bytes: u64) -> Self {
-        let entries = usize::try_from(bytes / ORDINARY_BYTES).unwrap_or(usize::MAX);
-        let index = quick_cache::DefaultHashBuilder::default();
-        Self(Cache::with(entries, bytes, Bytewise, index, DefaultLifecycle::default()))
+        Self(bounded(bytes, Bytewise))
     }
+}
+
+/// A cache by tokens whose entries weigh at most so many bytes together; none: nothing is kept.
+pub(super) fn bounded<V: Clone, W: Weighter<Digest, V> + Clone>(bytes: u64, weighter: W) -> Cache<Digest, V, W> {
+    let entries = usize::try_from(bytes / ORDINARY_BYTES).unwrap_or(usize::MAX);
+    Cache::with(entries, bytes, weighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
 }
 
 impl Tokens {

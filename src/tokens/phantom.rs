@@ -1,16 +1,15 @@
 //! Phantom tokens that were made lately, so that not every request costs a signature. Each is found by the SHA-256 of the token that it
 //! stands for. Must not live here: whether that token is alive; who asks for its phantom has just seen that it is.
 
+use super::cache::bounded;
 use super::{Digest, Tokens};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
 use quick_cache::Weighter;
-use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::sync::Cache;
 
 /// What an entry takes beside its text.
 const ENTRY_BYTES: usize = 32 + 64 + size_of::<Phantom>();
-/// What an ordinary entry takes: for the size of the index only.
-const ORDINARY_BYTES: u64 = 1_024;
 
 /// A JWT that stands for an access token.
 #[derive(Clone, Debug)]
@@ -39,9 +38,7 @@ pub(super) struct Phantoms(Cache<Digest, Phantom, Bytewise>);
 impl Phantoms {
     /// At most so many bytes; none: nothing is kept.
     pub(super) fn new(bytes: u64) -> Self {
-        let entries = usize::try_from(bytes / ORDINARY_BYTES).unwrap_or(usize::MAX);
-        let index = quick_cache::DefaultHashBuilder::default();
-        Self(Cache::with(entries, bytes, Bytewise, index, DefaultLifecycle::default()))
+        Self(bounded(bytes, Bytewise))
     }
 }
 

@@ -49,11 +49,12 @@ impl Admission {
 /// # Errors
 /// `CallerUnknown`, `KeysUnavailable`.
 pub async fn of(service: &Service, admission: Admission, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>> {
-    if service.callers().is_empty() {
+    let callers = service.callers();
+    if callers.is_empty() {
         return admission.anyone();
     }
     let certificate = extensions.get::<Peer>().and_then(Peer::certificate);
-    service.caller(Shown { certificate, bearer: bearer(headers)? }).await
+    service.caller(&callers, Shown { certificate, bearer: bearer(headers)? }).await
 }
 
 /// What stands behind `Bearer` (RFC 6750 section 2.1). Anything else in that header is nothing that a caller shows.

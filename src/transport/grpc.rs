@@ -272,12 +272,17 @@ impl Api {
     }
 }
 
-/// Who calls, as the front found out, where he may do this.
-fn allow<M>(request: &Request<M>, permission: Permission) -> Result<Arc<Caller>, Fault> {
+/// Who calls, as the front found out.
+fn caller_of<M>(request: &Request<M>) -> Result<Arc<Caller>, Fault> {
     let caller = request.extensions().get::<Arc<Caller>>();
-    let caller = caller.ok_or_else(|| logged(Error::Internal("nobody found out who calls".into())))?;
+    caller.cloned().ok_or_else(|| logged(Error::Internal("nobody found out who calls".into())))
+}
+
+/// The same, where he may do this.
+fn allow<M>(request: &Request<M>, permission: Permission) -> Result<Arc<Caller>, Fault> {
+    let caller = caller_of(request)?;
     caller.may(permission).map_err(logged)?;
-    Ok(Arc::clone(caller))
+    Ok(caller)
 }
 
 /// What is asked in the name of a client, where the caller may act for it, and be believed whose certificate that showed.
