@@ -18,6 +18,9 @@ use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
 use jeton::transport::connections::Listener;
 use jeton::transport::grpc;
+use jeton::transport::grpc::gateways::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
+use jeton::transport::grpc::gateways::envoy::service::auth::v3::authorization_client::AuthorizationClient;
+use jeton::transport::grpc::gateways::envoy::service::auth::v3::{AttributeContext, CheckRequest};
 use jeton_domain::caller::{Caller, Callers, Names, hash_of_key};
 use jeton_domain::time::Millis;
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -105,7 +108,7 @@ jwks = '{jwks}'
 [callers.billing]
 spiffe_ids = ['{BILLING}']
 dns_names = ['billing.internal']
-rpcs = ['introspect', 'read_keys']
+rpcs = ['introspect', 'read_keys', 'authorize']
 resources = ['{ORDERS}']
 [callers.shop]
 service_accounts = ['shop/web']
@@ -301,6 +304,18 @@ async fn who_is_known_by_a_key_or_a_service_account_and_who_is_not() {
     assert_eq!(house.introspects(None, &[&key, &key]).await, stranger(), "twice");
 }
 
+/// What Envoy asks of a request without a token, on a route to `resource`.
+fn asked_about(resource: &str) -> CheckRequest {
+    let http =
+        HttpRequest { method: "GET".into(), scheme: "https".into(), host: "shop".into(), path: "/".into(), ..Default::default() };
+    let attributes = AttributeContext {
+        request: Some(Asked { http: Some(http) }),
+        context_extensions: [("resource".to_owned(), resource.to_owned())].into(),
+        ..Default::default()
+    };
+    CheckRequest { attributes: Some(attributes) }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_does_what_it_is_given_and_for_whom() {
     let house = House::new().await;
@@ -372,6 +387,12 @@ async fn a_caller_does_what_it_is_given_and_for_whom() {
         assert_eq!(ended(tokens(&billing).batch_introspect(batch).await), expected, "{resource}");
         assert_eq!(ended(tokens(&operator).introspect(introspect(resource)).await), ok(), "{resource}");
     }
+    // A gateway is told about a request that shows nothing, where it may ask for the resource of the route.
+    let mut gateway = AuthorizationClient::new(billing.clone());
+    for (resource, expected) in [(ORDERS, ok()), ("https://payments.internal", refused())] {
+        assert_eq!(ended(gateway.check(asked_about(resource)).await), expected, "{resource}");
+    }
+    assert_eq!(ended(AuthorizationClient::new(shop.clone()).check(asked_about(ORDERS)).await), refused(), "no permission");
     let explain = || api::ExplainRequest { token: "jat_x".into(), resource: String::new() };
     assert_eq!(ended(tokens(&billing).explain(explain()).await), refused());
     assert_eq!(ended(tokens(&shop).explain(explain()).await), ok());
@@ -400,7 +421,7 @@ async fn every_method_asks_what_its_caller_may() {
     service.exchange_callers(callers);
     let mut server = server::start_on(service, open()).await;
     let mut raw = server.raw().await;
-    let ours = UNARY.iter().filter(|path| path.starts_with("/jeton."));
+    let ours = UNARY.iter().filter(|path| !path.starts_with("/grpc."));
     for path in ours.chain(&["/jeton.v1.RevocationService/Watch"]) {
         let told = refusal(&raw.call(path, b"").await.status);
         assert_eq!((told.code, told.reason), stranger(), "{path}: loopback is not open where callers are configured");

@@ -203,6 +203,7 @@ impl Called {
     fn of(path: &str) -> Self {
         let name = METHODS.into_iter().find(|name| path.strip_prefix('/') == Some(name)).unwrap_or("unknown");
         let (service, method) = name.split_once('/').unwrap_or(("", name));
+        let has_caller = service.starts_with("jeton.") || service == super::AUTHORIZATION_SERVICE;
         Self {
             name,
             method,
@@ -212,8 +213,8 @@ impl Called {
                 _ => None,
             },
             is_token_service: service == super::TOKEN_SERVICE,
-            has_caller: service.starts_with("jeton.") || service == super::AUTHORIZATION_SERVICE,
-            is_ours: (service.starts_with("jeton.") || service == super::AUTHORIZATION_SERVICE) && name != WATCH,
+            has_caller,
+            is_ours: has_caller && name != WATCH,
             is_health: service.starts_with("grpc.health."),
             lane: if name == REVOKE { Lane::Revocation } else { Lane::Ordinary },
         }
