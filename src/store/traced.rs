@@ -96,7 +96,11 @@ impl<S: Store> Store for Traced<S> {
     }
 
     async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
-        let outcome = |answer: &(Followed, Durability)| place(&answer.0);
+        let whole = self.0.durability();
+        let outcome = |(followed, reached): &(Followed, Durability)| match place(followed) {
+            "ok" if *reached < whole => "not_durable",
+            place => place,
+        };
         watched("store.append", self.0.append(entries, position), outcome).await
     }
 

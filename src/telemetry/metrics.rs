@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 /// Calls by operation and outcome (the gRPC code).
 pub static REQUESTS: Tally<2> =
     Tally::new("jeton_requests", "Calls by operation and outcome (the gRPC code).", ["operation", "outcome"])
-        .from_zero(&[["Refresh", "UNAVAILABLE"], ["Refresh", "RESOURCE_EXHAUSTED"]]);
+        .telling(&[["Refresh", "UNAVAILABLE"], ["Refresh", "RESOURCE_EXHAUSTED"]]);
 /// Refusals by reason (`docs/errors.md`).
-pub static REFUSALS: Tally<1> = Tally::new("jeton_refusals", "Refusals by reason.", ["reason"]).from_zero(&[["WATCH_CUT"]]);
+pub static REFUSALS: Tally<1> = Tally::new("jeton_refusals", "Refusals by reason.", ["reason"]).telling(&[["WATCH_CUT"]]);
 /// Refreshes by verdict, or by the cause of the refusal.
 pub static REFRESHES: Tally<1> =
-    Tally::new("jeton_refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]).from_zero(&[["forward"]]);
+    Tally::new("jeton_refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]).telling(&[["forward"]]);
 /// Introspections by answer.
 pub static INTROSPECTIONS: Tally<1> = Tally::new("jeton_introspections", "Tokens introspected by answer.", ["answer"]);
 /// Requests through gateways by answer.
@@ -27,33 +27,35 @@ pub static AUTHORIZATIONS: Tally<1> =
     Tally::new("jeton_authorizations", "Requests through gateways by answer: allowed, challenged, or the reason.", ["answer"]);
 /// Access tokens reported as seen, by what came of it.
 pub static ARRIVALS: Tally<1> = Tally::new("jeton_arrivals", "Access tokens reported as seen, by what came of it.", ["outcome"])
-    .from_zero(&[["dropped"], ["failed"]]);
+    .telling(&[["dropped"], ["failed"]]);
 /// Revocations by kind of target and reason.
 pub static REVOCATIONS: Tally<2> =
     Tally::new("jeton_revocations", "Revocations by kind of target and reason.", ["kind", "reason"])
-        .from_zero(&[["grant", "reuse"]]);
+        .telling(&[["grant", "reuse"]]);
 /// Attempts to tell a client that a session ended, by outcome.
 pub static LOGOUTS: Tally<1> =
     Tally::new("jeton_logouts", "Attempts to tell a client that a session ended, by outcome.", ["outcome"])
-        .from_zero(&[["given_up"], ["refused"]]);
+        .telling(&[["given_up"], ["refused"]]);
 /// Clients yet to be told that a session ended.
 pub static LOGOUTS_WAITING: Gauge = Gauge::new("jeton_logouts_waiting", "Ends of sessions that clients are yet to be told.");
 /// Calls of the store by operation and outcome.
 pub static STORE_CALLS: Tally<2> =
-    Tally::new("jeton_store_calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]).from_zero(&[
+    Tally::new("jeton_store_calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]).telling(&[
         ["append", "gap"],
         ["follow", "gap"],
         ["append", "not_durable"],
+        ["swap", "not_durable"],
+        ["confirm", "not_durable"],
         ["append", "unavailable"],
         ["get", "restored"],
     ]);
 
 /// Times that the log was met under another primary of the store than before.
 pub static PRIMARIES: Tally<0> =
-    Tally::new("jeton_primaries", "Times the log was met under another primary of the store.", []).from_zero(&[[]]);
+    Tally::new("jeton_primaries", "Times the log was met under another primary of the store.", []).telling(&[[]]);
 /// Entries told to watchers, counted for each of them.
 pub static WATCHED: Tally<0> =
-    Tally::new("jeton_watched_entries", "Revocations told to watchers, counted for each.", []).from_zero(&[[]]);
+    Tally::new("jeton_watched_entries", "Revocations told to watchers, counted for each.", []).telling(&[[]]);
 /// Streams of revocations that are open.
 pub static WATCHERS: Gauge = Gauge::new("jeton_watchers", "Streams of revocations that are open.");
 /// Revocations held in memory.
@@ -99,7 +101,7 @@ impl<const L: usize> Tally<L> {
     }
 
     /// The same where these words are told from the start, as 0: an alarm on an increase misses what begins with its first.
-    const fn from_zero(mut self, known: &'static [[&'static str; L]]) -> Self {
+    const fn telling(mut self, known: &'static [[&'static str; L]]) -> Self {
         self.known = known;
         self
     }

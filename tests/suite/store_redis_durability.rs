@@ -5,7 +5,9 @@ use crate::store_contract::{Log, Names, eventually};
 use bytes::Bytes;
 use jeton::clock::Clock;
 use jeton::store::redis::{Redis, Settings};
+use jeton::store::traced::Traced;
 use jeton::store::{Durability, Name, Position, Store, StoreError, Swap, Swapped};
+use jeton::telemetry::metrics::STORE_CALLS;
 use jeton_domain::id::ReplicaId;
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Millis;
@@ -132,7 +134,11 @@ async fn the_number_that_is_configured_counts_not_the_one_that_is_connected() {
     let store = connect(&primary, 2, BRIEFLY).await;
     let name = Names::default().fresh();
     assert!(matches!(store.swap(&create(&name, Durability::Replicated), &[]).await, Err(StoreError::NotDurable(_))));
+    // Counted, for an alarm waits for it.
+    let (store, counted) = (Traced::new(store), || STORE_CALLS.count(["append", "not_durable"]));
+    let before = counted();
     assert_eq!(store.append(&[Bytes::from("entry")], Position::default()).await.unwrap().1, Durability::Applied);
+    assert!(counted() > before);
 }
 
 #[tokio::test]
