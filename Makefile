@@ -13,7 +13,7 @@ help: ## List the targets
 run: ## Serve with jeton.toml on the embedded store
 	$(CARGO) run --release --locked
 
-test: test-tools ## Run every test; installs redis-server, kubectl and client libraries where they are missing
+test: test-tools ## Run every test; installs redis-server, kubectl, client libraries and linters where they are missing
 	$(TEST)
 
 test-tools: # What tests start besides cargo: real servers, never fakes
@@ -21,6 +21,7 @@ test-tools: # What tests start besides cargo: real servers, never fakes
 	@./.ci/require kubectl kubernetes-client
 	@./.ci/require nginx nginx
 	@./.ci/interop
+	@./.ci/linters
 
 lint: ## Check format, lints and docs; no warnings
 	$(CARGO) fmt --all --check

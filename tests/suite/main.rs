@@ -36,6 +36,8 @@ mod linearizability;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod outbound;
 #[cfg(test)]
 mod process;

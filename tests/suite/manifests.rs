@@ -1,4 +1,8 @@
-//! The Kubernetes manifests, as far as they can be checked without a cluster: `kubectl kustomize` renders them.
+//! The Kubernetes manifests, as far as they can be checked without a cluster: what `kubectl kustomize` renders keeps what was promised.
+
+mod compose;
+mod linted;
+mod production;
 
 use jeton::config::{self, Overrides, environment};
 use serde::Deserialize as _;
@@ -8,7 +12,9 @@ use std::fs;
 use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const RENDERED: [&str; 2] = ["k8s/base", "k8s/overlays/development"];
+const DEVELOPMENT: &str = "k8s/overlays/development";
+const PRODUCTION: &str = "k8s/overlays/production";
+const RENDERED: [&str; 2] = [DEVELOPMENT, PRODUCTION];
 const MISSING: &str = "this test needs kubectl: `make test` installs it (Debian, Ubuntu: apt-get install kubernetes-client)";
 
 /// A field by its path, such as `spec.template.spec`; `Null` where there is none.
@@ -57,8 +63,8 @@ fn jeton(objects: &[Value]) -> &Value {
 }
 
 fn configuration(objects: &[Value]) -> &Value {
-    let maps = of_kind(objects, "ConfigMap");
-    let [map] = maps[..] else { panic!("one ConfigMap was expected") };
+    let maps = of_kind(objects, "ConfigMap").into_iter().filter(|map| !map["data"]["jeton.toml"].is_null()).collect::<Vec<_>>();
+    let [map] = maps[..] else { panic!("one ConfigMap with jeton.toml was expected") };
     map
 }
 
@@ -114,7 +120,7 @@ fn no_pod_has_more_rights_than_it_needs() {
     for directory in RENDERED {
         let objects = objects(directory);
         let workloads = workloads(&objects);
-        assert_eq!(workloads.len(), if directory.ends_with("base") { 1 } else { 2 }, "{directory}");
+        assert_eq!(workloads.len(), if directory == PRODUCTION { 1 } else { 2 }, "{directory}");
         for workload in workloads {
             assert_eq!(insecure(workload), Vec::<String>::new(), "{directory}: {}", text(workload, "metadata.name"));
         }
@@ -132,7 +138,7 @@ fn a_pod_with_more_rights_is_noticed() {
         ("RuntimeDefault", "Unconfined"),
         ("jeton:0.1.0", "jeton:latest"),
         ("              memory: 256Mi", "              cpu: 1"),
-        ("          readinessProbe:", "          startupProbe:"),
+        ("          readinessProbe:", "          forgottenProbe:"),
     ] {
         assert!(source.contains(from), "{from}");
         let planted: Value = serde_yaml_ng::from_str(&source.replace(from, to)).unwrap();
@@ -145,7 +151,9 @@ fn probes_ask_the_admin_port_and_tell_liveness_from_readiness() {
     for directory in RENDERED {
         let objects = objects(directory);
         let container = at(jeton(&objects), "spec.template.spec.containers.0");
-        for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        let scheme = if settings(&objects).contains("[tls]") { Value::from("HTTPS") } else { Value::Null };
+        for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+            assert_eq!(at(container, &format!("{probe}.httpGet.scheme")), &scheme, "{directory}");
             assert_eq!(text(container, &format!("{probe}.httpGet.path")), path, "{directory}");
             assert_eq!(text(container, &format!("{probe}.httpGet.port")), "admin", "{directory}");
         }
@@ -168,11 +176,12 @@ fn the_configuration_is_mounted_where_the_arguments_name_it_and_is_sound() {
         let objects = objects(directory);
         let pod = at(jeton(&objects), "spec.template.spec");
         let arguments: Vec<&str> = items(pod, "containers.0.args").iter().map(|argument| argument.as_str().unwrap()).collect();
-        assert_eq!(arguments, ["serve", "--config=/etc/jeton/jeton.toml", "--insecure"], "{directory}");
-        let [mount] = items(pod, "containers.0.volumeMounts") else { panic!("one mount was expected") };
-        let [volume] = items(pod, "volumes") else { panic!("one volume was expected") };
-        assert_eq!(text(mount, "mountPath"), "/etc/jeton");
-        assert_eq!(text(mount, "name"), text(volume, "name"));
+        let insecure = directory == DEVELOPMENT;
+        assert_eq!(arguments[..2], ["serve", "--config=/etc/jeton/jeton.toml"], "{directory}");
+        assert_eq!(arguments[2..], ["--insecure"][..usize::from(insecure)], "{directory}");
+        let mount =
+            items(pod, "containers.0.volumeMounts").iter().find(|mount| text(mount, "mountPath") == "/etc/jeton").unwrap();
+        let volume = items(pod, "volumes").iter().find(|volume| text(volume, "name") == text(mount, "name")).unwrap();
         let name = text(configuration(&objects), "metadata.name");
         assert_eq!(text(volume, "configMap.name"), name, "{directory}");
         assert!(name.starts_with("jeton-"), "{directory}: a changed configuration must roll the pods: {name}");
@@ -180,7 +189,7 @@ fn the_configuration_is_mounted_where_the_arguments_name_it_and_is_sound() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), settings(&objects)).unwrap();
         let environment = BTreeMap::from([(environment::ROOT_KEY.to_owned(), "01".repeat(32))]);
-        let overrides = Overrides { insecure: true, ..Overrides::default() };
+        let overrides = Overrides { insecure, ..Overrides::default() };
         if let Err(mistakes) = config::load(Some(file.path()), &environment, &overrides) {
             panic!("{directory}: {mistakes}");
         }
@@ -195,7 +204,7 @@ fn the_development_overlay_has_the_clients_and_resources_of_the_repository() {
     };
     let repository = fs::read_to_string(format!("{ROOT}/jeton.toml")).unwrap();
     assert!(tables(&repository).len() > 20);
-    assert_eq!(tables(settings(&objects("k8s/overlays/development"))), tables(&repository));
+    assert_eq!(tables(settings(&objects(DEVELOPMENT))), tables(&repository));
 }
 
 #[test]
@@ -206,7 +215,8 @@ fn no_secret_is_written_down() {
         assert!(of_kind(&objects, "Secret").is_empty(), "{directory}");
         assert_eq!(secrets_in(&rendered), Vec::<&str>::new(), "{directory}");
         let variables = items(jeton(&objects), "spec.template.spec.containers.0.env");
-        for (variable, secret) in [("JETON_ROOT_KEY", "jeton-root-keys"), ("JETON_STORE", "jeton-store")] {
+        let store = (directory == PRODUCTION).then_some(("JETON_STORE", "jeton-store"));
+        for (variable, secret) in store.into_iter().chain([("JETON_ROOT_KEY", "jeton-root-keys")]) {
             let found = variables.iter().find(|found| text(found, "name") == variable).expect(variable);
             assert_eq!(text(found, "valueFrom.secretKeyRef.name"), secret);
             assert!(at(found, "value").is_null());
@@ -250,31 +260,46 @@ fn selectors_match_the_labels_of_the_pods() {
 }
 
 #[test]
-fn services_name_ports_that_the_pods_have_and_never_the_admin_port() {
+fn services_name_ports_that_the_pods_have_and_the_admin_port_is_for_prometheus_alone() {
     for directory in RENDERED {
         let objects = objects(directory);
+        let workloads = workloads(&objects);
         for service in of_kind(&objects, "Service") {
-            let name = text(service, "metadata.name");
-            let workloads = workloads(&objects);
-            let pod = workloads.iter().find(|workload| text(workload, "metadata.name") == name).expect(name);
+            let (name, selector) = (text(service, "metadata.name"), at(service, "spec.selector"));
+            let pod = workloads.iter().find(|workload| at(workload, "spec.template.metadata.labels") == selector).expect(name);
             let ports: Vec<&str> =
                 items(pod, "spec.template.spec.containers.0.ports").iter().map(|port| text(port, "name")).collect();
             for port in items(service, "spec.ports") {
                 let target = text(port, "targetPort");
-                assert!(ports.contains(&target) && target != "admin", "{directory}: Service {name} names {target}");
+                assert!(ports.contains(&target), "{directory}: Service {name} names {target}");
+                assert_eq!(target == "admin", name == "jeton-admin", "{directory}: Service {name} names {target}");
             }
         }
     }
+    let objects = objects(PRODUCTION);
+    let monitor = of_kind(&objects, "ServiceMonitor")[0];
+    let labels = at(monitor, "spec.selector.matchLabels").as_mapping().unwrap();
+    let services = of_kind(&objects, "Service");
+    let scraped: Vec<_> = services
+        .into_iter()
+        .filter(|service| labels.iter().all(|(key, value)| at(service, "metadata.labels").get(key) == Some(value)))
+        .collect();
+    assert_eq!(scraped.len(), 1, "{labels:?}");
+    assert_eq!(text(scraped[0], "spec.ports.0.name"), text(monitor, "spec.endpoints.0.port"));
 }
 
 #[test]
-fn every_pod_is_behind_a_policy_that_closes_both_directions() {
+fn every_pod_is_behind_policies_that_close_both_directions() {
     for directory in RENDERED {
         let objects = objects(directory);
         let policies = of_kind(&objects, "NetworkPolicy");
         for workload in workloads(&objects) {
             let name = text(workload, "metadata.name");
-            let policy = policies.iter().find(|policy| text(policy, "metadata.name") == name).expect(name);
+            let labels = at(workload, "spec.template.metadata.labels");
+            assert!(policies.iter().any(|policy| at(policy, "spec.podSelector.matchLabels") == labels), "{directory}: {name}");
+        }
+        for policy in &policies {
+            let name = text(policy, "metadata.name");
             let types: Vec<&str> = items(policy, "spec.policyTypes").iter().filter_map(Value::as_str).collect();
             assert_eq!(types, ["Ingress", "Egress"], "{directory}: {name}");
             for rule in items(policy, "spec.ingress").iter().chain(items(policy, "spec.egress")) {
@@ -285,18 +310,16 @@ fn every_pod_is_behind_a_policy_that_closes_both_directions() {
                 );
             }
         }
-        let jeton = policies.iter().find(|policy| text(policy, "metadata.name") == "jeton").unwrap();
-        let grpc = items(jeton, "spec.ingress")
-            .iter()
-            .find(|rule| at(rule, "ports.0.port") == &Value::from(50051))
-            .expect("a rule for gRPC");
-        assert_eq!(at(grpc, "from.0.podSelector.matchLabels.jeton-caller"), &Value::from("true"), "{directory}");
+        let rules: Vec<&Value> = policies.iter().flat_map(|policy| items(policy, "spec.ingress")).collect();
+        let grpc: Vec<_> = rules.iter().filter(|rule| at(rule, "ports.0.port") == &Value::from(50051)).collect();
+        assert_eq!(grpc.len(), 1, "{directory}");
+        assert_eq!(at(grpc[0], "from.0.podSelector.matchLabels.jeton-caller"), &Value::from("true"), "{directory}");
     }
 }
 
 #[test]
 fn the_redis_of_development_forgets_nothing_that_it_acknowledged() {
-    let objects = objects("k8s/overlays/development");
+    let objects = objects(DEVELOPMENT);
     let sets = of_kind(&objects, "StatefulSet");
     let [redis] = sets[..] else { panic!("one StatefulSet was expected") };
     let command: Vec<&str> = items(redis, "spec.template.spec.containers.0.command").iter().filter_map(Value::as_str).collect();
@@ -311,8 +334,8 @@ fn the_redis_of_development_forgets_nothing_that_it_acknowledged() {
 
 #[test]
 fn running_without_tls_is_said_loudly() {
-    let deployment = fs::read_to_string(format!("{ROOT}/k8s/base/deployment.yaml")).unwrap();
-    let (before, _) = deployment.split_once("- --insecure").expect("until TLS comes");
-    assert!(before.lines().rev().skip(1).take(6).any(|line| line.contains("NO TLS YET")));
+    let deployment = fs::read_to_string(format!("{ROOT}/k8s/overlays/development/deployment.yaml")).unwrap();
+    let (before, _) = deployment.split_once("- --insecure").expect("development has no TLS");
+    assert!(before.lines().rev().skip(1).take(6).any(|line| line.contains("NO TLS, AND CALLERS ARE NOT AUTHENTICATED")));
     assert!(fs::read_to_string(format!("{ROOT}/k8s/README.md")).unwrap().contains("Not for production"));
 }

@@ -17,12 +17,12 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 
 /// `jeton serve` that speaks TLS; killed when dropped.
-struct Served {
+pub struct Served {
     home: Home,
     process: Child,
     grpc: SocketAddr,
     http: SocketAddr,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -45,11 +45,24 @@ impl Parties {
         let own = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/jeton.toml")).unwrap();
         let everything = "any_certificate = true\nrpcs = '*'\nclients = '*'\nresources = '*'\n";
         fs::write(home.path().join("callers.toml"), format!("{own}\n[callers.everybody]\n{everything}")).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_jeton"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+        command
             .args(["serve", "--store", "memory:", "--grpc-listen", "127.0.0.1:0"])
             .args(["--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config", "callers.toml"])
             .envs([("JETON_TLS_CERTIFICATE_FILE", "server.pem"), ("JETON_TLS_KEY_FILE", "server.key")])
-            .env("JETON_TLS_CALLER_CA_FILE", "callers.pem")
+            .env("JETON_TLS_CALLER_CA_FILE", "callers.pem");
+        Served::start(home, &mut command)
+    }
+}
+
+fn log(home: &Home) -> String {
+    fs::read_to_string(home.path().join("log")).unwrap()
+}
+
+impl Served {
+    /// Runs it in that directory, which has `servers.pem`, until it listens.
+    pub fn start(home: Home, command: &mut Command) -> Self {
+        let mut process = command
             .current_dir(home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -64,15 +77,9 @@ impl Parties {
             rest.split(',').next().unwrap().parse().unwrap()
         };
         let (grpc, http, admin) = (address("gRPC on "), address("HTTP on "), address("admin on "));
-        Served { home, process, grpc, http, admin, _stdout: stdout }
+        Self { home, process, grpc, http, admin, _stdout: stdout }
     }
-}
 
-fn log(home: &Home) -> String {
-    fs::read_to_string(home.path().join("log")).unwrap()
-}
-
-impl Served {
     /// A command of a caller that shows a certificate, or none.
     fn called(&self, shows: Option<&Identity>, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
@@ -86,7 +93,7 @@ impl Served {
     }
 
     #[track_caller]
-    fn is_let_in(&self, shows: Option<&Identity>) -> bool {
+    pub fn is_let_in(&self, shows: Option<&Identity>) -> bool {
         let Output { status, stdout, stderr } = self.called(shows, &["keys", "list", "--output", "json"]).output().unwrap();
         let said = String::from_utf8_lossy(&stderr).into_owned() + &String::from_utf8_lossy(&stdout);
         match status.code() {

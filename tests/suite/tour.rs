@@ -3,6 +3,7 @@
 use crate::redis_server::RedisServer;
 use jeton::cli::{TOUR_END, tour};
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::{env, fs};
@@ -109,6 +110,10 @@ pub struct Server {
     printed: String,
     /// As a client wants it: `http://127.0.0.1:PORT`.
     pub address: String,
+    /// Where OAuth is spoken.
+    pub http: SocketAddr,
+    /// Where probes and metrics are.
+    pub admin: SocketAddr,
     // Kept open, so that the server can go on printing.
     _stdout: BufReader<ChildStdout>,
 }
@@ -153,10 +158,15 @@ impl Server {
         let export = indented(&printed);
         let address =
             export.lines().find_map(|line| line.strip_prefix("export JETON_SERVER=")).expect("it names its own address");
-        Self { process, address: address.to_owned(), printed, _stdout: stdout }
+        let listens = |what: &str| {
+            let rest = printed.split_once(&format!(" {what} on ")).unwrap_or_else(|| panic!("{what} is not in {printed}")).1;
+            rest.split([',', '\n']).next().unwrap().parse().unwrap()
+        };
+        let (http, admin) = (listens("HTTP"), listens("admin"));
+        Self { process, address: address.to_owned(), http, admin, printed, _stdout: stdout }
     }
 
-    fn tours_work(&self, home: &Home) {
+    pub fn tours_work(&self, home: &Home) {
         let printed = indented(&self.printed);
         assert!(!self.address.ends_with(":0"), "the bound port is named: {}", self.address);
         self.tour_works(&home.paste(&printed, &[]), &printed);
