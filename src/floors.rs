@@ -46,6 +46,8 @@ pub const LEEWAY: Millis = Millis::from_secs(60);
 const LEAST_HORIZON: Millis = Millis::from_secs(2 * 3_600);
 /// How many entries are fetched or put back at once.
 const PAGE: usize = 1_000;
+/// The same where much is to be fetched: by the store in the way that is quickest for that.
+const LONG_PAGE: usize = 4_000;
 /// How many changes a follower of this view may fall behind before it is cut off.
 const CHANGES: usize = 1_024;
 

@@ -309,7 +309,8 @@ impl Diagnosis {
 ///   `surplus_stays_and_is_told_again_until_it_is_removed`, `adding_twice_counts_once`, `list_pages_by_member`,
 ///   `expired_members_are_gone_and_no_surplus`, `removed_members_are_gone`.
 /// - `revisions_grow`, `append_returns_all_after_the_cursor_with_its_own_last`, `concurrent_appends_are_all_there`,
-///   `follow_from_head_is_empty`, `follow_pages`, `a_foreign_cursor_is_a_gap`, `follow_from_start_is_no_gap`.
+///   `follow_from_head_is_empty`, `follow_pages`, `who_follows_far_misses_nothing_that_comes_meanwhile`,
+///   `a_foreign_cursor_is_a_gap`, `follow_from_start_is_no_gap`.
 /// - `settle_refuses_a_revision_that_is_gone`, `settled_never_goes_back`, `trim_stops_at_the_first_unsettled`,
 ///   `trim_keeps_what_is_younger`, `trim_keeps_the_newest_entry`.
 /// - `several_entries_are_appended_as_one`, `changed_wakes_when_something_was_appended`, `an_accepted_era_begins_above_everything`,

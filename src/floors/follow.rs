@@ -1,7 +1,7 @@
 //! Following: catch-ups, the loop that follows in the background, and being there.
 
 use crate::floors::view::Change;
-use crate::floors::{Alive, Caught, FOREIGN_SALT, PAGE};
+use crate::floors::{Alive, Caught, FOREIGN_SALT, LONG_PAGE, PAGE};
 use crate::records::unavailable;
 use crate::store::{Durability, Followed, Position};
 use crate::telemetry;
@@ -83,7 +83,7 @@ impl Alive {
 
     async fn catch_up(&self) -> Result<Caught> {
         let (mut sent, mut position) = (self.clock.run(), self.read().position());
-        let mut followed = self.page(position).await?;
+        let mut followed = self.page(position, PAGE).await?;
         loop {
             self.understand(position.cursor, &followed).await?;
             if !followed.more {
@@ -95,13 +95,13 @@ impl Alive {
                 yield_now().await;
                 self.take_in(&followed, sent)
             };
-            let (coming, _) = tokio::try_join!(self.page(next), taken_in)?;
+            let (coming, _) = tokio::try_join!(self.page(next, LONG_PAGE), taken_in)?;
             (sent, position, followed) = (asked, next, coming);
         }
     }
 
-    async fn page(&self, position: Position) -> Result<Followed> {
-        self.store.follow(position, PAGE).await.map_err(unavailable)
+    async fn page(&self, position: Position, limit: usize) -> Result<Followed> {
+        self.store.follow(position, limit).await.map_err(unavailable)
     }
 
     /// Where the view will stand when it has taken in that page.

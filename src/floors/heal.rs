@@ -1,7 +1,7 @@
 //! Healing: after a failover the log may lack what this view knows. It is put back: in a new place, with its floor, its lifetime begun
 //! anew. Idempotent, by every replica, in the background; no Refresh waits for it.
 
-use crate::floors::{Alive, PAGE, entry};
+use crate::floors::{Alive, LONG_PAGE, PAGE, entry};
 use crate::records::unavailable;
 use crate::store::Position;
 use bytes::Bytes;
@@ -71,7 +71,7 @@ impl Alive {
         let mut cursor = Revision::START;
         let mut under = None;
         loop {
-            let page = self.store.follow(Position { cursor, ..known }, PAGE).await.map_err(unavailable)?;
+            let page = self.store.follow(Position { cursor, ..known }, LONG_PAGE).await.map_err(unavailable)?;
             if page.gap || *under.get_or_insert(page.identity) != page.identity {
                 return Ok(None);
             }

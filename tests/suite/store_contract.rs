@@ -276,7 +276,8 @@ macro_rules! keeps_every_promise {
             }
             log {
                 revisions_grow, append_returns_all_after_the_cursor_with_its_own_last, concurrent_appends_are_all_there,
-                follow_from_head_is_empty, follow_pages, a_foreign_cursor_is_a_gap, follow_from_start_is_no_gap,
+                follow_from_head_is_empty, follow_pages, who_follows_far_misses_nothing_that_comes_meanwhile,
+                a_foreign_cursor_is_a_gap, follow_from_start_is_no_gap,
                 settle_refuses_a_revision_that_is_gone, settled_never_goes_back, trim_stops_at_the_first_unsettled,
                 trim_keeps_what_is_younger, trim_keeps_the_newest_entry,
                 several_entries_are_appended_as_one, changed_wakes_when_something_was_appended,

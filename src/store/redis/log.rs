@@ -1,19 +1,21 @@
 //! The log in Redis: one stream under one primary at a time, its eras, and who is there. What each call asks of `functions.lua`.
 //! Must not live here: records and lists, how a call gets to the primary.
 
+use super::connection::Live;
 use super::library::{self, Call};
-use super::link::jittered;
-use super::primary::LISTENING;
-use super::reply;
+use super::link::{Request, jittered, server_error};
+use super::primary::{Command, LISTENING};
+use super::reply::{self, Refusal};
 use super::topology::Kind;
 use super::{EXACT, Redis, bounded};
 use crate::random;
 use crate::store::{Durability, ERA_AHEAD, Followed, Logged, Position, Store as _, StoreError};
-use ::redis::Cmd;
+use ::redis::{Cmd, ServerError, Value};
 use bytes::Bytes;
 use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,6 +25,9 @@ const SETTLED: &str = "jeton:{log}:settled";
 const KEYS: [&str; 6] = [STREAM, SETTLED, "jeton:{log}:era", "jeton:{log}:lost", "jeton:{log}:replicas", WITNESSED];
 /// Up to where every slot of a cluster says that all is settled there.
 pub(super) const WITNESSED: &str = "jeton:{log}:witnessed";
+
+/// From so many entries on, reading them apart is worth a second command.
+const FAR: usize = 2_000;
 
 /// The pause before an error of listening is told, so that who asks again and again does not spin.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -93,14 +98,80 @@ pub(super) async fn append(redis: &Redis, entries: &[Bytes], position: Position)
 
 pub(super) async fn follow(redis: &Redis, position: Position, limit: usize) -> Result<Followed, StoreError> {
     redis.log.see(position.highest)?;
-    let call = redis.log.call(library::FOLLOW, |cmd| {
-        cmd.arg(position.cursor.to_string()).arg(position.era.to_string()).arg(bounded(limit));
-        Ok(())
-    })?;
-    let (answer, live) = redis.call(STREAM, &call, Kind::Read).await?;
+    if limit >= FAR
+        && let Some(followed) = follow_far(redis, position, limit).await?
+    {
+        return Ok(followed);
+    }
+    let (answer, live) = redis.call(STREAM, &asked(redis, position, limit)?, Kind::Read).await?;
     let followed = reply::followed(answer, |replid| live.learn(replid))?;
     redis.learn(&followed)?;
     Ok(followed)
+}
+
+fn asked(redis: &Redis, position: Position, limit: usize) -> Result<Call, StoreError> {
+    redis.log.call(library::FOLLOW, |cmd| {
+        cmd.arg(position.cursor.to_string()).arg(position.era.to_string()).arg(bounded(limit));
+        Ok(())
+    })
+}
+
+/// None where the cursor is not in the log, which is to be asked in one step then.
+async fn follow_far(redis: &Redis, position: Position, limit: usize) -> Result<Option<Followed>, StoreError> {
+    let is_from_start = position.cursor == Revision::START;
+    let mut entries = Cmd::new();
+    entries.arg("XRANGE").arg(STREAM);
+    // With the cursor itself: only where that is there was nothing missed.
+    let (from, count) =
+        if is_from_start { ("-".to_owned(), limit) } else { (position.cursor.to_string(), limit.saturating_add(1)) };
+    entries.arg(from).arg("+").arg("COUNT").arg(bounded(count));
+    let far = Far { whole: asked(redis, position, limit)?, heading: asked(redis, position, 0)?, entries };
+    let (answer, live) = redis.call(STREAM, &far, Kind::Read).await?;
+    let mut followed = reply::followed(answer, |replid| live.learn(replid))?;
+    redis.learn(&followed)?;
+    if !is_from_start {
+        if followed.gap || followed.entries.first().is_none_or(|first| first.revision != position.cursor) {
+            return Ok(None);
+        }
+        followed.entries.remove(0);
+    }
+    // Where the log was made anew in between, all of it lies above that heading.
+    let until = followed.entries.partition_point(|logged| logged.revision <= followed.head);
+    followed.entries.truncate(until);
+    followed.more = followed.entries.last().map_or(position.cursor, |last| last.revision) != followed.head;
+    Ok(Some(followed))
+}
+
+/// Much of the log: its heading, and then its entries by Redis' own command, which takes a third of the time that a function takes for
+/// them. Both over one connection, so that one process answers them. What is appended in between is left for the next time.
+struct Far {
+    /// The same in one step, for where only one command can be sent.
+    whole: Call,
+    heading: Call,
+    entries: Cmd,
+}
+
+impl Request for Far {
+    type Answer = Value;
+
+    async fn send(&self, live: &Live) -> Result<Value, Refusal> {
+        let both = [self.heading.over(live).into_owned(), self.entries.clone()];
+        let mut answers = live.ask(&both.into_iter().collect()).await?;
+        match answers.iter().position(|answer| Self::refused(answer).is_some()) {
+            Some(refused) => Ok(answers.swap_remove(refused)),
+            None => Ok(Value::Array(answers)),
+        }
+    }
+
+    fn refused(answer: &Value) -> Option<&ServerError> {
+        server_error(answer)
+    }
+}
+
+impl Command for Far {
+    fn over(&self, live: &Live) -> Cow<'_, Cmd> {
+        self.whole.over(live)
+    }
 }
 
 pub(super) async fn changed(redis: &Redis, cursor: Revision) -> Result<(), StoreError> {

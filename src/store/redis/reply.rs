@@ -162,12 +162,16 @@ pub(super) fn members(value: Value) -> Result<Vec<Member>, StoreError> {
     Ok(members)
 }
 
-/// The heading and entries of the log. `identity_of` knows the run id that goes with the replication id.
+/// The heading and entries of the log: in one answer, or in two, the entries as `XRANGE` gives them. `identity_of` knows the run id that
+/// goes with the replication id.
 pub(super) fn followed(value: Value, identity_of: impl FnOnce(&str) -> Identity) -> Result<Followed, StoreError> {
     let Value::Array(flat) = value else { return Err(unexpected(&value)) };
     let length = flat.len();
     let mut flat = flat.into_iter();
-    let heading = flat.next().unwrap_or_default();
+    let (heading, rows) = match (flat.next().unwrap_or_default(), length) {
+        (Value::Array(heading), 2) => (heading.into_iter().next().unwrap_or_default(), flat.next()),
+        (heading, _) => (heading, None),
+    };
     let mut words = text(&heading)?.split_ascii_whitespace();
     let mut word = || words.next().ok_or_else(broken);
     let identity = identity_of(word()?);
@@ -188,13 +192,34 @@ pub(super) fn followed(value: Value, identity_of: impl FnOnce(&str) -> Identity)
     while let Some(tail) = words.next() {
         intervals.push(Lost { tail: revision(tail)?, marker: revision(words.next().unwrap_or_default())? });
     }
-    let mut entries = Vec::with_capacity(length / 2 + 1);
-    while let Some(id) = flat.next() {
-        let entry = optional(flat.next().unwrap_or_default())?.ok_or_else(broken)?;
-        entries.push(Logged { revision: revision(text(&id)?)?, entry });
-    }
+    let entries = match rows {
+        Some(rows) => self::rows(rows)?,
+        None => {
+            let mut entries = Vec::with_capacity(length / 2 + 1);
+            while let Some(id) = flat.next() {
+                entries.push(logged(&id, flat.next().unwrap_or_default())?);
+            }
+            entries
+        }
+    };
     let (era, lost) = (Era { marker, state }, told.then_some(intervals));
     Ok(Followed { identity, now, head, settled, sure, entries, gap, more, era, lost })
+}
+
+/// Entries of the stream as Redis itself gives them: id, and the one field with its value.
+fn rows(rows: Value) -> Result<Vec<Logged>, StoreError> {
+    let Value::Array(rows) = rows else { return Err(unexpected(&rows)) };
+    let row = |row| {
+        let Value::Array(row) = row else { return Err(unexpected(&row)) };
+        let [id, Value::Array(fields)] = <[Value; 2]>::try_from(row).map_err(|_other| broken())? else { return Err(broken()) };
+        let [_, entry] = <[Value; 2]>::try_from(fields).map_err(|_other| broken())?;
+        logged(&id, entry)
+    };
+    rows.into_iter().map(row).collect()
+}
+
+fn logged(id: &Value, entry: Value) -> Result<Logged, StoreError> {
+    Ok(Logged { revision: revision(text(id)?)?, entry: optional(entry)?.ok_or_else(broken)? })
 }
 
 /// The primary with this replication id in the process with this run id: 64 bits of both, one upon the other, for both are random.

@@ -8,7 +8,7 @@ use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::{Lost, Revision};
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 pub async fn append(store: &Arc<dyn Store>, entry: &str) -> Revision {
     let head = head(store).await;
@@ -120,6 +120,31 @@ pub async fn follow_pages(store: Arc<dyn Store>, _names: Names) {
     assert_eq!(pages, 3);
     assert_eq!(seen, store.follow_after(start, 10).await.unwrap().entries);
     assert!(!store.follow_after(start, 10).await.unwrap().more, "a page that just holds all has no more");
+}
+
+pub async fn who_follows_far_misses_nothing_that_comes_meanwhile(store: Arc<dyn Store>, _names: Names) {
+    let start = append(&store, "start").await;
+    let entries = Vec::from_iter((0..5_000).map(|i| Bytes::from(i.to_string())));
+    let appending = async {
+        for part in entries.chunks(100) {
+            store.append(part, Position { cursor: head(&store).await, ..Position::default() }).await.unwrap();
+        }
+    };
+    let following = async {
+        let (mut cursor, mut seen) = (start, Vec::new());
+        while seen.len() < entries.len() {
+            let page = store.follow_after(cursor, 2_000).await.unwrap();
+            assert!(page.entries.len() <= 2_000 && !page.gap);
+            cursor = page.entries.last().map_or(cursor, |last| last.revision);
+            assert_eq!(page.more, cursor != page.head);
+            seen.extend(page.entries.into_iter().map(|logged| logged.entry));
+            // A store in memory answers without waiting, and would leave no time for what comes.
+            yield_now().await;
+        }
+        seen
+    };
+    let ((), seen) = tokio::join!(appending, following);
+    assert_eq!(seen, entries);
 }
 
 pub async fn a_foreign_cursor_is_a_gap(store: Arc<dyn Store>, _names: Names) {
