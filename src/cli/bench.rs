@@ -1,7 +1,8 @@
 //! `jeton bench`: a closed loop of requests against a running server, measured.
 //!
 //! Lives here: which rounds are run in which order. Below: `load` (the loop), `work` (what is called), `server` (what the
-//! server spends on it), `report` (sums and tables), `enforcement` (how soon replicas follow each other) with its `enforced`, `progress`.
+//! server spends on it), `report` (sums and tables), `enforcement` (how soon replicas follow each other) with its `enforced`, `watchers` (streams beside
+//! it all), `progress`.
 
 mod columns;
 mod enforced;
@@ -10,6 +11,7 @@ mod load;
 mod progress;
 mod report;
 mod server;
+mod watchers;
 mod work;
 
 use super::arguments::{BenchArguments, BenchOperation, Output};
@@ -17,6 +19,7 @@ use super::call::print;
 use super::escape;
 use super::failure::{Exit, Failure};
 use enforced::Enforced;
+use futures_util::future::try_join;
 use jeton_domain::error::Error;
 use load::{Links, Ran, Work};
 use progress::Progress;
@@ -24,6 +27,7 @@ use report::Report;
 use server::Server;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use watchers::Watchers;
 use work::{Format, Introspect, Issue, Issued, Operation, Refresh, Revoke, RevokeClient, RevokeGrants};
 
 /// What goes before the first round of an operation, so that both sides have allocated what they need.
@@ -66,6 +70,8 @@ struct Bench<'a> {
     server: Option<Server>,
     #[cfg(feature = "bench")]
     noop: Option<Links>,
+    /// Revokes at a pace beside what is measured.
+    trickle: Option<Links>,
     progress: Progress,
 }
 
@@ -81,12 +87,19 @@ impl<'a> Bench<'a> {
                 Some(url) => Some(Links::connect(url, connections, concurrency).await?),
                 None => None,
             },
+            trickle: match arguments.trickle {
+                0 => None,
+                rate => Some(Links::connect(&arguments.server, 1, 1).await?.paced(rate)),
+            },
             progress: Progress::new(),
         })
     }
 
     async fn measured(&self) -> Result<(Vec<Report>, Option<Enforced>), Failure> {
+        self.progress.begin(format!("opening {} streams", self.arguments.watchers), PREPARING);
+        let mut watchers = Watchers::open(&self.arguments.server, self.arguments.watchers).await?;
         let reports = self.operations().await?;
+        watchers.are_open()?;
         let asked = self.arguments.operations().any(|operation| operation == BenchOperation::Enforcement);
         let enforced = if asked { Some(self.enforcement().await?) } else { None };
         Ok((reports, enforced))
@@ -269,9 +282,17 @@ impl<'a> Bench<'a> {
         let span = Duration::from_secs(self.arguments.seconds.into());
         self.progress.begin(format!("{name}: round {round} of {}", self.arguments.rounds), span);
         let counting = self.server.map(Server::count).transpose()?;
-        let ran = links.run(work, span, &self.progress).await?;
+        let (ran, ()) = try_join(links.run(work, span, &self.progress), self.revoke_beside(span)).await?;
         let cpu = counting.map(|counting| counting.stop()).transpose()?;
         Ok((ran, cpu))
+    }
+
+    /// Grants that nobody holds, at a pace.
+    async fn revoke_beside(&self, span: Duration) -> Result<(), Failure> {
+        match &self.trickle {
+            Some(links) => links.run_well(&Arc::new(RevokeGrants::new(usize::MAX)), span, &self.progress).await,
+            None => Ok(()),
+        }
     }
 
     fn table(&self, reports: &[Report], enforced: Option<&Enforced>) -> String {

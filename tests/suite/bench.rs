@@ -177,6 +177,15 @@ async fn what_one_replica_revokes_the_others_enforce_and_the_load_goes_on() {
 }
 
 #[test]
+fn what_is_watched_is_measured_beside_a_trickle_of_revocations() {
+    let server = Server::start("10s", &[]);
+    let watched = ["--watchers", "120", "--trickle", "20", "--operation", "introspect-cached"];
+    let told = operations(&server.bench(&[GRANTS.as_slice(), &watched].concat()));
+    let [told] = told.as_slice() else { panic!("one operation: {told:?}") };
+    is_measured(told);
+}
+
+#[test]
 fn enforcement_needs_another_replica() {
     let server = Server::start("1s", &[]);
     let output = server.bench(&["--operation", "enforcement"]);

@@ -34,6 +34,12 @@ pub struct BenchArguments {
     /// measured. Several numbers as with --other-grants, side by side with those
     #[arg(long, default_value = "0", value_delimiter = ',', value_name = "N,...", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     pub revocations: Vec<u32>,
+    /// Streams of revocations that stay open meanwhile, each asking for a proof of freshness twice a second
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub watchers: u32,
+    /// Revocations a second beside what is measured, which the streams are told of; their CPU time is counted with it
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub trickle: u32,
     /// The server's `tokens.overlap` in seconds: no grant is refreshed twice within it, for that would rotate nothing
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
     pub overlap: u32,
