@@ -113,7 +113,7 @@ impl Service {
 }
 
 fn active_text(kind: TokenKind, generation: Generation, newest: Generation, exp: Timestamp, now: Timestamp) -> String {
-    let left = spelled(exp.since(now));
+    let left = exp.since(now).spelled();
     match kind {
         TokenKind::Refresh if generation < newest => format!(
             "active: generation {generation} of {newest}, still accepted because the reply that carried a newer one may be lost; the grant expires in {left}"
@@ -131,7 +131,7 @@ fn dead_text(
     at: Option<Timestamp>,
     now: Timestamp,
 ) -> String {
-    let ago = at.map(|at| format!(" {} ago", spelled(now.since(at)))).unwrap_or_default();
+    let ago = at.map(|at| format!(" {} ago", now.since(at).spelled())).unwrap_or_default();
     match why {
         WhyNot::Malformed => {
             "not a token of ours: its form, length or checksum is wrong; perhaps it was cut when it was copied".into()
@@ -176,19 +176,7 @@ fn lacking(unmet: &Unmet) -> String {
         lacking.push(format!("amr {}", unmet.amr_values.join(", ")));
     }
     if let Some(seconds) = unmet.max_age_seconds {
-        lacking.push(format!("a sign-in at most {} old", spelled(Millis::from_secs(seconds))));
+        lacking.push(format!("a sign-in at most {} old", Millis::from_secs(seconds).spelled()));
     }
     lacking.join("; ")
-}
-
-/// A length of time for people: its two largest units.
-fn spelled(length: Millis) -> String {
-    let seconds = length.secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
 }

@@ -59,13 +59,19 @@ impl Service {
         self.alive.fresh(Freshness::Full).await
     }
 
+    /// How this replica's view of the log is. From memory: no store is asked.
+    #[must_use]
+    pub fn view(&self) -> Health {
+        self.alive.health()
+    }
+
     /// How the log is. Answered from memory but for what the store says of itself.
     pub async fn log(&self) -> Log {
         let store = self.records.store();
         let of_the_store = store.health().await.map_err(|problem| problem.to_string());
         let mut problems =
             of_the_store.map_or_else(|problem| vec![problem], |wrong| wrong.into_iter().map(|wrong| wrong.words).collect());
-        let health = self.alive.health();
+        let health = self.view();
         problems.extend(health.wrong().into_iter().chain(health.remarkable()));
         Log { health, durability: store.durability(), problems }
     }

@@ -123,20 +123,20 @@ impl<const L: usize> Tally<L> {
         slot.map_or(0, |slot| slot.count.load(Ordering::Relaxed))
     }
 
+    /// Everything that was counted, by its words.
+    pub fn counts(&self) -> impl Iterator<Item = ([&'static str; L], u64)> + '_ {
+        let held = self.slots.iter().map_while(|slot| Some((*slot.words.get()?, slot.count.load(Ordering::Relaxed))));
+        let other = self.other.load(Ordering::Relaxed);
+        held.chain((other > 0).then_some((["other"; L], other)))
+    }
+
     fn register(&'static self, meter: &opentelemetry::metrics::Meter) {
         self.known.iter().for_each(|words| self.add_words(*words, 0));
         meter
             .u64_observable_counter(self.name)
             .with_description(self.help)
             .with_callback(move |observer| {
-                for slot in &self.slots {
-                    let Some(words) = slot.words.get() else { break };
-                    observer.observe(slot.count.load(Ordering::Relaxed), &self.attributes(*words));
-                }
-                let other = self.other.load(Ordering::Relaxed);
-                if other > 0 {
-                    observer.observe(other, &self.attributes(["other"; L]));
-                }
+                self.counts().for_each(|(words, count)| observer.observe(count, &self.attributes(words)));
             })
             .build();
     }

@@ -229,6 +229,14 @@ impl Caller {
         self.lacks(self.clients == Reach::All, missing)
     }
 
+    /// Whether it may do what concerns this client, or where none is named those of all.
+    ///
+    /// # Errors
+    /// `CallerRefused`.
+    pub fn may_concern(&self, client: Option<&ClientId>) -> Result<()> {
+        client.map_or_else(|| self.may_act_for_all(), |client| self.may_act_for(client))
+    }
+
     /// Whether it may introspect for a resource, or without saying for which.
     ///
     /// # Errors

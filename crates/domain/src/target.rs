@@ -198,6 +198,15 @@ impl Target {
         }
     }
 
+    /// The client that it names, where it names one.
+    #[must_use]
+    pub const fn client(&self) -> Option<&ClientId> {
+        match self {
+            Self::Client(client) | Self::Consent(_, client) => Some(client),
+            Self::Token { .. } | Self::Grant(_) | Self::Session(_) | Self::Subject(_) | Self::SigningKey { .. } => None,
+        }
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> TargetKind {

@@ -3,6 +3,8 @@
 /// The units in which people write durations, in milliseconds, the longest first.
 pub const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+const SECONDS_A_DAY: i64 = 86_400;
+
 /// A moment, in milliseconds since the Unix epoch.
 ///
 /// Differences saturate at zero, so that a clock that steps back can make something look younger but never negative.
@@ -89,6 +91,19 @@ impl Millis {
         format!("{}{word}", self.0.checked_div(unit).unwrap_or_default())
     }
 
+    /// For people: its two largest units, such as `4m 59s`.
+    #[must_use]
+    pub fn spelled(self) -> String {
+        let seconds = self.secs();
+        let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+        match (days, hours, minutes) {
+            (0, 0, 0) => format!("{seconds}s"),
+            (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+            (0, _, _) => format!("{hours}h {minutes}m"),
+            _ => format!("{days}d {hours}h"),
+        }
+    }
+
     /// In whole seconds, rounded down.
     #[must_use]
     pub const fn secs(self) -> u64 {
@@ -114,6 +129,23 @@ impl Millis {
     }
 }
 
+/// RFC 3339 in UTC, to the second, of seconds since the Unix epoch. The civil calendar by the proleptic Gregorian rule, years counted from
+/// March.
+#[must_use]
+pub fn utc(at: i64) -> String {
+    let (days, second) = (at.div_euclid(SECONDS_A_DAY), at.rem_euclid(SECONDS_A_DAY));
+    // Days since 1 March 0000, in eras of 400 years that are all alike.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
 impl From<Millis> for std::time::Duration {
     fn from(value: Millis) -> Self {
         Self::from_millis(value.0)
@@ -132,5 +164,22 @@ mod tests {
     #[test]
     fn seventy_percent_of_a_day() {
         assert_eq!(Millis::from_secs(86_400).percent(70), Millis::from_secs(60_480));
+    }
+
+    #[test]
+    fn times_in_full_and_lengths_in_words() {
+        for (at, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_795_392_000, "2026-11-23T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(utc(at), text);
+        }
+        for (seconds, text) in [(0, "0s"), (299, "4m 59s"), (3_605, "1h 0m"), (93_600, "1d 2h")] {
+            assert_eq!(Millis::from_secs(seconds).spelled(), text);
+        }
     }
 }

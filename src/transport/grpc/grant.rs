@@ -34,11 +34,7 @@ impl GrantService for Api {
     async fn list_grants(&self, request: Request<api::ListGrantsRequest>) -> Result<Response<api::ListGrantsResponse>, Status> {
         let read = allow(&request, Permission::ReadGrants).and_then(|caller| {
             let asked = list(request.into_inner())?;
-            asked
-                .client
-                .as_ref()
-                .map_or_else(|| caller.may_act_for_all(), |client| caller.may_act_for(client))
-                .map_err(logged)?;
+            caller.may_concern(asked.client.as_ref()).map_err(logged)?;
             Ok(asked)
         });
         let asked = read.map_err(status::of)?;

@@ -234,10 +234,9 @@ fn may_revoke(caller: &Caller, what: &What) -> Result<(), Fault> {
             asserting(caller, credentials)?;
             client.as_ref()
         }
-        What::Target { target: target::Target::Client(client) | target::Target::Consent(_, client), .. } => Some(client),
-        What::Target { .. } => None,
+        What::Target { target, .. } => target.client(),
     };
-    client.map_or_else(|| caller.may_act_for_all(), |client| caller.may_act_for(client)).map_err(logged)
+    caller.may_concern(client).map_err(logged)
 }
 
 fn reason(fields: &mut Fields, number: i32) -> Reason {
