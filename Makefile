@@ -13,13 +13,14 @@ help: ## List the targets
 run: ## Serve with jeton.toml on the embedded store
 	$(CARGO) run --release --locked
 
-test: test-tools ## Run every test; installs redis-server, kubectl, client libraries and linters where they are missing
+test: test-tools ## Run every test; installs redis-server, kubectl, a browser, client libraries and linters where they are missing
 	$(TEST)
 
 test-tools: # What tests start besides cargo: real servers, never fakes
 	@./.ci/require redis-server redis-server
 	@./.ci/require kubectl kubernetes-client
 	@./.ci/require nginx nginx
+	@./.ci/require 'chromium-headless-shell|chromium|chromium-browser' chromium-headless-shell
 	@./.ci/interop
 	@./.ci/linters
 

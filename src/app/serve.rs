@@ -5,18 +5,21 @@ use crate::app::{App, StartError, jobs};
 use crate::cli;
 use crate::clock::Clock;
 use crate::config::{LogFormat, Settings};
+use crate::telemetry::rates::{self, Rates};
 use crate::telemetry::{self, Telemetry};
+use crate::transport::admin::page::{self, Page};
+use crate::transport::admin::{self, Saying};
 use crate::transport::caller::Admission;
 use crate::transport::connections::Listener;
 use crate::transport::gateway::Headers;
 use crate::transport::grpc::listener;
 use crate::transport::tls::{Asks, Files, Problem, Speaks, Tls};
-use crate::transport::{admin, grpc, http};
+use crate::transport::{grpc, http};
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -98,7 +101,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     let admin_listener = listen(settings.listen.admin, "admin")?;
     let clock = Clock::system();
     let [grpc_tls, http_tls, admin_tls] = tls(&settings, &clock)?;
-    let app = App::start(&settings, clock).await?;
+    let app = App::start(&settings, clock.clone()).await?;
 
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let readiness = Readiness::new();
@@ -140,13 +143,17 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     // The admin port answers to the end, so that the platform sees that readiness is off.
     let last = CancellationToken::new();
     let told = readiness.clone();
+    let saying: Saying = Arc::new(move || told.said());
+    let rates = Arc::new(Rates::default());
+    let page = page(&settings, &app, &saying, &rates, clock, telemetry)?;
     let admin_listener = Listener::new(admin_listener, admin_tls);
-    let admin = http::serve(admin_listener, admin::router(Arc::new(move || told.said())), DRAIN, last.clone());
+    let admin = http::serve(admin_listener, admin::router(saying, &page), DRAIN, last.clone());
     let mut to_the_end = JoinSet::new();
     to_the_end.spawn(ended("admin", stop.clone(), admin));
 
     jobs::start(&app, &tracker, &stop);
     tracker.spawn(readiness.watch(&app, stop.clone()));
+    tracker.spawn(sampling(rates, stop.clone()));
     tracker.close();
     if let [Ok(grpc), Ok(http), Ok(admin)] = addresses {
         tracing::info!(%grpc, %http, %admin, store = settings.store.shown(), "listening");
@@ -184,6 +191,34 @@ fn first_steps(settings: &Settings, grpc: SocketAddr) -> String {
     format!("{}{}\n", if settings.clients.is_empty() { nothing } else { "" }, cli::TOUR_END)
 }
 
+/// The operator's page. Off loopback only callers open it, whatever `insecure` says: who opens it can end everything.
+fn page(
+    settings: &Settings,
+    app: &App,
+    saying: &Saying,
+    rates: &Arc<Rates>,
+    clock: Clock,
+    telemetry: &Telemetry,
+) -> Result<Page, StartError> {
+    let at = settings.listen.admin;
+    let settings = page::Settings {
+        admission: Admission::of_listener(at, false, false),
+        is_local: at.ip().to_canonical().is_loopback(),
+        request_deadline: settings.limits.request_deadline.into(),
+        sampler: telemetry.sampler(),
+        store: settings.store.shown(),
+    };
+    Ok(Page::new(app.service.clone(), saying.clone(), rates.clone(), clock, settings)?)
+}
+
+/// Looks at the counters again and again until `stop`.
+async fn sampling(rates: Arc<Rates>, stop: CancellationToken) {
+    rates.sample(Instant::now());
+    while stop.run_until_cancelled(tokio::time::sleep(rates::EVERY)).await.is_some() {
+        rates.sample(Instant::now());
+    }
+}
+
 /// Waits for all; the first failure of any is the answer.
 async fn all_ended(mut listeners: JoinSet<Result<(), ServeError>>) -> Result<(), ServeError> {
     let mut served = Ok(());
@@ -206,12 +241,14 @@ pub fn tls(settings: &Settings, clock: &Clock) -> Result<[Option<Tls>; 3], Serve
     let Some(told) = &settings.tls else { return Ok([None, None, None]) };
     let all = !settings.callers.any_by_bearer();
     let callers = told.callers.clone().map_or(Asks::Nobody, |authorities| Asks::Callers { authorities, all });
+    // Probes and scrapers show none.
+    let operators = told.callers.clone().map_or(Asks::Nobody, |authorities| Asks::Callers { authorities, all: false });
     let clients = if told.client_certificates { Asks::Clients(told.clients.clone()) } else { Asks::Nobody };
     let load = |what, speaks, asks| {
         let files = Files { certificate: told.certificate.clone(), key: told.key.clone(), asks };
         Tls::load(files, speaks, clock.clone()).map(Some).map_err(|problem| ServeError::Tls { what, problem })
     };
-    Ok([load("gRPC", Speaks::Http2, callers)?, load("HTTP", Speaks::Http, clients)?, load("admin", Speaks::Http, Asks::Nobody)?])
+    Ok([load("gRPC", Speaks::Http2, callers)?, load("HTTP", Speaks::Http, clients)?, load("admin", Speaks::Http, operators)?])
 }
 
 /// How certificates of clients come over HTTP.

@@ -1,4 +1,7 @@
-//! The admin port: is it alive, may it be sent requests, what has it counted. For the platform, never for the world.
+//! The admin port: is it alive, may it be sent requests, what has it counted; and the operator's `page`. For the platform, never for the
+//! world.
+
+pub mod page;
 
 use crate::telemetry::metrics;
 use axum::Router;
@@ -7,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use page::Page;
 use std::sync::Arc;
 
 /// How a replica is, in words for the operator.
@@ -21,14 +25,18 @@ pub struct Said {
 /// Tells how this replica is. Must answer from memory: it is asked every second.
 pub type Saying = Arc<dyn Fn() -> Said + Send + Sync>;
 
-/// The paths: `/livez`, `/readyz`, `/metrics`. To be served by `http::serve`.
-pub fn router(saying: Saying) -> Router {
+/// The paths: `/livez`, `/readyz`, `/metrics`, and those of the page. To be served by `http::serve`.
+pub fn router(saying: Saying, page: &Page) -> Router {
+    probes(saying).merge(page.router())
+}
+
+fn probes(saying: Saying) -> Router {
     Router::new()
         // That this is answered says that the event loop turns. Nothing else, so that a store's outage restarts no process.
         .route("/livez", get(|| async { text(StatusCode::OK, "alive\n".into()) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(exposition))
-        .fallback(|| async { text(StatusCode::NOT_FOUND, "there is /livez, /readyz and /metrics\n".into()) })
+        .fallback(|| async { text(StatusCode::NOT_FOUND, "there is /livez, /readyz, /metrics and the page: /\n".into()) })
         .with_state(saying)
 }
 
@@ -62,7 +70,7 @@ mod tests {
     async fn asked(wrong: &[&str], remarkable: &[&str], path: &str) -> (StatusCode, String) {
         let lines = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         let said = Said { wrong: lines(wrong), remarkable: lines(remarkable) };
-        let asked = router(Arc::new(move || said.clone())).oneshot(Request::get(path).body(Body::empty()).unwrap());
+        let asked = probes(Arc::new(move || said.clone())).oneshot(Request::get(path).body(Body::empty()).unwrap());
         let answer = asked.await.unwrap();
         let status = answer.status();
         (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())

@@ -5,9 +5,12 @@
 use crate::service::Service;
 use crate::service::callers::Shown;
 use crate::transport::tls::Peer;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap};
 use jeton_domain::error::{Error, Result};
+use jeton_domain::secret::SecretText;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
@@ -49,12 +52,46 @@ impl Admission {
 /// # Errors
 /// `CallerUnknown`, `KeysUnavailable`.
 pub async fn of(service: &Service, admission: Admission, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>> {
+    shows(service, admission, extensions, || bearer(headers)).await
+}
+
+/// The same where it may be a person at a browser, which knows no `Bearer`: a key may come as the password of `Basic`, under any name.
+///
+/// # Errors
+/// As `of`.
+pub async fn at_a_browser(
+    service: &Service,
+    admission: Admission,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Arc<Caller>> {
+    let password = password(headers);
+    let shown = || password.as_ref().map_or_else(|| bearer(headers), |password| Ok(Some(password.expose())));
+    shows(service, admission, extensions, shown).await
+}
+
+async fn shows<'a>(
+    service: &Service,
+    admission: Admission,
+    extensions: &'a Extensions,
+    bearer: impl FnOnce() -> Result<Option<&'a str>>,
+) -> Result<Arc<Caller>> {
     let callers = service.callers();
     if callers.is_empty() {
         return admission.anyone();
     }
     let certificate = extensions.get::<Peer>().and_then(Peer::certificate);
-    service.caller(&callers, Shown { certificate, bearer: bearer(headers)? }).await
+    service.caller(&callers, Shown { certificate, bearer: bearer()? }).await
+}
+
+/// The password of `Basic` (RFC 7617 section 2), where that is what is shown, once.
+fn password(headers: &HeaderMap) -> Option<SecretText> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(one), None) = (given.next(), given.next()) else { return None };
+    let (_, encoded) = one.to_str().ok()?.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
+    let decoded = SecretText::new(String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?);
+    let (_, password) = decoded.expose().split_once(':')?;
+    (!password.is_empty()).then(|| SecretText::new(password.to_owned()))
 }
 
 /// What stands behind `Bearer` (RFC 6750 section 2.1). Anything else in that header is nothing that a caller shows.
@@ -96,6 +133,14 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&["Bearer jck_x"]), Ok(Some("jck_x".into())));
         assert_eq!(read(&["bearer jck_x"]), Ok(Some("jck_x".into())));
+        let typed = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            password(&headers).map(|password| password.expose().to_owned())
+        };
+        assert_eq!(typed("Basic YW5uYTpqY2tfeA=="), Some("jck_x".into()), "anna:jck_x");
+        for none in ["Bearer YW5uYTpqY2tfeA==", "Basic YW5uYTo=", "Basic YW5uYQ==", "Basic ?", "Basic"] {
+            assert_eq!(typed(none), None, "{none}");
+        }
         for wrong in [&["Bearer jck_x", "Bearer jck_x"][..], &["Basic eA=="], &["Bearer"], &["Bearer "], &["jck_x"], &[""]] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }

@@ -48,6 +48,13 @@ pub struct Violation {
 pub enum Edge {
     /// Not a `POST` with `application/grpc`.
     NotGrpc,
+    /// The operator's page, asked for by another site or under a foreign name.
+    CrossSite {
+        /// By what it shows.
+        what: &'static str,
+    },
+    /// A revocation on the operator's page that nobody looked at first.
+    DryRunMissing,
     /// A compressed message.
     EncodingUnsupported,
     /// More than so many bytes.
@@ -155,6 +162,8 @@ impl Fault {
     pub fn at(edge: Edge) -> Self {
         match edge {
             Edge::NotGrpc => Self::new(Reason::NotGrpc, "a gRPC request is a POST with content-type application/grpc"),
+            Edge::CrossSite { what } => Self::new(Reason::CrossSite, what),
+            Edge::DryRunMissing => Self::new(Reason::DryRunMissing, "nobody looked at what would end, or too long ago"),
             Edge::EncodingUnsupported => Self::new(Reason::EncodingUnsupported, "compressed messages are not accepted"),
             Edge::MessageTooLarge { limit } => Self {
                 metadata: vec![("limit_bytes", limit.to_string())],

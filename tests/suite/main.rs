@@ -40,6 +40,8 @@ mod monitoring;
 #[cfg(test)]
 mod outbound;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod receiver;

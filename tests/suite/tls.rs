@@ -190,6 +190,20 @@ async fn a_server_is_believed_by_its_authority_only_and_plain_text_is_not_answer
 }
 
 #[tokio::test]
+async fn the_operators_page_asks_for_a_certificate_and_probes_do_not() {
+    let parties = Parties::new();
+    let served = parties.serve();
+    let none = parties.servers.trusted(None);
+    assert!(answered(served.admin, &none, "/livez").await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(answered(served.admin, &none, "/").await.unwrap().starts_with("HTTP/1.1 401"));
+    let operator = parties.servers.trusted(Some(&parties.callers.client(billing)));
+    let page = answered(served.admin, &operator, "/").await.unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<dd>everybody</dd>"), "{page}");
+    let stranger = parties.servers.trusted(Some(&parties.servers.client(billing)));
+    assert!(answered(served.admin, &stranger, "/").await.is_err(), "of another authority");
+}
+
+#[tokio::test]
 async fn what_is_spoken_is_agreed_on() {
     let parties = Parties::new();
     let served = parties.serve();

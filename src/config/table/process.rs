@@ -59,7 +59,7 @@ pub(in crate::config) const SETTINGS: [Group; 12] = [
         rows: &[
             row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
             row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: OAuth 2.0 endpoints, discovery and the public keys."),
-            row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness and metrics. Not for the outside."),
+            row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness, metrics and the operator's page. Not for the outside."),
         ],
     },
     Group {

@@ -190,6 +190,12 @@ reasons! {
     CallerRefused = "CALLER_REFUSED", PermissionDenied, 403, "access_denied", 0,
         "The caller may not do this. The text says what it lacks.",
         "Write what it lacks into its section [callers.NAME] of the configuration, or do it as another caller.";
+    CrossSite = "CROSS_SITE", PermissionDenied, 403, "access_denied", 0,
+        "The operator's page was asked for by another site, or under a name that is not this machine's.",
+        "Open it by its own address, where it listens on loopback by `localhost` or an IP address, and use its own buttons.";
+    DryRunMissing = "DRY_RUN_MISSING", FailedPrecondition, 409, "invalid_request", 0,
+        "A revocation on the operator's page comes without what its dry run handed out: that is missing, another's, or too old.",
+        "Look at what would end, and confirm that within ten minutes.";
     StoreUnavailable = "STORE_UNAVAILABLE", Unavailable, 503, "temporarily_unavailable", 1_000,
         "The store did not answer, or not in time. A token is never called inactive for this.",
         "Retry. Operator: look at the store; readiness says what is wrong.";

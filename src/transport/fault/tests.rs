@@ -79,6 +79,8 @@ fn errors() -> Vec<(Error, Reason, Code)> {
 fn edges() -> Vec<(Edge, Reason, Code)> {
     vec![
         (Edge::NotGrpc, Reason::NotGrpc, Code::InvalidArgument),
+        (Edge::CrossSite { what: "another site asks" }, Reason::CrossSite, Code::PermissionDenied),
+        (Edge::DryRunMissing, Reason::DryRunMissing, Code::FailedPrecondition),
         (Edge::EncodingUnsupported, Reason::EncodingUnsupported, Code::Unimplemented),
         (Edge::MessageTooLarge { limit: 9 }, Reason::MessageTooLarge, Code::InvalidArgument),
         (Edge::MessageMalformed, Reason::MessageMalformed, Code::InvalidArgument),
