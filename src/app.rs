@@ -2,12 +2,14 @@
 //!
 //! Must not live here: anything that a request decides or does.
 
+pub mod audit;
 pub mod doctor;
 mod jobs;
 mod readiness;
 mod root_key;
 pub mod serve;
 
+use crate::audit::{Audit, Place};
 use crate::clock::Clock;
 use crate::config::{Settings, StoreUrl};
 use crate::floors::{self, Alive};
@@ -15,7 +17,7 @@ use crate::outbound::{self, Outbound};
 use crate::records::Records;
 use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
-use crate::roots::Roots;
+use crate::roots::{AuditKey, Roots};
 use crate::service::device::DeviceTerms;
 use crate::service::{Service, Terms, dpop};
 use crate::signing::{self, Signing};
@@ -30,8 +32,11 @@ use jeton_domain::client::Algorithm;
 use jeton_domain::error::Error;
 use jeton_domain::issue::AccessForm;
 use jeton_domain::name::ResourceId;
+use jeton_domain::secret::Secret;
 use jeton_domain::time::Millis;
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The rooms of a running service.
@@ -44,6 +49,8 @@ pub struct App {
     pub records: Records,
     /// The store below all.
     pub store: Arc<dyn Store>,
+    /// Where it is told what was done.
+    pub audit: Audit,
 }
 
 impl fmt::Debug for App {
@@ -66,6 +73,14 @@ pub enum StartError {
     /// The root key beside the data cannot be made or read.
     #[error("{0}")]
     RootKey(String),
+    /// The audit stream cannot be begun.
+    #[error("[audit] file `{place}` cannot be written: {problem}")]
+    Audit {
+        /// As set.
+        place: String,
+        /// What is wrong.
+        problem: io::Error,
+    },
     /// The authorities of others cannot be read.
     #[error("[outbound] ca_file: {0}")]
     Authorities(#[from] tls::Problem),
@@ -98,7 +113,9 @@ impl App {
     /// `StartError`, in words for the operator.
     pub async fn on(store: Arc<dyn Store>, settings: &Settings, clock: Clock) -> Result<Self, StartError> {
         let outbound = Arc::new(Outbound::new(settings.outbound.ca_file.as_deref(), outbound::Bounds::default())?);
-        let roots = Arc::new(Roots::new(&root_key::ring(settings)?)?);
+        let ring = root_key::ring(settings)?;
+        let roots = Arc::new(Roots::new(&ring)?);
+        let audit = begin_audit(settings, ring.first(), &clock)?;
         let records = Records::new(Arc::clone(&store), Arc::clone(&roots), clock);
         records.register_ring().await?;
         if !records.has_salt().await? && floors::is_used(store.as_ref()).await? {
@@ -139,6 +156,7 @@ impl App {
             max_staleness: settings.tokens.max_staleness,
             phantom_lifetime: settings.gateway.phantom_lifetime,
             grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
+            audit: audit.clone(),
         };
         let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, outbound));
         service.exchange_callers(settings.callers.clone());
@@ -155,8 +173,16 @@ impl App {
             Err(problem @ (Error::Restored(_) | Error::NotDurable(_))) => tracing::error!(%problem, "starting all the same"),
             joined => joined?,
         }
-        Ok(Self { service, alive, records, store })
+        Ok(Self { service, alive, records, store, audit })
     }
+}
+
+/// The stream that is set, under the key that the ring begins with.
+fn begin_audit(settings: &Settings, key: Option<&Secret<32>>, clock: &Clock) -> Result<Audit, StartError> {
+    let (Some(file), Some(key)) = (&settings.audit.file, key) else { return Ok(Audit::default()) };
+    let place = if file == Path::new("-") { Place::Output } else { Place::File(file.clone()) };
+    let refused = |problem| StartError::Audit { place: file.display().to_string(), problem };
+    Audit::start(&place, AuditKey::derive(key)?, clock.clone()).map_err(refused)
 }
 
 async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {

@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and the commands that call a server over gRPC.
 //!
 //! Lives here: arguments, how answers and failures are shown, exit codes. Must not live here: the commands that are the
-//! service itself (`serve`, `config`, `clients secret`, `callers new-key`), which `main` hands to `app` and `config`.
+//! service itself (`serve`, `audit`, `config`, `clients secret`, `callers new-key`), which `main` hands to `app` and `config`.
 
 mod answer;
 mod arguments;
@@ -21,12 +21,12 @@ mod tour;
 mod watch;
 
 pub use self::arguments::{
-    BenchArguments, BenchOperation, ClientArguments, ClientCommand, ClientsCommand, CodesCommand, CodesCreateArguments,
-    CodesExchangeArguments, DevicesApproveArguments, DevicesCommand, DevicesPollArguments, DevicesStartArguments,
-    DevicesUserCodeArguments, ExchangeArguments, ExplainArguments, GrantArguments, GrantsCommand, GrantsListArguments,
-    GrantsShowArguments, HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm, KeysCommand, KeysListArguments,
-    KeysRotateArguments, NamedClient, NamedResource, Output, RefreshArguments, Remote, ResourceArguments, ResourcesCommand,
-    RevokeArguments, RevokeReason, RotateSecretArguments, SignInMethod, WatchArguments,
+    AuditArguments, AuditCommand, AuditFindArguments, BenchArguments, BenchOperation, ClientArguments, ClientCommand,
+    ClientsCommand, CodesCommand, CodesCreateArguments, CodesExchangeArguments, DevicesApproveArguments, DevicesCommand,
+    DevicesPollArguments, DevicesStartArguments, DevicesUserCodeArguments, ExchangeArguments, ExplainArguments, GrantArguments,
+    GrantsCommand, GrantsListArguments, GrantsShowArguments, HealArguments, IntrospectArguments, IssueArguments, KeyAlgorithm,
+    KeysCommand, KeysListArguments, KeysRotateArguments, NamedClient, NamedResource, Output, RefreshArguments, Remote,
+    ResourceArguments, ResourcesCommand, RevokeArguments, RevokeReason, RotateSecretArguments, SignInMethod, WatchArguments,
 };
 pub use self::call::run_client;
 pub use self::doctor::{Finding, doctor};
@@ -85,6 +85,9 @@ pub enum Command {
     /// Callers: the services that call this one
     #[command(subcommand, after_help = EXIT_CODES)]
     Callers(CallersCommand),
+    /// The audit stream: is it whole, and where does a token stand in it?
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Audit(AuditCommand),
     /// The configuration file
     #[command(subcommand, after_help = EXIT_CODES)]
     Config(ConfigCommand),

@@ -30,7 +30,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use render::{example, reference_markdown};
 pub use roots::{RingMistake, RootKeys, written_key};
 pub use settings::{
-    Gateway, Limits, Listen, LogFormat, LogLevel, Login, Outbound, Redis, Settings, Signing, Telemetry, Tls, Tokens,
+    Audit, Gateway, Limits, Listen, LogFormat, LogLevel, Login, Outbound, Redis, Settings, Signing, Telemetry, Tls, Tokens,
 };
 pub use store_url::StoreUrl;
 
@@ -120,7 +120,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn settings(&self, env: &dyn Environment, overrides: &Overrides) -> Option<Settings> {
         let outranking = SETTINGS.each_ref().map(|group| outranking(group, env, overrides));
-        let [top, listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound, gateway] = &{
+        let [top, listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, audit, outbound, gateway] = &{
             let mut outranking = outranking.into_iter();
             SETTINGS.each_ref().map(|group| self.section(group, outranking.next().unwrap_or_default()))
         };
@@ -183,9 +183,11 @@ impl<'a> Reading<'a> {
             telemetry: Telemetry {
                 otlp_endpoint: telemetry.text("otlp_endpoint", check::otlp_endpoint),
                 trace_sample_ratio: telemetry.ratio("trace_sample_ratio"),
+                metrics_interval: check::metrics_interval(telemetry),
                 log_format: telemetry.word("log_format", LogFormat::parse)?,
                 log_level: telemetry.word("log_level", LogLevel::parse)?,
             },
+            audit: Audit { file: audit.text("file", check::path) },
             outbound: Outbound { ca_file: outbound.text("ca_file", check::path) },
             gateway: check::gateway(gateway)?,
             clients,
@@ -199,7 +201,7 @@ impl<'a> Reading<'a> {
             .filter(|name| !name.is_empty())
             .collect();
         top.refuse_unknown_keys(&names);
-        for section in [listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, outbound, gateway] {
+        for section in [listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, audit, outbound, gateway] {
             section.refuse_unknown_keys(&[]);
         }
         check::relations(&settings, &check::Sections { top, listen, tls, caller_tokens, redis, tokens, signing, limits });

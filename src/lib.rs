@@ -3,6 +3,7 @@
 //! The rooms and what each may name: `ARCHITECTURE.md`, checked by `tests/architecture.rs`.
 
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod coalescing;

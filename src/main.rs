@@ -1,9 +1,11 @@
 //! The process: reads the command line, hands over, and says how it went. Nothing else ends the process.
 
+use jeton::app::audit::{self, Sought};
 use jeton::app::doctor;
 use jeton::app::serve::serve;
 use jeton::cli::{
-    self, AllClientsCommand, CallersCommand, ClientCommand, Command, ConfigCommand, DoctorArguments, ServeArguments,
+    self, AllClientsCommand, AuditArguments, AuditCommand, AuditFindArguments, CallersCommand, ClientCommand, Command,
+    ConfigCommand, DoctorArguments, ServeArguments,
 };
 use jeton::clock::Clock;
 use jeton::config::{self, Environment, Loaded, Mistakes, Overrides, ProcessEnvironment, environment};
@@ -23,9 +25,12 @@ fn main() -> ExitCode {
     let command = cli::parse().into_command();
     let runtime = match command {
         Command::Serve(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        Command::Client(_) | Command::Clients(_) | Command::Callers(_) | Command::Config(_) | Command::Doctor(_) => {
-            tokio::runtime::Builder::new_current_thread().enable_all().build()
-        }
+        Command::Client(_)
+        | Command::Clients(_)
+        | Command::Callers(_)
+        | Command::Audit(_)
+        | Command::Config(_)
+        | Command::Doctor(_) => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     };
     match runtime {
         Ok(runtime) => runtime.block_on(run(command)),
@@ -38,6 +43,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Client(command) => call(*command).await,
         Command::Clients(AllClientsCommand::Registered(command)) => call(ClientCommand::Clients(command)).await,
         Command::Serve(arguments) => start(arguments).await,
+        Command::Audit(AuditCommand::Verify(arguments)) => verify(&arguments),
+        Command::Audit(AuditCommand::Find(arguments)) => find(arguments),
         Command::Config(ConfigCommand::Check { config }) => check(config.as_deref()),
         Command::Config(ConfigCommand::Example) => print(&config::example()),
         Command::Doctor(arguments) if arguments.functions => print(doctor::FUNCTIONS),
@@ -106,6 +113,34 @@ async fn start(arguments: ServeArguments) -> ExitCode {
     };
     match serve(loaded.settings, &loaded.warnings).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => failed(&problem),
+    }
+}
+
+fn verify(arguments: &AuditArguments) -> ExitCode {
+    let loaded = match config::load(arguments.config.as_deref(), &ProcessEnvironment, &Overrides::default()) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return failed(&mistakes),
+    };
+    match audit::verify(&loaded.settings, &arguments.files) {
+        Ok(found) => {
+            print(&audit::told(&found));
+            if found.breaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+        }
+        Err(problem) => failed(&problem),
+    }
+}
+
+fn find(arguments: AuditFindArguments) -> ExitCode {
+    let AuditFindArguments { audit: AuditArguments { files, config }, token, subject, session } = arguments;
+    let loaded = match config::load(config.as_deref(), &ProcessEnvironment, &Overrides::default()) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return failed(&mistakes),
+    };
+    let sought = [token.map(Sought::Token), subject.map(Sought::Subject), session.map(Sought::Session)].into_iter().flatten();
+    match sought.map(|sought| audit::find(&loaded.settings, &files, &sought)).collect::<Result<Vec<_>, _>>() {
+        Ok(found) if found.iter().all(Vec::is_empty) => failed(&"nothing of it is in this stream"),
+        Ok(found) => print(&found.concat().iter().map(|line| format!("{line}\n")).collect::<String>()),
         Err(problem) => failed(&problem),
     }
 }

@@ -3,6 +3,7 @@
 //! Lives here: connecting, TLS, and the bounds that hold for whoever answers: time, bytes, connections; no redirect is followed, no proxy
 //! of the environment used. Must not live here: what is asked and why, and when it is tried again.
 
+use crate::telemetry::trace;
 use crate::tls::{self, Authorities};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tracing::Instrument as _;
 
 /// The longest head of an answer, in bytes.
 const HEAD: usize = 32 << 10;
@@ -131,7 +133,9 @@ impl Outbound {
         self.exchange(endpoint, request).await
     }
 
-    async fn exchange(&self, endpoint: &Endpoint, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+    async fn exchange(&self, endpoint: &Endpoint, mut request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+        let span = trace::outgoing(if request.method() == Method::POST { "POST" } else { "GET" }, endpoint.host());
+        trace::inject(&span, request.headers_mut());
         let exchange = async {
             let _place = self.places.acquire().await.map_err(|_closed| Failure::TooSlow)?;
             let connected = timeout(self.bounds.connect, self.connect(endpoint)).await;
@@ -140,7 +144,7 @@ impl Outbound {
                 Stream::Plain(stream) => converse(stream, request, self.bounds.body).await,
             }
         };
-        timeout(self.bounds.whole, exchange).await.unwrap_or(Err(Failure::TooSlow))
+        timeout(self.bounds.whole, exchange).instrument(span).await.unwrap_or(Err(Failure::TooSlow))
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, Failure> {

@@ -1,12 +1,14 @@
 //! The ring of root keys: the one secret of the operator, and everything derived from it (HKDF-SHA-256, RFC 5869, one label a use).
 //!
-//! Lives here: key ids and check values, the MACs of tokens, sealing of records (`seal`), and what the ring document says
+//! Lives here: key ids and check values, the MACs of tokens, sealing of records (`seal`), the keys of the audit stream (`audit`), and what the ring document says
 //! of order and burnt keys. Must not live here: what is MACed or sealed (`tokens`, `records`), and reading settings (`config`).
 //!
 //! The root keys themselves are not kept: only what was derived from them.
 
+mod audit;
 mod seal;
 
+pub use audit::{AuditKey, Hidden};
 pub use seal::FRONT_BYTES;
 
 use aws_lc_rs::error::Unspecified;
@@ -163,13 +165,11 @@ impl Roots {
 
 impl Root {
     fn derive(key: &Secret<32>) -> Result<Self> {
-        let prk = Salt::new(HKDF_SHA256, &[]).extract(key.expose());
-        let mut id = [0; 4];
-        expand(&prk, "jeton v1 key id", &mut id)?;
+        let prk = extract(key);
         let mut check = [0; 16];
         expand(&prk, "jeton v1 check", &mut check)?;
         Ok(Self {
-            id: KeyId(id),
+            id: key_id(&prk)?,
             check,
             seal: mac_key(&prk, "jeton v1 seal")?,
             refresh_token: mac_key(&prk, "jeton v1 refresh token")?,
@@ -201,6 +201,16 @@ impl KeyType for Length {
     fn len(&self) -> usize {
         self.0
     }
+}
+
+fn extract(key: &Secret<32>) -> Prk {
+    Salt::new(HKDF_SHA256, &[]).extract(key.expose())
+}
+
+fn key_id(prk: &Prk) -> Result<KeyId> {
+    let mut id = [0; 4];
+    expand(prk, "jeton v1 key id", &mut id)?;
+    Ok(KeyId(id))
 }
 
 fn expand(prk: &Prk, label: &str, out: &mut [u8]) -> Result<()> {

@@ -30,8 +30,9 @@ pub mod revoke;
 pub mod userinfo;
 pub mod watch;
 
+use crate::audit::{Action, Audit, Deed};
 use crate::clock::Clock;
-use crate::floors::{Alive, Turns};
+use crate::floors::{Alive, Raise, Turns};
 use crate::outbound::Outbound;
 use crate::records::Records;
 use crate::records::clients::Registry;
@@ -41,12 +42,13 @@ use jeton_domain::caller::{Callers, TokenTerms};
 use jeton_domain::certificate::Certificate;
 use jeton_domain::client::Algorithm;
 use jeton_domain::device::Guesses;
-use jeton_domain::error::Result;
+use jeton_domain::error::{Error, Result};
 use jeton_domain::id::KeyId;
 use jeton_domain::issuer::Issuers;
 use jeton_domain::name::ResourceId;
 use jeton_domain::scope::OIDC;
 use jeton_domain::secret::SecretText;
+use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::Millis;
 use std::fmt;
 use std::sync::{Arc, Mutex, RwLock};
@@ -102,6 +104,8 @@ pub struct Terms {
     pub phantom_lifetime: Millis,
     /// The most grants of a subject with all clients together.
     pub grants_per_subject: usize,
+    /// Where it is told what was done.
+    pub audit: Audit,
 }
 
 impl fmt::Debug for Service {
@@ -169,6 +173,27 @@ impl Service {
     /// The algorithms that are signed with.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
         self.signing.settings().algorithms()
+    }
+
+    /// Begins to tell what was done; none where nobody listens.
+    fn deed(&self, action: Action) -> Option<Deed<'_>> {
+        self.terms.audit.deed(action)
+    }
+
+    /// Raises a floor, and tells of it. `shown`: the token by which it was asked for.
+    async fn raise_and_tell(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Raise> {
+        let raised = self.alive.raise(target, reason).await;
+        let (revision, durability) = match &raised {
+            Ok(raise) => (raise.revision, "acknowledged"),
+            Err(Error::RevokedNotDurable(revision)) => (*revision, "not_durable"),
+            Err(_) => return raised,
+        };
+        if let Some(deed) = self.deed(Action::Revoke) {
+            let deed = deed.target(target).text("reason", reason.word());
+            let deed = deed.text("revision", &revision.to_string()).text("durability", durability);
+            shown.into_iter().fold(deed, Deed::presented).tell();
+        }
+        raised
     }
 
     /// Before tokens are called not genuine because of their root keys: another replica may have put keys into the ring

@@ -12,8 +12,9 @@ pub mod trace;
 pub use trace::{Sampler, child};
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider};
 use std::time::Duration;
 use tracing::Subscriber;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub endpoint: Option<String>,
     /// The share of requests without a trace of their caller that are traced, 0 to 1.
     pub ratio: f64,
+    /// So often metrics are sent to the collector too; none: they are not.
+    pub metrics_every: Option<Duration>,
     /// The form of a log line.
     pub format: Format,
     /// What is logged, as `tracing` directives: `info`, or `info,jeton=debug`.
@@ -46,7 +49,7 @@ pub enum Format {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { endpoint: None, ratio: 0.01, format: Format::Text, level: "info".into() }
+        Self { endpoint: None, ratio: 0.01, metrics_every: None, format: Format::Text, level: "info".into() }
     }
 }
 
@@ -80,18 +83,22 @@ pub enum StartError {
 pub struct Telemetry {
     sampler: Sampler,
     traces: Option<SdkTracerProvider>,
+    metrics: Option<SdkMeterProvider>,
 }
 
 /// How long the last spans may take to reach the collector.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// Starts telemetry for the process: logs to standard error, traces to the collector. Call it inside the runtime.
+/// Starts telemetry for the process: logs to standard error, traces and metrics to the collector. Call it inside the runtime.
 ///
 /// # Errors
 /// Settings that cannot be used; a second start.
 pub fn start(settings: &Settings) -> Result<Telemetry, StartError> {
-    let (subscriber, telemetry) = build(settings, std::io::stderr)?;
+    let (subscriber, mut telemetry) = build(settings, std::io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_already| StartError::Twice)?;
+    if let (Some(endpoint), Some(every)) = (&settings.endpoint, settings.metrics_every) {
+        telemetry.metrics = Some(metrics::push(pushing(endpoint)?, every));
+    }
     Ok(telemetry)
 }
 
@@ -129,22 +136,27 @@ where
     });
     let sampler = if traces.is_some() { Sampler::new(settings.ratio) } else { Sampler::OFF };
     let subscriber = tracing_subscriber::registry().with(exported).with(logs);
-    Ok((subscriber, Telemetry { sampler, traces }))
+    Ok((subscriber, Telemetry { sampler, traces, metrics: None }))
 }
 
 /// Spans are made only for requests that are sampled, so the pipeline takes them all.
 fn exporting(endpoint: &str) -> Result<SdkTracerProvider, StartError> {
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .with_timeout(FLUSH)
-        .build()
-        .map_err(|error| StartError::Endpoint { endpoint: endpoint.into(), problem: error.to_string() })?;
+    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(FLUSH).build();
+    let exporter = exporter.map_err(|error| unusable(endpoint, &error))?;
     Ok(SdkTracerProvider::builder()
         .with_sampler(SdkSampler::AlwaysOn)
         .with_resource(resource())
         .with_batch_exporter(exporter)
         .build())
+}
+
+fn pushing(endpoint: &str) -> Result<MetricExporter, StartError> {
+    let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(FLUSH).build();
+    exporter.map_err(|error| unusable(endpoint, &error))
+}
+
+fn unusable(endpoint: &str, error: &ExporterBuildError) -> StartError {
+    StartError::Endpoint { endpoint: endpoint.into(), problem: error.to_string() }
 }
 
 fn resource() -> Resource {
@@ -161,10 +173,14 @@ impl Telemetry {
 
     /// Sends what was recorded, within a few seconds. To be awaited before the runtime ends, for the exporter runs on it.
     pub async fn shutdown(mut self) {
-        let Some(traces) = self.traces.take() else { return };
-        let ended = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(FLUSH)).await;
-        if !matches!(ended, Ok(Ok(()))) {
-            tracing::warn!("the last spans did not reach the collector");
+        let (traces, metrics) = (self.traces.take(), self.metrics.take());
+        let ended = tokio::task::spawn_blocking(move || {
+            let pushed = metrics.map(|metrics| metrics.force_flush());
+            let traced = traces.map(|traces| traces.shutdown_with_timeout(FLUSH));
+            [pushed, traced].into_iter().flatten().all(|sent| sent.is_ok())
+        });
+        if !matches!(ended.await, Ok(true)) {
+            tracing::warn!("the last spans or metrics did not reach the collector");
         }
     }
 }

@@ -5,25 +5,26 @@ use std::{fs, io};
 
 /// Room, and the rooms it may name besides itself. Each names only rooms below it, so that a question has one place where
 /// it is answered and nothing goes round in a circle.
-const ROOMS: [(&str, &str); 20] = [
+const ROOMS: [(&str, &str); 21] = [
     ("main", "app cli config transport telemetry clock"),
     // `serve` prints the tour, and `doctor` what it found, which is a matter of the command line.
-    ("app", "cli config transport service tokens floors signing records store roots outbound tls telemetry clock random"),
+    ("app", "cli config transport service tokens floors signing records audit store roots outbound tls telemetry clock random"),
     ("cli", "api transport clock coalescing random"),
     // The address of a Redis is read where it is used.
     ("config", "store random"),
-    ("transport", "api service telemetry clock coalescing random"),
+    ("transport", "api service audit telemetry clock coalescing random"),
     // Generated code, which encodes by the transport's codec.
     ("api", "transport"),
-    ("service", "tokens floors signing records store roots outbound telemetry clock random"),
+    ("service", "tokens floors signing records audit store roots outbound telemetry clock random"),
     ("tokens", "signing records roots telemetry clock random"),
     ("floors", "records store roots telemetry clock random"),
     ("signing", "records roots telemetry clock random"),
     ("records", "store roots telemetry clock random"),
+    ("audit", "roots telemetry clock random"),
     // Sealing binds the stamp, whose length the store fixes.
     ("roots", "store telemetry clock random"),
     ("store", "tls telemetry clock coalescing random"),
-    ("outbound", "tls"),
+    ("outbound", "tls telemetry"),
     ("tls", ""),
     ("telemetry", ""),
     ("clock", ""),

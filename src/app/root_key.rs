@@ -32,6 +32,22 @@ pub fn ring(settings: &Settings) -> Result<Vec<Secret<32>>, StartError> {
     }
 }
 
+/// The same, where it is there: none is made.
+///
+/// # Errors
+/// `StartError::RootKey`, in words for the operator.
+pub fn held(settings: &Settings) -> Result<Vec<Secret<32>>, StartError> {
+    let is_there = match &settings.store {
+        StoreUrl::Embedded(directory) => directory.join(FILE).exists(),
+        StoreUrl::Memory | StoreUrl::Redis(_) => false,
+    };
+    if settings.root_keys.is_empty() && !is_there {
+        let problem = "no root key: give the ring as JETON_ROOT_KEY or `root_key_file`, or the store that it lies beside";
+        return Err(StartError::RootKey(problem.into()));
+    }
+    ring(settings)
+}
+
 fn beside_the_data(path: &Path) -> Result<Vec<Secret<32>>, StartError> {
     let shown = path.display();
     let failed =

@@ -18,6 +18,7 @@ use crate::transport::{grpc, http};
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -157,11 +158,14 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     tracker.close();
     if let [Ok(grpc), Ok(http), Ok(admin)] = addresses {
         tracing::info!(%grpc, %http, %admin, store = settings.store.shown(), "listening");
-        say(&format!(
-            "jeton serves gRPC on {grpc}, HTTP on {http}, admin on {admin}, on {}\n\n{}",
-            settings.store.shown(),
-            first_steps(&settings, grpc)
-        ));
+        // Standard output is the audit stream's where that goes there.
+        if settings.audit.file.as_deref() != Some(Path::new("-")) {
+            say(&format!(
+                "jeton serves gRPC on {grpc}, HTTP on {http}, admin on {admin}, on {}\n\n{}",
+                settings.store.shown(),
+                first_steps(&settings, grpc)
+            ));
+        }
     }
     let told_to = tokio::select! {
         _ = terminate.recv() => true,
@@ -172,6 +176,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     stop.cancel();
     let served = all_ended(listeners).await;
     tracker.wait().await;
+    app.audit.close().await;
     // Whoever heals does not wait for this replica then. Where the store is gone, it finds out by itself.
     if let Ok(Err(problem)) = tokio::time::timeout(LEAVE, app.alive.leave()).await {
         tracing::info!(%problem, "the store was not told that this replica ends");
@@ -305,6 +310,7 @@ fn telemetry_settings(settings: &Settings) -> telemetry::Settings {
     telemetry::Settings {
         endpoint: told.otlp_endpoint.clone(),
         ratio: told.trace_sample_ratio,
+        metrics_every: told.metrics_interval.map(Into::into),
         format: match told.log_format {
             LogFormat::Text => telemetry::Format::Text,
             LogFormat::Json => telemetry::Format::Json,

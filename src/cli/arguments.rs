@@ -1,10 +1,12 @@
 //! The arguments of the commands that call a server, spelled as scripts rely on them. Must not live here: what is sent
 //! for them (`call`).
 
+mod audit;
 mod bench;
 mod flows;
 mod registry;
 
+pub use self::audit::{AuditArguments, AuditCommand, AuditFindArguments};
 pub use self::bench::{BenchArguments, BenchOperation};
 pub use self::flows::{
     CodesCommand, CodesCreateArguments, CodesExchangeArguments, DevicesApproveArguments, DevicesCommand, DevicesPollArguments,

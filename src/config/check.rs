@@ -6,6 +6,7 @@ use super::section::Section;
 use super::settings::{Gateway, Limits, Redis, Settings, Signing, Tls, Tokens};
 use jeton_domain::certificate::CertificateName;
 use jeton_domain::client::{KnownBy, MutualTls};
+use jeton_domain::time::Millis;
 use std::net::{IpAddr, SocketAddr};
 
 /// The issuer (RFC 8414 section 2, without its demand for https, so that loopback works).
@@ -41,6 +42,15 @@ pub(super) fn otlp_endpoint(text: &str) -> Result<String, String> {
         return Err("must not hold a user or password: write it such as http://127.0.0.1:4317".into());
     }
     Ok(text.into())
+}
+
+/// How often metrics are sent, where it is said whereto.
+pub(super) fn metrics_interval(section: &Section<'_>) -> Option<Millis> {
+    let interval = section.optional_duration("metrics_interval");
+    if interval.is_some() && !section.is_given("otlp_endpoint") {
+        section.mistake("metrics_interval", "needs otlp_endpoint too: it says where metrics are sent");
+    }
+    interval
 }
 
 /// Host and port of an http(s) URL, with a user where there is one; none where it is no such URL.

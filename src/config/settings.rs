@@ -42,6 +42,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// Who did what to which grant.
+    pub audit: Audit,
     /// What is asked of others and told them.
     pub outbound: Outbound,
     /// What services behind gateways are told.
@@ -166,10 +168,19 @@ pub struct Telemetry {
     pub otlp_endpoint: Option<String>,
     /// The share of requests that is traced where the caller did not decide, from 0 to 1.
     pub trace_sample_ratio: f64,
+    /// So often metrics are sent there too; none: they are not.
+    pub metrics_interval: Option<Millis>,
     /// How a log line looks.
     pub log_format: LogFormat,
     /// The least level that is logged.
     pub log_level: LogLevel,
+}
+
+/// The audit stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// The file that it is written to; `-` is standard output. None: none is written.
+    pub file: Option<PathBuf>,
 }
 
 /// What is asked of others and told them, over HTTP.

@@ -4,12 +4,12 @@ use crate::floors::view::Change;
 use crate::floors::{Alive, Caught, FOREIGN_SALT, LONG_PAGE, PAGE};
 use crate::records::unavailable;
 use crate::store::{Durability, Followed, Position};
-use crate::telemetry;
+use crate::telemetry::{self, metrics};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::Millis;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use tracing::Instrument as _;
@@ -30,7 +30,13 @@ impl Alive {
     /// # Errors
     /// `Restored`, the store.
     pub async fn load(&self) -> Result<Caught> {
-        self.turns.join(|| self.catch_up().instrument(telemetry::child("log.follow"))).await
+        let timed = async || {
+            let started = Instant::now();
+            let caught = self.catch_up().await;
+            metrics::caught_up(started);
+            caught
+        };
+        self.turns.join(|| timed().instrument(telemetry::child("log.follow"))).await
     }
 
     /// Reads the whole log, and registers this replica: for start, before the first request.
@@ -116,8 +122,14 @@ impl Alive {
         self.clock.follow(followed.now);
         let caught = Caught { head: followed.head, identity: followed.identity };
         let mut view = self.write();
+        // What was revoked before this replica first knew of it took it no time.
+        let is_known = view.fresh_at(self.clock.run(), Millis::new(u64::MAX)).is_some();
         // Another answer may have come in between: what follows on an older place may prove nothing, and misses nothing.
         let raised = view.take_in(followed, sent, self.store.durability() == Durability::Replicated)?;
+        if is_known {
+            let now = self.clock.now();
+            raised.iter().for_each(|raised| metrics::revocation_in_view(now.since(raised.at).into()));
+        }
         if !raised.is_empty() && self.changes.receiver_count() > 0 {
             let change = Change { raised: raised.into(), upto: view.cursor() };
             drop(self.changes.send(change));

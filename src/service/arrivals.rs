@@ -65,6 +65,7 @@ impl Arrivals {
 
     async fn batch(&self) -> Vec<Sighting> {
         let mut waiting = self.waiting.lock().await;
+        metrics::ARRIVALS_WAITING.set_count(waiting.len());
         let mut batch = Vec::new();
         while batch.len() < BATCH
             && let Ok(sighting) = waiting.try_recv()

@@ -1,5 +1,6 @@
 //! Clients, registered at run time: made, read, changed, deleted, given another secret.
 
+use crate::audit::Action;
 use crate::records::clients::Registry;
 use crate::records::registered::{Retiring, StoredClient};
 use crate::records::registry::{Entry, Kind, Value};
@@ -10,7 +11,7 @@ use jeton_domain::error::{Error, Result};
 use jeton_domain::name::ClientId;
 use jeton_domain::registration::Problem;
 use jeton_domain::revision::Revision;
-use jeton_domain::secret::SecretText;
+use jeton_domain::secret::{SecretText, shown};
 use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::{Millis, Timestamp};
 use std::sync::Arc;
@@ -63,7 +64,9 @@ impl Service {
                 .change_registered(Kind::Client, id.as_str(), |entry| {
                     has_trace = entry.is_some_and(|entry| entry.value.is_none());
                     match entry {
-                        Some(_) if !has_trace => Err(Error::RegistrationExists(format!("client `{id}` is registered already"))),
+                        Some(_) if !has_trace => {
+                            Err(Error::RegistrationExists(format!("client `{}` is registered already", shown(id.as_str()))))
+                        }
                         Some(_) if !is_ended => Err(Error::Contended),
                         _ => Ok(Some(Value::Client(stored.clone()))),
                     }
@@ -74,9 +77,12 @@ impl Service {
             }
             // The one that was deleted may have been so by a call that was cut off before its grants were ended. The store tells, for
             // what this replica holds may be older.
-            self.alive.raise(&Target::Client(id.clone()), Reason::Administrative).await?;
+            self.raise_and_tell(&Target::Client(id.clone()), Reason::Administrative, None).await?;
             is_ended = true;
         };
+        if let Some(deed) = self.deed(Action::CreateClient) {
+            deed.client(id).handed_out(&secret).tell();
+        }
         Ok((self.client_state(&entry, &stored), secret))
     }
 
@@ -131,6 +137,9 @@ impl Service {
                 Ok(Some(Value::Client(changed)))
             })
             .await?;
+        if let Some(deed) = self.deed(Action::UpdateClient) {
+            deed.client(&client.id).tell();
+        }
         now.map(|stored| self.client_state(&entry, &stored)).ok_or_else(|| unknown(&client.id))
     }
 
@@ -149,7 +158,10 @@ impl Service {
             Ok(None)
         })
         .await?;
-        let raised = self.alive.raise(&Target::Client(id.clone()), Reason::Administrative).await?;
+        if let Some(deed) = self.deed(Action::DeleteClient) {
+            deed.client(id).tell();
+        }
+        let raised = self.raise_and_tell(&Target::Client(id.clone()), Reason::Administrative, None).await?;
         tracing::info!(client_id = %id, revision = %raised.revision, "a client was deleted, and its grants ended");
         Ok(raised.revision)
     }
@@ -184,6 +196,9 @@ impl Service {
                 Ok(Some(Value::Client(changed)))
             })
             .await?;
+        if let Some(deed) = self.deed(Action::RotateClientSecret) {
+            deed.client(id).text("old_valid_for", &keep.written()).handed_out([&secret]).tell();
+        }
         let state = now.map(|stored| self.client_state(&entry, &stored)).ok_or_else(|| unknown(id))?;
         Ok((state, secret))
     }
@@ -243,5 +258,5 @@ fn not_of_file(registry: &Registry, id: &ClientId) -> Result<()> {
 }
 
 fn unknown(id: &ClientId) -> Error {
-    Error::RegistrationUnknown(format!("no client `{id}` is known"))
+    Error::RegistrationUnknown(format!("no client `{}` is known", shown(id.as_str())))
 }

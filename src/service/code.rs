@@ -3,6 +3,7 @@
 //! A code is generation 0 of its grant, derived like its refresh tokens; redeeming it is the step from 0 to 1, decided as a refresh is.
 //! A grant takes its place in the subject's list when its code is redeemed: until then nobody holds anything of it.
 
+use crate::audit::Action;
 use crate::records::grants::{Listed, LoadedGrant};
 use crate::service::issue::{Issue, Prepared, Tokens};
 use crate::service::refresh::Shown;
@@ -98,14 +99,12 @@ impl Service {
         grant.lineage.newest = 0;
         grant.lineage.code = Some(Code { until: now.plus(lifetime), challenge, redirect_uri, nonce, jkt });
         let durability = self.write(&grant, &session).await?;
-        Ok(Coded {
-            code: self.tokens.authorization_code(&grant, 0, grant.lineage.key)?,
-            expires_in: lifetime,
-            grant: grant.id,
-            session: grant.session,
-            revision: head,
-            durability,
-        })
+        let code = self.tokens.authorization_code(&grant, 0, grant.lineage.key)?;
+        if let Some(deed) = self.deed(Action::CreateCode) {
+            let deed = deed.client(&grant.client).subject(&grant.subject).grant(Some(grant.id)).session(grant.session.as_ref());
+            deed.text("scope", &grant.scopes.to_string()).handed_out([&code]).tell();
+        }
+        Ok(Coded { code, expires_in: lifetime, grant: grant.id, session: grant.session, revision: head, durability })
     }
 
     /// Redeems a code.
@@ -147,7 +146,12 @@ impl Service {
             tracing::warn!(grant_id = %given.grant.id, %problem, "grants that had to make room are not ended yet");
         }
         let nonce = given.grant.lineage.code.as_ref().and_then(|code| code.nonce.clone());
-        self.give(given, client, nonce.as_deref())
+        let verdict = given.out.verdict;
+        let tokens = self.give(given, client, nonce.as_deref())?;
+        if let Some(deed) = self.deed(Action::RedeemCode) {
+            tokens.told(deed.client(&client.id).text("verdict", verdict.word()).presented(&asked.code)).tell();
+        }
+        Ok(tokens)
     }
 }
 

@@ -3,6 +3,7 @@
 //! What is granted is decided when the user approves, as by Issue, and born then: whatever is revoked between that and the poll is dead.
 //! The grant gets its record and its place in the subject's list when the device redeems its code, for until then nobody holds anything.
 
+use crate::audit::Action;
 use crate::random;
 use crate::records::devices::LoadedDevice;
 use crate::records::floors;
@@ -160,6 +161,9 @@ impl Service {
             state: State::Pending,
         };
         let user_code = self.records.create_device(named(&device_code), &authorization).await?;
+        if let Some(deed) = self.deed(Action::StartDevice) {
+            deed.client(&client.id).handed_out([&device_code]).tell();
+        }
         let joint = if page.contains('?') { '&' } else { '?' };
         Ok(Started {
             device_code,
@@ -194,6 +198,7 @@ impl Service {
         let (loaded, known) = self.typed(&asked.user_code).await?;
         let Prepared { now, grant, head, .. } =
             self.prepare(&issue_of(asked.issue, &known, self.registry().resources())?).await?;
+        let subject = grant.subject.clone();
         let decide = |held: Option<Authorization>| {
             let held = held.ok_or(Error::UserCodeUnknown)?;
             let changed = held.approve(now, grant.clone())?;
@@ -201,6 +206,9 @@ impl Service {
             Ok((changed, of_record.ok_or_else(|| Error::Internal("what was approved has no grant".into()))?))
         };
         let ((grant, session), _) = self.records.decide_device(loaded, Durability::Replicated, decide, |_| Vec::new()).await?;
+        if let Some(deed) = self.deed(Action::ApproveDevice) {
+            deed.client(&known.client).subject(&subject).grant(Some(grant)).session(session.as_ref()).tell();
+        }
         Ok(Approved { grant, session, revision: head, durability: self.records.store().durability() })
     }
 
@@ -209,12 +217,16 @@ impl Service {
     /// # Errors
     /// `UserCodeUnknown`, `TooManyGuesses`, the store.
     pub async fn deny_device(&self, code: &UserCode) -> Result<()> {
-        let (loaded, _) = self.typed(code).await?;
+        let (loaded, known) = self.typed(code).await?;
         let decide = |held: Option<Authorization>| {
             let held = held.ok_or(Error::UserCodeUnknown)?;
             Ok((held.deny(self.clock.now())?, ()))
         };
-        self.records.decide_device(loaded, Durability::Replicated, decide, |()| Vec::new()).await.map(|_written| ())
+        self.records.decide_device(loaded, Durability::Replicated, decide, |()| Vec::new()).await?;
+        if let Some(deed) = self.deed(Action::DenyDevice) {
+            deed.client(&known.client).tell();
+        }
+        Ok(())
     }
 
     /// Answers a poll: tokens, once.
@@ -265,7 +277,11 @@ impl Service {
         let (generation, key) = (grant.lineage.newest, grant.lineage.key);
         let out = HandOut { verdict: Verdict::Next, generation, key, audience, event: None };
         let next_nonce = holder.next_nonce();
-        self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, &client, None)
+        let tokens = self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, &client, None)?;
+        if let Some(deed) = self.deed(Action::RedeemDevice) {
+            tokens.told(deed.client(&client.id).presented(&asked.code)).tell();
+        }
+        Ok(tokens)
     }
 }
 

@@ -3,6 +3,7 @@
 //! What is given carries the targets of what was shown (`domain::access::Ancestor`), so that whatever ends the one ends the other,
 //! by the same look into the same view. It has a grant of its own, in no subject's list, and no refresh token.
 
+use crate::audit::Action;
 use crate::random;
 use crate::service::Credentials;
 use crate::service::Service;
@@ -123,7 +124,7 @@ impl Service {
         let is_opaque = plan.form.format == TokenFormat::Opaque;
         let durability = if is_opaque { Some(self.write(&grant, &[]).await?) } else { None };
         let access = Access { audience: &plan.audience, form: plan.form, generation: 0, key: grant.lineage.key };
-        Ok(Tokens {
+        let tokens = Tokens {
             access: self.access_token(&grant, &access, now)?,
             expires_in: plan.form.lifetime,
             refresh: None,
@@ -137,7 +138,11 @@ impl Service {
             revision: caught.head,
             durability,
             next_dpop_nonce: holder.next_nonce(),
-        })
+        };
+        if let Some(deed) = self.deed(Action::Exchange) {
+            tokens.told(deed.client(&client.id).subject(&grant.subject).presented(&asked.subject)).tell();
+        }
+        Ok(tokens)
     }
 
     /// A token that was shown, where it is an active access token and the client's business: its own, or for a resource that it serves.

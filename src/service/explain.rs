@@ -1,5 +1,6 @@
 //! Explain: exactly why a token is or is not active, for the operator.
 
+use crate::audit::Action;
 use crate::service::Service;
 use crate::service::examine::Examined;
 use crate::service::grants::GrantState;
@@ -90,6 +91,9 @@ impl Service {
     /// # Errors
     /// The store. A token that is not active is no error.
     pub async fn explain(&self, token: SecretText, resource: Option<ResourceId>) -> Result<Explanation> {
+        if let Some(deed) = self.deed(Action::Explain) {
+            deed.presented(&token).tell();
+        }
         let (caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
         let Examined { kind, generation, grant, state, verdict } = self.judge(looked, resource.as_ref().into()).await?;
         let grant = match (state, grant) {

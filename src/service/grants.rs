@@ -1,5 +1,6 @@
 //! Grants, read: one by its id, or a subject's.
 
+use crate::audit::Action;
 use crate::records::floors;
 use crate::records::grants::{Known, Listed};
 use crate::service::Service;
@@ -55,6 +56,9 @@ impl Service {
     /// # Errors
     /// `GrantUnknown`, the store.
     pub async fn grant(&self, id: GrantId) -> Result<GrantState> {
+        if let Some(deed) = self.deed(Action::ReadGrants) {
+            deed.grant(Some(id)).tell();
+        }
         let (_, loaded) = tokio::try_join!(self.alive.caught_up(), self.records.grant(id))?;
         match loaded.known()? {
             Some(Known::Grant(grant)) => self.states(vec![*grant]).await?.pop().ok_or(Error::GrantUnknown),
@@ -67,6 +71,9 @@ impl Service {
     /// # Errors
     /// `Invalid` for a page token that is not ours, the store.
     pub async fn list_grants(&self, asked: ListGrants) -> Result<GrantPage> {
+        if let Some(deed) = self.deed(Action::ReadGrants) {
+            deed.subject(&asked.subject).tell();
+        }
         let subject = Target::Subject(asked.subject.clone()).id(self.alive.salt());
         let mut after = asked.page_token.as_deref().map(read_page_token).transpose()?;
         self.alive.caught_up().await?;

@@ -32,6 +32,9 @@ pub struct Access<'a> {
 impl Service {
     /// Mints an access token of `grant` at `now`.
     pub(super) fn access_token(&self, grant: &Grant, access: &Access<'_>, now: Timestamp) -> Result<SecretText> {
+        if let Some(grant) = visible_id(grant) {
+            telemetry::trace::hands_out(grant, access.generation);
+        }
         let _span = telemetry::child("sign.access_token").entered();
         let Access { audience, form, generation, key } = *access;
         if form.format == TokenFormat::Opaque {

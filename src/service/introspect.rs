@@ -133,6 +133,15 @@ struct Asking<'a> {
     /// The number of the keys before it was proved.
     keys: u64,
     write: Write,
+    /// Whether the view needed no catching up.
+    is_fresh: bool,
+}
+
+impl Asking<'_> {
+    /// What was asked for the answer, in a word: the view of the revocations alone, or the store.
+    const fn source(&self, needs_record: bool) -> &'static str {
+        if self.is_fresh && !needs_record { "view" } else { "store" }
+    }
 }
 
 impl Service {
@@ -233,7 +242,7 @@ impl Service {
         let (now, run) = self.clock.now_and_run();
         let (killing, revision) = self.alive.at_once(freshness, run, |floors| proved.killing(floors))?;
         let judged = access::judge(&proved.standing(), now, asker, None, killing);
-        Some(self.recalled(token, &proved, judged, now, revision))
+        Some(self.recalled(token, &proved, judged, now, (revision, "cache")))
     }
 
     async fn introspect_each(
@@ -244,12 +253,13 @@ impl Service {
         write: Write,
     ) -> Result<Vec<Introspection>> {
         let keys = self.tokens.keys();
+        let is_fresh = self.alive.at_once(freshness, self.clock.run(), |_| ()).is_some();
         let recalled: Vec<_> = tokens.iter().map(|(_, digest)| self.tokens.recall(digest)).collect();
         let unknown = tokens.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
         let unknown: Vec<&str> = unknown.map(|((token, _), _)| *token).collect();
         let (revision, looked) = tokio::try_join!(self.alive.fresh(freshness), self.look_up_all(&unknown))?;
         let mut looked = looked.into_iter();
-        let asking = Asking { asker, revision, keys, write };
+        let asking = Asking { asker, revision, keys, write, is_fresh };
         let mut answers = Vec::with_capacity(tokens.len());
         for ((_, token), recalled) in tokens.iter().zip(recalled) {
             let shown = recalled.map(Shown::Recalled).or_else(|| looked.next().map(Shown::Looked));
@@ -263,7 +273,7 @@ impl Service {
         match shown {
             Shown::Recalled(proved) => {
                 let judged = self.judge_access(&proved.standing(), proved.grant(), None, asking.asker).await?;
-                Ok(self.recalled(token, &proved, judged, self.clock.now(), asking.revision))
+                Ok(self.recalled(token, &proved, judged, self.clock.now(), (asking.revision, asking.source(false))))
             }
             Shown::Looked(looked) => Ok(self.looked_up(token, self.judge(looked, asking.asker).await?, asking)),
         }
@@ -276,7 +286,7 @@ impl Service {
         proved: &Proved,
         judged: Result<(), Dead>,
         now: Timestamp,
-        revision: Revision,
+        (revision, source): (Revision, &'static str),
     ) -> Introspection {
         if let Err(Dead::Expired | Dead::Ended(_)) = judged {
             self.tokens.forget(token);
@@ -286,12 +296,13 @@ impl Service {
         }
         let answer =
             || Answer { written: proved.written().clone(), cache_seconds: self.cache_seconds(proved.standing().exp, now) };
-        counted(judged.ok().map(|()| answer()), revision)
+        counted(judged.ok().map(|()| answer()), revision, source)
     }
 
     /// The answer for a token that was looked up. An access token that is active is kept.
     fn looked_up(&self, token: &Digest, examined: Examined, asking: Asking<'_>) -> Introspection {
-        let Asking { asker, revision, keys, write } = asking;
+        let Asking { asker, revision, keys, write, .. } = asking;
+        let source = asking.source(matches!(examined.kind, TokenKind::OpaqueAccess | TokenKind::Refresh | TokenKind::Code));
         let answer = match (examined.kind, examined.verdict) {
             (TokenKind::JwtAccess | TokenKind::OpaqueAccess, Ok(says)) => {
                 let sign = self.sign(examined.generation, &says);
@@ -308,7 +319,7 @@ impl Service {
             }
             (_, Ok(_) | Err(_)) => None,
         };
-        counted(answer, revision)
+        counted(answer, revision, source)
     }
 
     fn cache_seconds(&self, exp: Timestamp, now: Timestamp) -> u64 {
@@ -316,7 +327,7 @@ impl Service {
     }
 }
 
-fn counted(active: Option<Answer>, revision: Revision) -> Introspection {
-    metrics::INTROSPECTIONS.add(if active.is_some() { "active" } else { "inactive" });
+fn counted(active: Option<Answer>, revision: Revision, source: &'static str) -> Introspection {
+    metrics::INTROSPECTIONS.add(if active.is_some() { "active" } else { "inactive" }, source);
     Introspection { active, revision }
 }

@@ -1,5 +1,6 @@
 //! Issue: the login service has authenticated a user (or a client itself), and asks for tokens.
 
+use crate::audit::{Action, Deed};
 use crate::random;
 use crate::records::GRACE;
 use crate::records::floors;
@@ -98,6 +99,17 @@ pub struct Tokens {
     pub next_dpop_nonce: Option<String>,
 }
 
+impl Tokens {
+    /// Tells that they were handed out.
+    pub(super) fn told<'a>(&self, deed: Deed<'a>) -> Deed<'a> {
+        let tokens = [Some(&self.access), self.refresh.as_ref(), self.id.as_ref()];
+        deed.grant(self.grant)
+            .session(self.session.as_ref())
+            .text("scope", &self.scopes.to_string())
+            .handed_out(tokens.into_iter().flatten())
+    }
+}
+
 /// What is granted, before anything of it is written.
 pub(super) struct Prepared {
     pub client: Arc<Client>,
@@ -151,6 +163,8 @@ impl Service {
         // The record keeps its own: this is what these tokens say.
         grant.binding = binding;
         let generation = grant.lineage.newest;
+        let deed = self.deed(Action::Issue);
+        let deed = deed.map(|deed| deed.client(&client.id).subject(&grant.subject).text("flow", grant.sign_in.method.word()));
         let has_id = plan.needs_record() || grant.sign_in.method.has_user();
         let details = grant.authorization_details.clone();
         let audience = Audience { scopes: plan.scopes, resources: plan.resources, details };
@@ -159,7 +173,7 @@ impl Service {
         let id = if plan.id_token { Some(self.id_token(&grant, &client, &access, nonce, now)?) } else { None };
         let refresh =
             if plan.refreshable { Some(self.tokens.refresh_token(&grant, generation, grant.lineage.key)?) } else { None };
-        Ok(Tokens {
+        let tokens = Tokens {
             access,
             expires_in: plan.access.lifetime,
             refresh,
@@ -173,7 +187,11 @@ impl Service {
             revision: head,
             durability,
             next_dpop_nonce: holder.next_nonce(),
-        })
+        };
+        if let Some(deed) = deed {
+            tokens.told(deed).tell();
+        }
+        Ok(tokens)
     }
 
     /// Decides what is granted, and where in the order of revocations it is born. Nothing is written yet.
@@ -330,6 +348,9 @@ impl Service {
             // Its opaque tokens run out by themselves, and point into its record until then.
             let keep_until = evicted.expires_at.plus(self.alive.ceilings().access_token).plus(GRACE);
             self.records.end_grant(evicted.id, ended, keep_until).await?;
+            if let Some(deed) = self.deed(Action::Evict) {
+                deed.subject(&grant.subject).grant(Some(evicted.id)).tell();
+            }
         }
         self.records.unlist_grants(subject, surplus).await
     }

@@ -1,15 +1,18 @@
 //! Signing keys: published, listed, rotated.
 
+use crate::audit::Action;
 use crate::records::proto::SigningRecord;
 use crate::service::Service;
 use crate::signing::Signing;
+use crate::telemetry::metrics;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::Floors;
 use jeton_domain::revision::Revision;
-use jeton_domain::time::Millis;
+use jeton_domain::time::{Millis, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use crate::signing::{KeyState, KeyStatus};
 
@@ -50,6 +53,9 @@ impl Service {
         let unknown = || Error::KeyUnknown(format!("no signing key of algorithm `{}`", algorithm.word()));
         let standby = newest(&self.signing).ok_or_else(unknown)?;
         self.change_keys(|held| self.signing.rotate(held, algorithm, now)).await?;
+        if let Some(deed) = self.deed(Action::RotateKey) {
+            deed.text("kid", &standby.kid).text("algorithm", algorithm.word()).tell();
+        }
         let taking_over = self.signing.status(now).into_iter().find(|key| key.kid == standby.kid).ok_or_else(unknown)?;
         Ok((taking_over, newest(&self.signing).filter(|key| key.kid != standby.kid)))
     }
@@ -67,6 +73,7 @@ impl Service {
             self.change_keys(|held| self.signing.burn(held, &kid, now)).await?;
             tracing::warn!(kid, "a signing key was burnt again: the store had lost that it was");
         }
+        measure(&self.signing.status(now), now);
         Ok(())
     }
 
@@ -110,5 +117,20 @@ impl Service {
         self.change_keys(|held| self.signing.burn(held, kid, now)).await?;
         // It may have been burnt before, by a request that was cut off.
         self.records.confirm_signing_keys().await
+    }
+}
+
+/// How many keys there are in each state, and how long until the next takes over.
+fn measure(keys: &[KeyStatus], now: Timestamp) {
+    let states = [KeyState::Standby, KeyState::Active, KeyState::Retired, KeyState::Burnt];
+    for algorithm in Algorithm::ALL {
+        let of = || keys.iter().filter(|key| key.algorithm == algorithm);
+        for state in states {
+            let count = of().filter(|key| key.state == state).count();
+            metrics::SIGNING_KEYS.level([algorithm.word(), state.word()]).set_count(count);
+        }
+        if let Some(next) = of().filter(|key| key.state == KeyState::Standby).map(|key| key.activates_at).min() {
+            metrics::SIGNING_KEY_ACTIVATION.set_of([algorithm.word()], Duration::from(next.since(now)).as_secs_f64());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Refresh: a refresh token gets a new access token, without asking the user again (RFC 6749 section 6).
 
+use crate::audit::Action;
 use crate::floors::Caught;
 use crate::records::floors;
 use crate::records::grants::{Known, LoadedGrant};
@@ -100,7 +101,8 @@ impl Service {
     /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`,
     /// `InvalidAuthorizationDetails`, the store.
     pub async fn refresh(&self, asked: Refresh) -> Result<Tokens> {
-        let refreshed = self.decide_refresh(asked).await;
+        let refreshed = self.decide_refresh(&asked).await;
+        self.tell_refresh(&asked, &refreshed);
         metrics::REFRESHES.add(match &refreshed {
             Ok((verdict, _)) => verdict.word(),
             Err(Error::RefreshRefused(refusal)) => refusal.word(),
@@ -112,7 +114,24 @@ impl Service {
         refreshed.map(|(_, tokens)| tokens)
     }
 
-    async fn decide_refresh(&self, asked: Refresh) -> Result<(Verdict, Tokens)> {
+    /// What was handed out, and that a grant was ended for how it was used. Any other refusal changes nothing.
+    fn tell_refresh(&self, asked: &Refresh, refreshed: &Result<(Verdict, Tokens)>) {
+        let Some(deed) = self.deed(Action::Refresh) else { return };
+        let deed = deed.client(&asked.client).presented(&asked.token);
+        match refreshed {
+            Ok((verdict, tokens)) => tokens.told(deed.text("verdict", verdict.word())).tell(),
+            Err(Error::RefreshRefused(refusal @ (RefreshRefusal::Reuse | RefreshRefusal::RetryExpired))) => {
+                let grant = match parse(asked.token.expose()) {
+                    Presented::Numbered(presented) => Some(presented.grant),
+                    _ => None,
+                };
+                deed.text("verdict", refusal.word()).grant(grant).tell();
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn decide_refresh(&self, asked: &Refresh) -> Result<(Verdict, Tokens)> {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Refresh, .. }) = parse(asked.token.expose()) else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
@@ -249,7 +268,7 @@ impl Service {
             Cause::RetryExpired => (Reason::RetryExpired, RefreshRefusal::RetryExpired),
             _ => (Reason::Reuse, RefreshRefusal::Reuse),
         };
-        self.alive.raise(&Target::Grant(grant), reason).await?;
+        self.raise_and_tell(&Target::Grant(grant), reason, None).await?;
         tracing::warn!(grant_id = %grant, cause = refusal.word(), "a grant was ended for how its tokens were used");
         Ok(refusal)
     }

@@ -1,5 +1,6 @@
 //! Resources, registered at run time: made, read, changed, deleted.
 
+use crate::audit::Action;
 use crate::records::clients::Registry;
 use crate::records::registry::{Entry, Kind, Value};
 use crate::service::Service;
@@ -8,6 +9,7 @@ use jeton_domain::client::Client;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::name::ResourceId;
 use jeton_domain::resource::Resource;
+use jeton_domain::secret::shown;
 use std::sync::Arc;
 
 /// A resource as it is known.
@@ -32,10 +34,13 @@ impl Service {
         let resource = Arc::new(resource);
         let entry = self
             .change_registered(Kind::Resource, resource.id.as_str(), |entry| match entry.and_then(|entry| entry.value.as_ref()) {
-                Some(_) => Err(Error::RegistrationExists(format!("resource `{}` is registered already", resource.id))),
+                Some(_) => {
+                    Err(Error::RegistrationExists(format!("resource `{}` is registered already", shown(resource.id.as_str()))))
+                }
                 None => Ok(Some(Value::Resource(Arc::clone(&resource)))),
             })
             .await?;
+        self.tell_resource(Action::CreateResource, &resource.id);
         Ok(ResourceState { resource, registered: Some(Registered::of(&entry)) })
     }
 
@@ -89,6 +94,7 @@ impl Service {
                 Ok(Some(Value::Resource(Arc::clone(&resource))))
             })
             .await?;
+        self.tell_resource(Action::UpdateResource, &resource.id);
         Ok(ResourceState { resource, registered: Some(Registered::of(&entry)) })
     }
 
@@ -110,8 +116,15 @@ impl Service {
             }
             Ok(None)
         })
-        .await
-        .map(|_gone| ())
+        .await?;
+        self.tell_resource(Action::DeleteResource, id);
+        Ok(())
+    }
+
+    fn tell_resource(&self, action: Action, id: &ResourceId) {
+        if let Some(deed) = self.deed(action) {
+            deed.text("resource", id.as_str()).tell();
+        }
     }
 }
 
@@ -131,5 +144,5 @@ fn not_of_file(registry: &Registry, id: &ResourceId) -> Result<()> {
 }
 
 fn unknown(id: &ResourceId) -> Error {
-    Error::RegistrationUnknown(format!("no resource `{id}` is known"))
+    Error::RegistrationUnknown(format!("no resource `{}` is known", shown(id.as_str())))
 }

@@ -92,7 +92,7 @@ impl Service {
         if let Target::SigningKey { kid } = &target {
             self.burn_key(kid).await?;
         }
-        self.raise(&target, reason).await
+        self.raise(&target, reason, None).await
     }
 
     /// Whether a client is named that is not known here: one that is gone, or a name that is misspelt. It is revoked all the same.
@@ -135,14 +135,14 @@ impl Service {
         match (dry_run, found.target, found.record) {
             (true, target, _) => self.count(&target, None).await.map(Revoked::Counted),
             (false, target @ Target::Token { .. }, Some(grant)) => {
-                let raise = self.alive.raise(&target, reason).await?;
+                let raise = self.raise_and_tell(&target, reason, Some(token)).await?;
                 // Many may revoke one token at once: the first in the log counts it.
                 if raise.is_first && self.count_token(grant).await? {
-                    return self.raise(&Target::Grant(grant), reason).await;
+                    return self.raise(&Target::Grant(grant), reason, Some(token)).await;
                 }
                 Ok(raise.into())
             }
-            (false, target, _) => self.alive.raise(&target, reason).await.map(Revoked::from),
+            (false, target, _) => self.raise_and_tell(&target, reason, Some(token)).await.map(Revoked::from),
         }
     }
 
@@ -168,7 +168,7 @@ impl Service {
     }
 
     /// One entry in the log; none where the target is known to be ended for ever.
-    async fn raise(&self, target: &Target, reason: Reason) -> Result<Revoked> {
+    async fn raise(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Revoked> {
         if self.done(target).is_some() {
             // A store that is gone acknowledges nothing, and another primary may lack what the one before it had.
             self.alive.caught_up().await?;
@@ -176,7 +176,7 @@ impl Service {
                 return Ok(done);
             }
         }
-        self.alive.raise(target, reason).await.map(Revoked::from)
+        self.raise_and_tell(target, reason, shown).await.map(Revoked::from)
     }
 
     /// Where this replica knows that the target is ended for ever, and that it got as far as this store's writes do. What did not is raised

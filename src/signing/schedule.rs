@@ -47,6 +47,19 @@ pub enum KeyState {
     Burnt,
 }
 
+impl KeyState {
+    /// The word for it in metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Standby => "standby",
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Burnt => "burnt",
+        }
+    }
+}
+
 /// A key, by name, and its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -1,46 +1,49 @@
-//! What is counted and timed, and its text for Prometheus.
+//! What is counted and timed, and where it goes: Prometheus' text on the admin port, and OTLP where that is set.
 //!
-//! Counters are plain atomics that OpenTelemetry reads when it is asked: a request adds one to a number. Labels are
+//! Counters are plain atomics that OpenTelemetry reads when it is asked: a request adds one to a number (`instrument`). Labels are
 //! words of the program, never of a request, so their number is bounded by the code.
 
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundHistogram, Histogram, MeterProvider as _};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+mod instrument;
+
+pub use instrument::{Gauge, Instrument, Level, Tally, Timer};
+
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry_otlp::MetricExporter;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Calls by operation and outcome (the gRPC code).
 pub static REQUESTS: Tally<2> =
-    Tally::new("jeton_requests", "Calls by operation and outcome (the gRPC code).", ["operation", "outcome"])
+    Tally::new("jeton.requests", "Calls by operation and outcome (the gRPC code).", ["operation", "outcome"])
         .telling(&[["Refresh", "UNAVAILABLE"], ["Refresh", "RESOURCE_EXHAUSTED"]]);
 /// Refusals by reason (`docs/errors.md`).
-pub static REFUSALS: Tally<1> = Tally::new("jeton_refusals", "Refusals by reason.", ["reason"]).telling(&[["WATCH_CUT"]]);
+pub static REFUSALS: Tally<1> =
+    Tally::new("jeton.refusals", "Refusals by reason (`docs/errors.md`).", ["reason"]).telling(&[["WATCH_CUT"]]);
 /// Refreshes by verdict, or by the cause of the refusal.
 pub static REFRESHES: Tally<1> =
-    Tally::new("jeton_refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]).telling(&[["forward"]]);
-/// Introspections by answer.
-pub static INTROSPECTIONS: Tally<1> = Tally::new("jeton_introspections", "Tokens introspected by answer.", ["answer"]);
-/// Requests through gateways by answer.
+    Tally::new("jeton.refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]).telling(&[["forward"]]);
+/// Tokens introspected by answer, and by what was asked for it.
+pub static INTROSPECTIONS: Tally<2> =
+    Tally::new("jeton.introspections", "Tokens introspected by answer, and by what was asked for it.", ["answer", "source"]);
+/// Requests through gateways by answer: allowed, challenged, or the reason.
 pub static AUTHORIZATIONS: Tally<1> =
-    Tally::new("jeton_authorizations", "Requests through gateways by answer: allowed, challenged, or the reason.", ["answer"]);
+    Tally::new("jeton.authorizations", "Requests through gateways by answer: allowed, challenged, or the reason.", ["answer"]);
 /// Access tokens reported as seen, by what came of it.
-pub static ARRIVALS: Tally<1> = Tally::new("jeton_arrivals", "Access tokens reported as seen, by what came of it.", ["outcome"])
+pub static ARRIVALS: Tally<1> = Tally::new("jeton.arrivals", "Access tokens reported as seen, by what came of it.", ["outcome"])
     .telling(&[["dropped"], ["failed"]]);
 /// Revocations by kind of target and reason.
 pub static REVOCATIONS: Tally<2> =
-    Tally::new("jeton_revocations", "Revocations by kind of target and reason.", ["kind", "reason"])
+    Tally::new("jeton.revocations", "Revocations by kind of target and reason.", ["kind", "reason"])
         .telling(&[["grant", "reuse"]]);
 /// Attempts to tell a client that a session ended, by outcome.
 pub static LOGOUTS: Tally<1> =
-    Tally::new("jeton_logouts", "Attempts to tell a client that a session ended, by outcome.", ["outcome"])
+    Tally::new("jeton.logouts", "Attempts to tell a client that a session ended, by outcome.", ["outcome"])
         .telling(&[["given_up"], ["refused"]]);
-/// Clients yet to be told that a session ended.
-pub static LOGOUTS_WAITING: Gauge = Gauge::new("jeton_logouts_waiting", "Ends of sessions that clients are yet to be told.");
 /// Calls of the store by operation and outcome.
 pub static STORE_CALLS: Tally<2> =
-    Tally::new("jeton_store_calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]).telling(&[
+    Tally::new("jeton.store.calls", "Calls of the store by operation and outcome.", ["operation", "outcome"]).telling(&[
         ["append", "gap"],
         ["follow", "gap"],
         ["append", "not_durable"],
@@ -49,181 +52,130 @@ pub static STORE_CALLS: Tally<2> =
         ["append", "unavailable"],
         ["get", "restored"],
     ]);
-
-/// Times that the log was met under another primary of the store than before.
-pub static PRIMARIES: Tally<0> =
-    Tally::new("jeton_primaries", "Times the log was met under another primary of the store.", []).telling(&[[]]);
-/// Entries told to watchers, counted for each of them.
-pub static WATCHED: Tally<0> =
-    Tally::new("jeton_watched_entries", "Revocations told to watchers, counted for each.", []).telling(&[[]]);
+/// Times the log was met under another primary of the store.
+pub static PRIMARIES: Tally<0> = Tally::new("jeton.primaries", "Times the log was met under another primary of the store.", []);
+/// Revocations told to watchers, counted for each.
+pub static WATCHED: Tally<0> = Tally::new("jeton.watched_entries", "Revocations told to watchers, counted for each.", []);
+/// Lines of the audit stream by action.
+pub static AUDIT_LINES: Tally<1> = Tally::new("jeton.audit.lines", "Lines of the audit stream by action.", ["action"]);
+/// Lines of the audit stream that were lost.
+pub static AUDIT_LOST: Tally<0> = Tally::new("jeton.audit.lost", "Lines of the audit stream that were lost.", []);
+/// Lines of the audit stream that are yet to be written.
+pub static AUDIT_WAITING: Gauge<0> =
+    Gauge::new("jeton.audit.waiting", "Lines of the audit stream that are yet to be written.", []);
+/// 1 where the audit stream cannot be written, else 0.
+pub static AUDIT_FAILING: Gauge<0> = Gauge::new("jeton.audit.failing", "1 where the audit stream cannot be written, else 0.", []);
+/// Requests at work now, by listener.
+pub static REQUESTS_IN_FLIGHT: Gauge<1> =
+    Gauge::new("jeton.requests_in_flight", "Requests at work now, by listener.", ["listener"]);
+/// The most requests at work at once, by listener.
+pub static REQUESTS_IN_FLIGHT_LIMIT: Gauge<1> =
+    Gauge::new("jeton.requests_in_flight_limit", "The most requests at work at once, by listener.", ["listener"]);
+/// Access tokens reported as seen that are yet to be looked at.
+pub static ARRIVALS_WAITING: Gauge<0> =
+    Gauge::new("jeton.arrivals_waiting", "Access tokens reported as seen that are yet to be looked at.", []);
+/// Calls of the store that wait for its answer.
+pub static STORE_CALLS_IN_FLIGHT: Gauge<0> =
+    Gauge::new("jeton.store.calls_in_flight", "Calls of the store that wait for its answer.", []);
+/// Ends of sessions that clients are yet to be told.
+pub static LOGOUTS_WAITING: Gauge<0> =
+    Gauge::new("jeton.logouts_waiting", "Ends of sessions that clients are yet to be told.", []);
 /// Streams of revocations that are open.
-pub static WATCHERS: Gauge = Gauge::new("jeton_watchers", "Streams of revocations that are open.");
+pub static WATCHERS: Gauge<0> = Gauge::new("jeton.watchers", "Streams of revocations that are open.", []);
 /// Revocations held in memory.
-pub static VIEW_ENTRIES: Gauge = Gauge::new("jeton_view_entries", "Revocations held in memory.");
+pub static VIEW_ENTRIES: Gauge<0> = Gauge::new("jeton.view.entries", "Revocations held in memory.", []);
 /// The most revocations that are held in memory.
-pub static VIEW_ENTRIES_LIMIT: Gauge = Gauge::new("jeton_view_entries_limit", "The most revocations that are held in memory.");
+pub static VIEW_ENTRIES_LIMIT: Gauge<0> =
+    Gauge::new("jeton.view.entries_limit", "The most revocations that are held in memory.", []);
 /// Bytes that the revocations in memory take.
-pub static VIEW_BYTES: Gauge = Gauge::new("jeton_view_bytes", "Bytes that the revocations in memory take.");
-/// Whether all revocations of the log are in memory (1), or some are asked of the store (0).
-pub static VIEW_WHOLE: Gauge = Gauge::new("jeton_view_whole", "1 where all revocations of the log are in memory, else 0.");
-/// How long ago the last proof of freshness was asked for.
-pub static VIEW_AGE: Gauge = Gauge::in_seconds("jeton_view_age", "How long ago the view was provably fresh.");
+pub static VIEW_BYTES: Gauge<0> = Gauge::new("jeton.view.bytes", "Bytes that the revocations in memory take.", []);
+/// 1 where all revocations of the log are in memory, else 0.
+pub static VIEW_WHOLE: Gauge<0> = Gauge::new("jeton.view.whole", "1 where all revocations of the log are in memory, else 0.", []);
+/// How long ago the view was provably fresh.
+pub static VIEW_AGE: Gauge<0> = Gauge::new("jeton.view.age", "How long ago the view was provably fresh.", []).in_seconds();
+/// How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.
+pub static STORE_MEMORY_USED: Gauge<0> =
+    Gauge::new("jeton.store.memory_used", "How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.", []);
+/// Signing keys by algorithm and state.
+pub static SIGNING_KEYS: Gauge<2> =
+    Gauge::new("jeton.signing_keys", "Signing keys by algorithm and state.", ["algorithm", "state"]);
+/// How long until the next signing key of an algorithm takes over.
+pub static SIGNING_KEY_ACTIVATION: Gauge<1> =
+    Gauge::new("jeton.signing_key.activation", "How long until the next signing key of an algorithm takes over.", ["algorithm"])
+        .in_seconds();
+/// How long calls took, by operation.
+static REQUEST_DURATION: Timer<1> = Timer::new("jeton.request.duration", "How long calls took, by operation.", ["operation"]);
+/// How long calls of the store took, by operation.
+static STORE_CALL_DURATION: Timer<1> =
+    Timer::new("jeton.store.call.duration", "How long calls of the store took, by operation.", ["operation"]);
+/// How long catching up with the log took.
+static CATCH_UP_DURATION: Timer<0> = Timer::new("jeton.catch_up.duration", "How long catching up with the log took.", []);
+/// How long after it was made a revocation was in this view, by the clocks of both.
+static REVOCATION_DELAY: Timer<0> =
+    Timer::new("jeton.revocation.delay", "How long after it was made a revocation was in this view, by the clocks of both.", []);
 
-/// How much of `maxmemory` the fullest primary of the store uses.
-pub static STORE_MEMORY_USED: Gauge =
-    Gauge::new("jeton_store_memory_used", "How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.");
-
-/// The words that one counter can tell apart: more than the program has, so that none falls into `other`.
-const SLOTS: usize = 256;
-
-/// A counter by `L` labels. Adding is lock-free; words are placed in the order of their first use.
-#[derive(Debug)]
-pub struct Tally<const L: usize> {
-    name: &'static str,
-    help: &'static str,
-    labels: [&'static str; L],
-    /// Words that are told before they are counted.
-    known: &'static [[&'static str; L]],
-    slots: [Slot<L>; SLOTS],
-    other: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Slot<const L: usize> {
-    words: OnceLock<[&'static str; L]>,
-    count: AtomicU64,
-}
-
-impl<const L: usize> Tally<L> {
-    const fn new(name: &'static str, help: &'static str, labels: [&'static str; L]) -> Self {
-        let slots = [const { Slot { words: OnceLock::new(), count: AtomicU64::new(0) } }; SLOTS];
-        Self { name, help, labels, known: &[], slots, other: AtomicU64::new(0) }
-    }
-
-    /// The same where these words are told from the start, as 0: an alarm on an increase misses what begins with its first.
-    const fn telling(mut self, known: &'static [[&'static str; L]]) -> Self {
-        self.known = known;
-        self
-    }
-
-    fn add_words(&self, words: [&'static str; L], count: u64) {
-        for slot in &self.slots {
-            if *slot.words.get_or_init(|| words) == words {
-                slot.count.fetch_add(count, Ordering::Relaxed);
-                return;
-            }
-        }
-        self.other.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// How often these words were counted.
-    #[must_use]
-    pub fn count(&self, words: [&str; L]) -> u64 {
-        let slot = self.slots.iter().find(|slot| slot.words.get().is_some_and(|held| *held == words));
-        slot.map_or(0, |slot| slot.count.load(Ordering::Relaxed))
-    }
-
-    /// Everything that was counted, by its words.
-    pub fn counts(&self) -> impl Iterator<Item = ([&'static str; L], u64)> + '_ {
-        let held = self.slots.iter().map_while(|slot| Some((*slot.words.get()?, slot.count.load(Ordering::Relaxed))));
-        let other = self.other.load(Ordering::Relaxed);
-        held.chain((other > 0).then_some((["other"; L], other)))
-    }
-
-    fn register(&'static self, meter: &opentelemetry::metrics::Meter) {
-        self.known.iter().for_each(|words| self.add_words(*words, 0));
-        meter
-            .u64_observable_counter(self.name)
-            .with_description(self.help)
-            .with_callback(move |observer| {
-                self.counts().for_each(|(words, count)| observer.observe(count, &self.attributes(words)));
-            })
-            .build();
-    }
-
-    fn attributes(&self, words: [&'static str; L]) -> [KeyValue; L] {
-        let mut words = words.into_iter();
-        self.labels.map(|label| KeyValue::new(label, words.next().unwrap_or_default()))
-    }
-}
-
-impl Tally<0> {
-    /// Counts one.
-    pub fn add(&self) {
-        self.add_many(1);
-    }
-
-    /// Counts so many.
-    pub fn add_many(&self, count: usize) {
-        self.add_words([], u64::try_from(count).unwrap_or(u64::MAX));
-    }
-}
-
-impl Tally<1> {
-    /// Counts one of `word`.
-    pub fn add(&self, word: &'static str) {
-        self.add_words([word], 1);
-    }
-}
-
-impl Tally<2> {
-    /// Counts one of these two words, in the order of the labels.
-    pub fn add(&self, first: &'static str, second: &'static str) {
-        self.add_words([first, second], 1);
-    }
-}
-
-/// A number that rises and falls.
-#[derive(Debug)]
-pub struct Gauge {
-    name: &'static str,
-    help: &'static str,
-    unit: &'static str,
-    /// A floating-point number's bits.
-    bits: AtomicU64,
-}
-
-impl Gauge {
-    const fn new(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, unit: "", bits: AtomicU64::new(0) }
-    }
-
-    const fn in_seconds(name: &'static str, help: &'static str) -> Self {
-        Self { unit: "s", ..Self::new(name, help) }
-    }
-
-    /// It is this now.
-    pub fn set(&self, value: f64) {
-        self.bits.store(value.to_bits(), Ordering::Relaxed);
-    }
-
-    /// It is a count, this now.
-    pub fn set_count(&self, count: usize) {
-        self.set(count as f64);
-    }
-
-    /// What it is.
-    #[must_use]
-    pub fn get(&self) -> f64 {
-        f64::from_bits(self.bits.load(Ordering::Relaxed))
-    }
-
-    fn register(&'static self, meter: &opentelemetry::metrics::Meter) {
-        let gauge = meter.f64_observable_gauge(self.name).with_description(self.help).with_unit(self.unit);
-        gauge.with_callback(|observer| observer.observe(self.get(), &[])).build();
-    }
-}
+/// Everything that is measured.
+pub static INSTRUMENTS: [&dyn Instrument; 33] = [
+    &REQUESTS,
+    &REFUSALS,
+    &REFRESHES,
+    &INTROSPECTIONS,
+    &AUTHORIZATIONS,
+    &ARRIVALS,
+    &REVOCATIONS,
+    &LOGOUTS,
+    &STORE_CALLS,
+    &PRIMARIES,
+    &WATCHED,
+    &AUDIT_LINES,
+    &AUDIT_LOST,
+    &AUDIT_WAITING,
+    &AUDIT_FAILING,
+    &REQUESTS_IN_FLIGHT,
+    &REQUESTS_IN_FLIGHT_LIMIT,
+    &ARRIVALS_WAITING,
+    &STORE_CALLS_IN_FLIGHT,
+    &LOGOUTS_WAITING,
+    &WATCHERS,
+    &VIEW_ENTRIES,
+    &VIEW_ENTRIES_LIMIT,
+    &VIEW_BYTES,
+    &VIEW_WHOLE,
+    &VIEW_AGE,
+    &STORE_MEMORY_USED,
+    &SIGNING_KEYS,
+    &SIGNING_KEY_ACTIVATION,
+    &REQUEST_DURATION,
+    &STORE_CALL_DURATION,
+    &CATCH_UP_DURATION,
+    &REVOCATION_DELAY,
+];
 
 /// One call: counted, and timed by operation.
 pub fn request(operation: &'static str, outcome: &'static str, took: Duration) {
     REQUESTS.add(operation, outcome);
-    METERS.requests.record(operation, took);
+    timed(&REQUEST_DURATION, [operation], took);
 }
 
 /// One call of the store that began at `started`: counted, and timed by operation.
 pub fn store_call(operation: &'static str, outcome: &'static str, started: Instant) {
     STORE_CALLS.add(operation, outcome);
-    METERS.store.record(operation, started.elapsed());
+    timed(&STORE_CALL_DURATION, [operation], started.elapsed());
+}
+
+/// One catch-up with the log.
+pub fn caught_up(started: Instant) {
+    timed(&CATCH_UP_DURATION, [], started.elapsed());
+}
+
+/// A revocation came into the view, so long after it was made.
+pub fn revocation_in_view(delay: Duration) {
+    timed(&REVOCATION_DELAY, [], delay);
+}
+
+fn timed<const L: usize>(timer: &'static Timer<L>, words: [&'static str; L], took: Duration) {
+    LazyLock::force(&METERS);
+    timer.record(words, took);
 }
 
 /// Everything, in Prometheus' text format.
@@ -234,78 +186,37 @@ pub fn exposition() -> Result<String, String> {
     TextEncoder::new().encode_to_string(&METERS.registry.gather()).map_err(|error| error.to_string())
 }
 
-/// A histogram of durations by operation. What is recorded goes straight to the place of its word, found once.
-struct Timer {
-    histogram: Histogram<f64>,
-    slots: [OnceLock<(&'static str, BoundHistogram<f64>)>; OPERATIONS],
+/// Sends everything to a collector too, this often. Before anything is measured, and once.
+pub(super) fn push(exporter: MetricExporter, every: Duration) -> SdkMeterProvider {
+    let reader = PeriodicReader::builder(exporter).with_interval(every).build();
+    *PUSHED.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+    METERS.provider.clone()
 }
 
-/// The operations that one timer can tell apart: more than the program has.
-const OPERATIONS: usize = 64;
-
-impl Timer {
-    fn new(histogram: Histogram<f64>) -> Self {
-        Self { histogram, slots: [const { OnceLock::new() }; OPERATIONS] }
-    }
-
-    fn record(&self, operation: &'static str, took: Duration) {
-        let place = || (operation, self.histogram.bind(&[KeyValue::new("operation", operation)]));
-        for slot in &self.slots {
-            let (held, bound) = slot.get_or_init(place);
-            if *held == operation {
-                return bound.record(took.as_secs_f64());
-            }
-        }
-    }
-}
+static PUSHED: Mutex<Option<PeriodicReader<MetricExporter>>> = Mutex::new(None);
 
 struct Meters {
     registry: Registry,
-    requests: Timer,
-    store: Timer,
-    /// The histograms end with their provider.
-    _provider: SdkMeterProvider,
+    /// The instruments end with their provider.
+    provider: SdkMeterProvider,
 }
-
-/// In seconds: from a cached introspection to the longest deadline.
-const BOUNDARIES: [f64; 14] = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
 static METERS: LazyLock<Meters> = LazyLock::new(|| {
     let registry = Registry::new();
-    let provider = SdkMeterProvider::builder().with_resource(super::resource());
-    let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false).build();
-    let provider = match exporter {
-        Ok(exporter) => provider.with_reader(exporter),
-        Err(error) => {
-            tracing::error!(%error, "metrics cannot be exported");
-            provider
-        }
+    let mut provider = SdkMeterProvider::builder().with_resource(super::resource());
+    match opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false).build() {
+        Ok(exporter) => provider = provider.with_reader(exporter),
+        Err(error) => tracing::error!(%error, "metrics cannot be exported"),
     }
-    .build();
+    if let Some(reader) = PUSHED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        provider = provider.with_reader(reader);
+    }
+    let provider = provider.build();
     let meter = provider.meter("jeton");
-    for tally in [&REFUSALS, &REFRESHES, &INTROSPECTIONS, &AUTHORIZATIONS, &ARRIVALS, &LOGOUTS] {
-        tally.register(&meter);
+    for instrument in INSTRUMENTS {
+        instrument.register(&meter);
     }
-    for tally in [&REQUESTS, &REVOCATIONS, &STORE_CALLS] {
-        tally.register(&meter);
-    }
-    for tally in [&PRIMARIES, &WATCHED] {
-        tally.register(&meter);
-    }
-    for gauge in
-        [&LOGOUTS_WAITING, &WATCHERS, &VIEW_ENTRIES, &VIEW_ENTRIES_LIMIT, &VIEW_BYTES, &VIEW_WHOLE, &VIEW_AGE, &STORE_MEMORY_USED]
-    {
-        gauge.register(&meter);
-    }
-    let seconds = |name: &'static str, help: &'static str| {
-        Timer::new(meter.f64_histogram(name).with_description(help).with_unit("s").with_boundaries(BOUNDARIES.into()).build())
-    };
-    Meters {
-        requests: seconds("jeton_request_duration", "How long calls took, by operation."),
-        store: seconds("jeton_store_call_duration", "How long calls of the store took, by operation."),
-        registry,
-        _provider: provider,
-    }
+    Meters { registry, provider }
 });
 
 #[cfg(test)]
@@ -336,16 +247,5 @@ mod tests {
         assert!(text.contains("\njeton_view_age_seconds 0.25\n"), "{text}");
         assert!(text.contains("\n# TYPE jeton_view_age_seconds gauge\n"), "{text}");
         assert!(text.contains("\njeton_watched_entries_total 3\n"), "{text}");
-    }
-
-    #[test]
-    fn threads_that_meet_a_word_first_count_it_once_each() {
-        static TALLY: Tally<1> = Tally::new("t", "t", ["t"]);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| (0..1_000).for_each(|n| TALLY.add(if n % 2 == 0 { "even" } else { "odd" })));
-            }
-        });
-        assert_eq!((TALLY.count(["even"]), TALLY.count(["odd"]), TALLY.count(["none"])), (4_000, 4_000, 0));
     }
 }

@@ -100,7 +100,7 @@ fn line(samples: &VecDeque<Sample>, group: Group, word: &'static str, now: Insta
 fn counts() -> Vec<(Group, &'static str, u64)> {
     let calls = metrics::REQUESTS.counts().map(|([_, outcome], count)| (Group::Calls, outcome_of_call(outcome), count));
     let refreshes = metrics::REFRESHES.counts().map(|([verdict], count)| (Group::Refreshes, verdict, count));
-    let introspections = metrics::INTROSPECTIONS.counts().map(|([answer], count)| (Group::Introspections, answer, count));
+    let introspections = metrics::INTROSPECTIONS.counts().map(|([answer, _], count)| (Group::Introspections, answer, count));
     let gateways = metrics::AUTHORIZATIONS.counts().map(|([answer], count)| (Group::Gateways, answer, count));
     let revocations = metrics::REVOCATIONS.counts().map(|([kind, _], count)| (Group::Revocations, kind, count));
     let store = metrics::STORE_CALLS.counts().map(|([_, outcome], count)| (Group::Store, outcome, count));

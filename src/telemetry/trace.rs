@@ -3,10 +3,12 @@
 //! A span costs whether it is exported or not, so the decision comes first: a request that is not sampled has no span,
 //! and what happens under it asks once for the current span and finds none.
 
-use http::{HeaderMap, StatusCode};
-use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
-use opentelemetry::trace::TraceContextExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use jeton_domain::id::{Generation, GrantId};
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tracing::{Span, field, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -153,6 +155,54 @@ pub fn child(name: &'static str) -> Span {
         return Span::none();
     }
     info_span!(target: TARGET, parent: &current, "child", otel.name = name)
+}
+
+/// A span of a request to somebody else over HTTP; `Span::none()` where this one is not sampled.
+#[must_use]
+pub fn outgoing(method: &'static str, host: &str) -> Span {
+    let current = Span::current();
+    if current.is_none() {
+        return Span::none();
+    }
+    info_span!(
+        target: TARGET,
+        parent: &current,
+        "outgoing",
+        otel.name = method,
+        otel.kind = "client",
+        http.request.method = method,
+        server.address = host,
+    )
+}
+
+/// Writes the headers by which the spans of whom we ask continue this one.
+pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    struct Written<'a>(&'a mut HeaderMap);
+    impl Injector for Written<'_> {
+        fn set(&mut self, key: &str, value: String) {
+            let name = HeaderName::from_bytes(key.as_bytes());
+            // What there is nothing to say of is not said.
+            if let (Ok(name), Ok(value), false) = (name, HeaderValue::from_str(&value), value.is_empty()) {
+                self.0.insert(name, value);
+            }
+        }
+    }
+    if !span.is_none() {
+        TraceContextPropagator::new().inject_context(&span.context(), &mut Written(headers));
+    }
+}
+
+/// Joins the current span to all that hand out tokens of the same grant, by a link into a trace that stands for the grant: its id is a hash of
+/// the grant's, and the span's is the generation, so that neither is told to who does not know it.
+pub fn hands_out(grant: GrantId, generation: Generation) {
+    let current = Span::current();
+    if current.is_none() {
+        return;
+    }
+    let digest = Sha256::new_with_prefix(b"jeton grant ").chain_update(grant.0).finalize();
+    let trace = digest.first_chunk::<16>().map_or(TraceId::INVALID, |id| TraceId::from_bytes(*id));
+    let span = SpanId::from(u64::from(generation).saturating_add(1));
+    current.add_link(SpanContext::new(trace, span, TraceFlags::default(), true, TraceState::NONE));
 }
 
 /// The trace of the current span, as 32 hexadecimal digits.

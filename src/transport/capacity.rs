@@ -1,5 +1,6 @@
 //! How many requests a listener works at once, and for how long on one.
 
+use crate::telemetry::metrics::{self, Level};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,15 +20,21 @@ pub enum Lane {
 /// The requests that may still begin.
 pub struct Capacity {
     free: AtomicUsize,
+    most: usize,
+    /// How many are at work, as it is measured.
+    level: Level,
     /// How many of them may be revocations only.
     kept: usize,
 }
 
 impl Capacity {
-    /// So many at once, and beside them a sixteenth, at least one, that is kept for revocations.
-    pub fn new(most: usize) -> Arc<Self> {
+    /// At this listener so many at once, and beside them a sixteenth, at least one, that is kept for revocations.
+    pub fn new(listener: &'static str, most: usize) -> Arc<Self> {
         let kept = (most / 16).max(1);
-        Arc::new(Self { free: AtomicUsize::new(most.saturating_add(kept)), kept })
+        metrics::REQUESTS_IN_FLIGHT_LIMIT.level([listener]).set_count(most);
+        let (level, most) = (metrics::REQUESTS_IN_FLIGHT.level([listener]), most.saturating_add(kept));
+        level.set_count(0);
+        Arc::new(Self { free: AtomicUsize::new(most), most, level, kept })
     }
 
     /// A place for one more; none where all are taken.
@@ -38,7 +45,9 @@ impl Capacity {
         };
         let one_less = |free: usize| if free > kept { free.checked_sub(1) } else { None };
         let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        taken.ok().map(|_| Place(Arc::clone(self)))
+        let free = taken.ok()?;
+        self.level.set_count(self.most.saturating_sub(free).saturating_add(1));
+        Some(Place(Arc::clone(self)))
     }
 }
 
@@ -47,7 +56,8 @@ pub struct Place(Arc<Capacity>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.free.fetch_add(1, Ordering::Relaxed);
+        let free = self.0.free.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.0.level.set_count(self.0.most.saturating_sub(free));
     }
 }
 
@@ -66,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_place_is_given_back() {
-        let capacity = Capacity::new(1);
+        let capacity = Capacity::new("test", 1);
         let place = capacity.take(Lane::Ordinary);
         assert!(place.is_some() && capacity.take(Lane::Ordinary).is_none());
         drop(place);
@@ -75,7 +85,7 @@ mod tests {
 
     #[test]
     fn places_are_kept_for_revocations_and_no_more() {
-        let capacity = Capacity::new(64);
+        let capacity = Capacity::new("test", 64);
         let ordinary: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Ordinary)).collect();
         assert_eq!(ordinary.len(), 64);
         let revocations: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Revocation)).collect();

@@ -20,6 +20,7 @@ mod userinfo;
 pub use certificate::Certificates;
 pub use metadata::{JWKS_PATH, Pages};
 
+use crate::audit::{Origin, on_behalf};
 use crate::service::Service;
 use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
 use crate::telemetry::{Sampler, metrics, trace};
@@ -121,9 +122,22 @@ const USERINFO: Endpoint = Endpoint { path: USERINFO_PATH, name: "http_userinfo"
 /// What gateways ask about the requests of their clients.
 const AUTHORIZE: Endpoint = Endpoint { path: "/oauth2/authorize-request", name: "http_authorize_request", lane: Lane::Ordinary };
 
-/// The paths.
+/// Every path, where devices are served.
+pub const PATHS: [&str; 9] = [
+    TOKEN.path,
+    DEVICE.path,
+    INTROSPECT.path,
+    REVOKE.path,
+    USERINFO.path,
+    AUTHORIZE.path,
+    JWKS_PATH,
+    metadata::OAUTH_PATH,
+    metadata::OPENID_PATH,
+];
+
+/// Serves them.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
-    let capacity = Capacity::new(settings.max_in_flight);
+    let capacity = Capacity::new("http", settings.max_in_flight);
     let door = Door(Arc::new(Behind { service, settings, capacity }));
     let devices = if door.0.service.serves_devices() {
         Router::new().route(DEVICE.path, door.form(DEVICE, device::answer))
@@ -238,7 +252,9 @@ impl Door {
         let arrived = Instant::now();
         let answered = async {
             let _place = self.0.capacity.take(endpoint.lane).ok_or(Error::Overloaded)?;
-            within(self.0.settings.request_deadline, work).await.unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
+            within(self.0.settings.request_deadline, on_behalf(Origin::Http, work))
+                .await
+                .unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
         }
         .instrument(span.clone())
         .await;

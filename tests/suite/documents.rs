@@ -2,6 +2,7 @@
 //! name. Whether a sentence is true is for who reads it.
 
 use jeton::store::redis::PERMISSIONS;
+use jeton::telemetry::metrics::{self, Instrument};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -192,11 +193,15 @@ fn every_decision_is_in_the_list_of_decisions() {
 #[test]
 fn operations_names_every_metric_log_line_and_permission() {
     let page = document("docs/operations.md");
-    let source = document("src/telemetry/metrics.rs").split("mod tests {").next().unwrap().to_owned();
-    let in_source: BTreeSet<&str> = source.split('"').filter(|word| word.starts_with("jeton_")).collect();
-    let plain = |name: &str| name.trim_end_matches("_total").trim_end_matches("_seconds").to_owned();
-    let on_page: BTreeSet<String> = quoted(&page).into_iter().filter(|word| word.starts_with("jeton_")).map(plain).collect();
-    assert_eq!(on_page, in_source.iter().map(ToString::to_string).collect(), "metrics");
+    let table = page.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|row| row.starts_with("| `jeton_")).map(|row| row.split('|').collect::<Vec<_>>());
+    let documented: BTreeMap<String, Vec<String>> =
+        rows.map(|cells| (quoted(cells[1])[0].to_owned(), quoted(cells[2]).into_iter().map(str::to_owned).collect())).collect();
+    let exposed = |metric: &&'static dyn Instrument| {
+        let labels = metric.labels().iter().map(ToString::to_string).collect();
+        (format!("{}{}", metric.name().replace('.', "_"), metric.suffix()), labels)
+    };
+    assert_eq!(documented, metrics::INSTRUMENTS.iter().map(exposed).collect(), "metrics");
 
     let log = page.split("## Log").nth(1).unwrap().split("\n## ").next().unwrap();
     let sources = files(&["rs"]);

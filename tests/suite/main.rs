@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod attack;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod authority;
 #[cfg(test)]
 mod bench;

@@ -1,6 +1,9 @@
 //! W3C context in, spans out over OTLP: seen by a collector that this test is.
 
 use crate::server::{open, start};
+use crate::store_contract::eventually;
+use crate::tour::{self, Home};
+use crate::world::{alice, mobile};
 use http::HeaderMap;
 use jeton::api::IntrospectRequest;
 use jeton::api::token_service_client::TokenServiceClient;
@@ -9,6 +12,10 @@ use jeton::transport::grpc;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::trace::v1::Span;
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 use tonic::transport::Server;
@@ -19,8 +26,26 @@ use tracing::Instrument as _;
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
+/// What arrived.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Span>>>);
+pub struct Collector(Arc<Mutex<Vec<Span>>>);
+
+impl Collector {
+    /// Listens, for as long as the tasks are held: itself, and its address.
+    pub async fn start() -> (Self, String, JoinSet<()>) {
+        let collector = Self::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let mut tasks = JoinSet::new();
+        let receiver = TraceServiceServer::new(collector.clone());
+        tasks.spawn(async { Server::builder().serve_with_incoming(receiver, TcpIncoming::from(listener)).await.unwrap() });
+        (collector, endpoint, tasks)
+    }
+
+    pub fn spans(&self) -> Vec<Span> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -33,13 +58,7 @@ impl TraceService for Collector {
 
 /// Calls once with this `traceparent`, does some work under a request's span, and answers what arrived at the collector.
 async fn exported(traceparent: &str, ratio: f64) -> Vec<Span> {
-    let collector = Collector::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let mut tasks = JoinSet::new();
-    let receiver = TraceServiceServer::new(collector.clone());
-    tasks.spawn(async { Server::builder().serve_with_incoming(receiver, TcpIncoming::from(listener)).await.unwrap() });
-
+    let (collector, endpoint, _collecting) = Collector::start().await;
     let settings = Settings { endpoint: Some(endpoint), ratio, ..Settings::default() };
     let (subscriber, telemetry) = telemetry::build(&settings, std::io::sink).unwrap();
     let installed = tracing::subscriber::set_default(subscriber);
@@ -65,8 +84,7 @@ async fn exported(traceparent: &str, ratio: f64) -> Vec<Span> {
 
     telemetry.shutdown().await;
     drop(installed);
-    let spans = collector.0.lock().unwrap();
-    spans.clone()
+    collector.spans()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -148,4 +166,118 @@ async fn a_log_line_of_a_sampled_call_has_its_trace() {
         assert!(line("seen").contains(TRACE), "{text}");
         assert!(!line("outside").contains("trace_id"), "{text}");
     }
+}
+
+/// A collector that is not ours, and says what it was sent. It is killed when this is dropped.
+struct Rotel {
+    endpoint: String,
+    process: Child,
+    home: tempfile::TempDir,
+}
+
+/// A span in its words.
+#[derive(Debug)]
+struct Told {
+    trace: String,
+    id: String,
+    parent: String,
+    name: String,
+    /// Trace and span.
+    link: Option<(String, String)>,
+}
+
+impl Rotel {
+    async fn start() -> Self {
+        let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/rotel/rotel/rotel-agent");
+        assert!(agent.exists(), "{} is not there: run `./.ci/interop`, as `make test` does", agent.display());
+        let home = tempfile::tempdir().unwrap();
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (grpc, http) = (free(), free());
+        let process = Command::new(agent)
+            .args(["start", "--otlp-grpc-endpoint", &grpc, "--otlp-http-endpoint", &http, "--exporter", "blackhole"])
+            .args(["--debug-log", "traces", "--debug-log", "metrics", "--debug-log-verbosity", "detailed", "--pid-file"])
+            .arg(home.path().join("pid"))
+            .stdout(std::fs::File::create(home.path().join("out")).unwrap())
+            .stderr(std::fs::File::create(home.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let rotel = Self { endpoint: format!("http://{grpc}"), process, home };
+        eventually("it listens", async || tokio::net::TcpStream::connect(&grpc).await.is_ok()).await;
+        rotel
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("out")).unwrap()
+    }
+
+    fn spans(&self) -> Vec<Told> {
+        let text = self.text();
+        let told = |span: &str| {
+            let values = |label: &str| -> Vec<String> {
+                let lines = span.lines().filter_map(|line| line.trim_start_matches([' ', '-', '>']).split_once(':'));
+                lines.filter(|(name, _)| name.trim() == label).map(|(_, value)| value.trim().to_owned()).collect()
+            };
+            let (traces, ids) = (values("Trace ID"), values("ID"));
+            Told {
+                trace: traces[0].clone(),
+                id: ids[0].clone(),
+                parent: values("Parent ID")[0].clone(),
+                name: values("Name")[0].clone(),
+                link: traces.get(1).cloned().zip(ids.get(1).cloned()),
+            }
+        };
+        text.split("\nSpan #").skip(1).filter(|span| span.contains("Status code")).map(told).collect()
+    }
+}
+
+impl Drop for Rotel {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn at_a_real_receiver_a_refresh_is_one_trace_from_its_caller_to_the_store() {
+    let rotel = Rotel::start().await;
+    let home = Home::new();
+    let variables = [
+        ("JETON_TELEMETRY_OTLP_ENDPOINT", rotel.endpoint.as_str()),
+        ("JETON_TELEMETRY_METRICS_INTERVAL", "1h"),
+        ("JETON_TELEMETRY_TRACE_SAMPLE_RATIO", "0"),
+    ];
+    let mut server = tour::Server::start(&home, "memory:", &variables);
+    let mut tokens = TokenServiceClient::connect(server.address.clone()).await.unwrap();
+    let mut issue = Request::new(alice("mobile-app", "openid offline_access orders:read"));
+    issue.metadata_mut().insert("traceparent", format!("00-{}-{PARENT}-01", TRACE.replace('0', "1")).parse().unwrap());
+    let issued = tokens.issue(issue).await.unwrap().into_inner();
+    let mut refresh = Request::new(mobile(&issued.refresh_token));
+    refresh.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-01").parse().unwrap());
+    tokens.refresh(refresh).await.unwrap();
+    // What was recorded is sent at the end, which waits for who is connected.
+    drop(tokens);
+    assert!(Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap().success());
+    eventually("it ended", async || server.process.try_wait().unwrap().is_some()).await;
+
+    let of_the_refresh = || rotel.spans().into_iter().filter(|span| span.trace == TRACE).collect::<Vec<_>>();
+    let is_request = |span: &&Told| span.name == "jeton.v1.TokenService/Refresh";
+    eventually("the request arrived", async || of_the_refresh().iter().any(|span| is_request(&span))).await;
+    eventually("the metrics arrived", async || rotel.text().contains("jeton.requests")).await;
+    let spans = of_the_refresh();
+    let request = spans.iter().find(is_request).unwrap();
+    assert_eq!(request.parent, PARENT);
+    let known: HashSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
+    for span in spans.iter().filter(|span| !is_request(span)) {
+        assert!(known.contains(span.parent.as_str()), "{} hangs in the air: {spans:?}", span.name);
+    }
+    let names: HashSet<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    for name in ["decide", "log.follow", "store.follow", "store.get", "store.swap", "sign.access_token", "sign.id_token"] {
+        assert!(names.contains(name), "no `{name}` in {names:?}");
+    }
+    // The generations of one grant are joined, and its id is told to nobody.
+    let issued_by = rotel.spans().into_iter().find(|span| span.name == "jeton.v1.TokenService/Issue").unwrap();
+    let [first, second] = [&issued_by, request].map(|span| span.link.clone().unwrap_or_else(|| panic!("no link: {span:?}")));
+    assert_eq!(first.0, second.0);
+    assert_eq!((first.1.as_str(), second.1.as_str()), ("0000000000000002", "0000000000000003"));
+    assert_ne!(first.0, hex(&jeton_domain::id::GrantId::parse(&issued.grant_id).unwrap().0));
 }

@@ -8,7 +8,7 @@ const HEADER: Kind = Kind::Text("header");
 const ADDRESS: Kind = Kind::Text("IP address and port");
 
 /// The settings of the process. Each is an environment variable too.
-pub(in crate::config) const SETTINGS: [Group; 12] = [
+pub(in crate::config) const SETTINGS: [Group; 13] = [
     Group {
         section: "",
         doc: "The service as a whole. These keys stand above the first [section].",
@@ -336,13 +336,13 @@ pub(in crate::config) const SETTINGS: [Group; 12] = [
     },
     Group {
         section: "telemetry",
-        doc: "Logs and traces. Tokens, secrets and keys are in neither.",
+        doc: "Logs, traces and metrics. Tokens, secrets and keys are in none of them.",
         rows: &[
             row(
                 "otlp_endpoint",
                 Kind::Text("URL"),
                 Off,
-                "Where spans are sent, as OTLP over gRPC. No spans are made where it is not set.",
+                "Where spans, and metrics where metrics_interval is set, are sent: OTLP over gRPC. No spans are made where it is not set.",
             )
             .sample("http://127.0.0.1:4317"),
             row(
@@ -352,6 +352,13 @@ pub(in crate::config) const SETTINGS: [Group; 12] = [
                 "The share of requests that is traced where the caller did not decide (W3C trace context). 0 traces none, 1 \
                  all.",
             ),
+            row(
+                "metrics_interval",
+                secs(1, HOUR),
+                Off,
+                "So often metrics are sent to otlp_endpoint too, as OTLP. Prometheus finds them on the admin port whatever is set here.",
+            )
+            .sample("30s"),
             row(
                 "log_format",
                 Kind::Word(&["text", "json"]),
@@ -364,6 +371,20 @@ pub(in crate::config) const SETTINGS: [Group; 12] = [
                 Takes("info"),
                 "The least level that is logged. `debug` says no more than `info` in a release build.",
             ),
+        ],
+    },
+    Group {
+        section: "audit",
+        doc: "The audit stream (docs/audit.md): who did what to which grant. Tokens, subjects and sessions stand in it as keyed hashes.",
+        rows: &[
+            row(
+                "file",
+                Kind::Text("path"),
+                Off,
+                "The file that it is written to, a line each; - is standard output. None is written where it is not set. One process writes \
+                 a file; rotate it by renaming it.",
+            )
+            .sample("/var/lib/jeton/audit.log"),
         ],
     },
     Group {

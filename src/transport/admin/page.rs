@@ -18,6 +18,7 @@ mod revoke;
 mod seal;
 mod words;
 
+use crate::audit::{Origin, on_behalf};
 use crate::clock::Clock;
 use crate::service::Service;
 use crate::telemetry::rates::Rates;
@@ -112,7 +113,7 @@ impl Page {
     /// # Errors
     /// `Internal`: the system has no randomness.
     pub fn new(service: Arc<Service>, saying: Saying, rates: Arc<Rates>, clock: Clock, settings: Settings) -> Result<Self> {
-        let (seals, capacity) = (Seals::new()?, Capacity::new(MAX_IN_FLIGHT));
+        let (seals, capacity) = (Seals::new()?, Capacity::new("admin", MAX_IN_FLIGHT));
         Ok(Self(Arc::new(Behind { service, saying, rates, clock, seals, settings, capacity })))
     }
 
@@ -182,7 +183,8 @@ impl Page {
             Form::default()
         };
         let facts = Facts { issuer: service.issuer(), store: &settings.store, caller: &caller.name, now: clock.now() };
-        let sheet = answer(Arc::clone(&self.0), Asking { caller: Arc::clone(&caller), form, is_still }).await?;
+        let answer = answer(Arc::clone(&self.0), Asking { caller: Arc::clone(&caller), form, is_still });
+        let sheet = on_behalf(Origin::Page(Arc::clone(&caller)), answer).await?;
         Ok(Html(frame::page(sheet, Some(&facts)).into_string()).into_response())
     }
 }

@@ -5,6 +5,7 @@
 use super::api::token_service_server::TokenServiceServer;
 use super::unary::{self, Unary};
 use super::{Api, Settings, introspect, polish, status};
+use crate::audit::{Origin, on_behalf};
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::capacity::{Capacity, Lane, Place, within};
 use crate::transport::fault::{Edge, Fault, Reason, code_word};
@@ -40,7 +41,7 @@ struct Behind {
 impl Front {
     pub fn new(api: Api, tokens: TokenServiceServer<Api>, others: Routes, settings: &Settings) -> Self {
         let Settings { request_deadline, sampler, max_in_flight, .. } = *settings;
-        let capacity = Capacity::new(max_in_flight);
+        let capacity = Capacity::new("grpc", max_in_flight);
         Self(Arc::new(Behind { api, tokens, others, capacity, request_deadline, sampler }))
     }
 }
@@ -90,8 +91,9 @@ impl Behind {
         };
         trace::called_by(&caller.name);
         let Some(introspects) = called.introspects.filter(|_| !request.headers().contains_key("grpc-encoding")) else {
-            request.extensions_mut().insert(caller);
-            return Box::pin(self.answer_by_tonic(called, request.map(Body::new))).await;
+            request.extensions_mut().insert(Arc::clone(&caller));
+            let answer = Box::pin(self.answer_by_tonic(called, request.map(Body::new)));
+            return on_behalf(Origin::Caller(caller), answer).await;
         };
         let (mut head, body) = request.into_parts();
         let body = match unary::read(body).await {

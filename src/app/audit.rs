@@ -1,0 +1,109 @@
+//! `jeton audit`: whether an audit stream is whole, and where a token or a subject is in it. By the ring of root keys, and no server.
+
+use super::{StartError, root_key};
+use crate::audit::{Verified, Verifier};
+use crate::config::Settings;
+use crate::roots::{AuditKey, Hidden};
+use jeton_domain::secret::SecretText;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// Why it could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// Without the ring nothing can be proved.
+    #[error(transparent)]
+    RootKey(#[from] StartError),
+    /// A file cannot be read.
+    #[error("`{file}` cannot be read: {problem}")]
+    File {
+        /// It.
+        file: String,
+        /// What is wrong.
+        problem: io::Error,
+    },
+}
+
+/// What is looked for.
+#[derive(Debug)]
+pub enum Sought {
+    /// A token, a code, a client secret; `-` reads it from standard input.
+    Token(SecretText),
+    /// A subject.
+    Subject(String),
+    /// A session.
+    Session(String),
+}
+
+/// Reads the files, one after the other as one stream; `-` is standard input.
+///
+/// # Errors
+/// `AuditError`. A stream that is broken is none.
+pub fn verify(settings: &Settings, files: &[PathBuf]) -> Result<Verified, AuditError> {
+    let keys = keys(settings)?;
+    let mut verifier = Verifier::new(&keys);
+    each_line(files, |line| verifier.line(line))?;
+    Ok(verifier.done())
+}
+
+/// The lines that concern it, as they stand.
+///
+/// # Errors
+/// `AuditError`.
+pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<Vec<String>, AuditError> {
+    let keys = keys(settings)?;
+    let hashes = match sought {
+        Sought::Token(token) if token.expose() == "-" => {
+            let mut line = String::new();
+            let unreadable = |problem| AuditError::File { file: "-".into(), problem };
+            io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+            Verifier::hashes(&keys, Hidden::Token, line.trim_end_matches(['\r', '\n']))
+        }
+        Sought::Token(token) => Verifier::hashes(&keys, Hidden::Token, token.expose()),
+        Sought::Subject(subject) => Verifier::hashes(&keys, Hidden::Subject, subject),
+        Sought::Session(session) => Verifier::hashes(&keys, Hidden::Session, session),
+    };
+    let hashes: Vec<String> = hashes.iter().map(|hash| format!("\"{hash}\"")).collect();
+    let mut found = Vec::new();
+    each_line(files, |line| {
+        let line = String::from_utf8_lossy(line);
+        if hashes.iter().any(|hash| line.contains(hash)) {
+            found.push(line.into_owned());
+        }
+    })?;
+    Ok(found)
+}
+
+/// One to say for a stream: what is wrong, else that it is whole.
+#[must_use]
+pub fn told(found: &Verified) -> String {
+    let lines = found.breaks.iter().map(ToString::to_string).chain(found.chains.iter().cloned());
+    let verdict = match found.breaks.len() {
+        0 => format!("whole: {} lines", found.lines),
+        breaks => format!("broken at {breaks} of {} lines", found.lines),
+    };
+    lines.chain([verdict]).map(|line| format!("{line}\n")).collect()
+}
+
+fn keys(settings: &Settings) -> Result<Vec<AuditKey>, AuditError> {
+    let ring = root_key::held(settings)?;
+    Ok(ring.iter().map(AuditKey::derive).collect::<Result<_, _>>().map_err(StartError::from)?)
+}
+
+fn each_line(files: &[PathBuf], mut take: impl FnMut(&[u8])) -> Result<(), AuditError> {
+    for file in files {
+        let unreadable = |problem| AuditError::File { file: file.display().to_string(), problem };
+        let mut lines: Box<dyn BufRead> = if file == Path::new("-") {
+            Box::new(io::stdin().lock())
+        } else {
+            Box::new(BufReader::new(File::open(file).map_err(unreadable)?))
+        };
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).map_err(unreadable)? > 0 {
+            take(line.strip_suffix(b"\n").unwrap_or(&line));
+            line.clear();
+        }
+    }
+    Ok(())
+}

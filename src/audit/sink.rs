@@ -1,0 +1,112 @@
+//! Where the stream goes: a file that grows, or standard output.
+//!
+//! One process writes a file. Where it was moved away another is begun in its place, so that whoever rotates logs by renaming may do it.
+
+use super::chain::{Follows, Line};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Where to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To the end of this file, which is made where it is not there.
+    File(PathBuf),
+    /// To standard output.
+    Output,
+}
+
+/// How much of the end of a file is read for its last line; no line is as long.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// An open place.
+pub(super) enum Sink {
+    File { path: PathBuf, file: File },
+    Output,
+}
+
+/// How a file ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// The last line, where it is one of ours.
+    pub(super) last: Option<Follows>,
+    /// So many bytes stand after it, without an end.
+    pub(super) torn: usize,
+}
+
+impl Sink {
+    /// Opens it, and tells what is there.
+    pub(super) fn open(place: &Place) -> io::Result<(Self, Tail)> {
+        let path = match place {
+            Place::Output => return Ok((Self::Output, Tail::default())),
+            Place::File(path) => path.clone(),
+        };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
+        file.try_lock().map_err(|held| match held {
+            fs::TryLockError::WouldBlock => io::Error::other("another process writes there: give each its own file"),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        let tail = tail(&mut file)?;
+        if tail.torn > 0 {
+            file.write_all(b"\n")?;
+        }
+        Ok((Self::File { path, file }, tail))
+    }
+
+    /// Writes some of it.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File { file, .. } => file.write(bytes),
+            Self::Output => {
+                let mut out = io::stdout().lock();
+                // All or nothing: what a buffer took counts as written only when it is out.
+                out.write_all(bytes).and_then(|()| out.flush()).map(|()| bytes.len())
+            }
+        }
+    }
+
+    /// Makes what was written outlive the machine.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::File { file, .. } => match file.sync_data() {
+                // A pipe keeps nothing.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+                synced => synced,
+            },
+            Self::Output => Ok(()),
+        }
+    }
+
+    /// The place of a file that was moved away.
+    pub(super) fn moved(&self) -> Option<Place> {
+        match self {
+            Self::File { path, file } if !is_there(path, file) => Some(Place::File(path.clone())),
+            Self::File { .. } | Self::Output => None,
+        }
+    }
+}
+
+fn is_there(path: &Path, file: &File) -> bool {
+    let there = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(named), Ok(held)) => there(&named) == there(&held),
+        (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+        (Ok(_), Err(_)) => true,
+    }
+}
+
+fn tail(file: &mut File) -> io::Result<Tail> {
+    let length = file.metadata()?.len();
+    // A pipe too, which has no places.
+    if length == 0 {
+        return Ok(Tail::default());
+    }
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    let torn = end.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+    let whole = end.len().checked_sub(torn).and_then(|whole| end.get(..whole.saturating_sub(1))).unwrap_or_default();
+    let last = whole.rsplit(|byte| *byte == b'\n').next().and_then(Line::read);
+    Ok(Tail { last: last.as_ref().map(Line::as_last), torn })
+}

@@ -1,0 +1,46 @@
+//! The arguments of `jeton audit`, which asks no server.
+
+use super::super::EXIT_CODES;
+use super::secret;
+use clap::{Args, Subcommand};
+use jeton_domain::secret::SecretText;
+use std::path::PathBuf;
+
+/// `jeton audit ...`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check that no line of an audit stream was changed, moved, taken out or put in, and say where
+    #[command(after_help = EXIT_CODES)]
+    Verify(AuditArguments),
+    /// Print the lines that a token, a subject or a session stands in
+    #[command(after_help = EXIT_CODES)]
+    Find(AuditFindArguments),
+}
+
+/// Which stream, and the ring of root keys that proves it.
+#[derive(Args, Debug)]
+pub struct AuditArguments {
+    /// The files of one stream, the oldest first; - reads standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The configuration file that names the ring [default: JETON_CONFIG, else ./jeton.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `jeton audit find`
+#[derive(Args, Debug)]
+pub struct AuditFindArguments {
+    /// Where to look.
+    #[command(flatten)]
+    pub audit: AuditArguments,
+    /// A token, a code or a client secret; - reads it from standard input
+    #[arg(long, value_name = "TOKEN", value_parser = secret, required_unless_present_any = ["subject", "session"])]
+    pub token: Option<SecretText>,
+    /// A subject
+    #[arg(long, value_name = "SUBJECT", allow_hyphen_values = true, conflicts_with = "token")]
+    pub subject: Option<String>,
+    /// A session
+    #[arg(long, value_name = "SESSION_ID", allow_hyphen_values = true, conflicts_with_all = ["token", "subject"])]
+    pub session: Option<String>,
+}

@@ -1,0 +1,179 @@
+//! The audit stream of the real binary: who did what is in it, no token and no name is, and whatever is done to it is found.
+
+use crate::rfc::raw::Asking;
+use crate::store_contract::eventually;
+use crate::tour::{Home, Server};
+use jeton::audit::Action;
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "2f2e2d2c2b2a292827262524232221201f1e1d1c1b1a19181716151413121110");
+const DOCUMENTATION: &str = include_str!("../../docs/audit.md");
+
+fn jeton(home: &Home) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+    command.current_dir(home.path()).env("JETON_STORE", "memory:").env(ROOT_KEY.0, ROOT_KEY.1).env_remove("JETON_CONFIG");
+    command
+}
+
+/// What a command prints, which must succeed.
+fn asked(home: &Home, server: &Server, arguments: &[&str]) -> String {
+    let output = jeton(home).args(arguments).args(["--server", &server.address]).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+fn verified(home: &Home, file: &Path) -> Output {
+    jeton(home).args(["audit", "verify"]).arg(file).output().unwrap()
+}
+
+fn found(home: &Home, file: &Path, what: &[&str]) -> Vec<Value> {
+    let output = jeton(home).args(["audit", "find"]).args(what).arg(file).output().unwrap();
+    assert_eq!(output.status.success(), !output.stdout.is_empty(), "{output:?}");
+    read(&String::from_utf8(output.stdout).unwrap())
+}
+
+fn read(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn actions(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["action"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn who_did_what_is_in_the_stream_and_whatever_is_done_to_it_is_found() {
+    let home = Home::new();
+    let file = home.path().join("audit.log");
+    let variables = [ROOT_KEY, ("JETON_AUDIT_FILE", file.to_str().unwrap())];
+    let mut server = Server::start(&home, "memory:", &variables);
+    let issue =
+        ["issue", "--client", "mobile-app", "--subject", "alice-in-chains", "--scope", "openid offline_access orders:read"];
+    let issued = asked(&home, &server, &[&issue[..], &["--output", "json"]].concat());
+    let issued: Value = serde_json::from_str(&issued).unwrap();
+    let [access, first, grant] = ["access_token", "refresh_token", "grant_id"].map(|name| issued[name].as_str().unwrap());
+    let second = asked(&home, &server, &["refresh", first, "--client", "mobile-app", "--field", "refresh_token"]);
+    asked(&home, &server, &["revoke", access, "--reason", "leaked"]);
+    asked(&home, &server, &["revoke", "--subject", "alice-in-chains"]);
+    asked(
+        &home,
+        &server,
+        &[
+            "clients",
+            "create",
+            "till",
+            "--kind",
+            "confidential",
+            "--grant-type",
+            "client_credentials",
+            "--scope",
+            "orders:read",
+            "--resource",
+            "https://orders.internal",
+        ],
+    );
+    asked(&home, &server, &["explain", &second]);
+    assert!(Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap().success());
+    assert!(server.process.wait().unwrap().success());
+    drop(server);
+
+    let text = fs::read_to_string(&file).unwrap();
+    let lines = read(&text);
+    let done = ["begin", "issue", "refresh", "revoke", "revoke", "create_client", "explain", "end"];
+    assert_eq!(actions(&lines), done, "{text}");
+    assert_eq!((&lines[2]["verdict"], &lines[2]["grant_id"]), (&"next".into(), &grant.into()));
+    assert_eq!((&lines[3]["kind"], &lines[3]["reason"]), (&"token".into(), &"leaked".into()));
+    assert_eq!((&lines[4]["kind"], &lines[1]["by"], &lines[1]["caller"]), (&"subject".into(), &"grpc".into(), &"anyone".into()));
+    for hidden in [access, first, &second, "alice-in-chains", issued["sid"].as_str().unwrap()] {
+        assert!(!text.contains(hidden), "{hidden} is in\n{text}");
+    }
+    assert_eq!(actions(&found(&home, &file, &["--token", first])), ["issue", "refresh"]);
+    assert_eq!(actions(&found(&home, &file, &["--token", access])), ["issue", "revoke"]);
+    assert_eq!(actions(&found(&home, &file, &["--subject", "alice-in-chains"])), ["issue", "revoke"]);
+    assert_eq!(found(&home, &file, &["--subject", "bob"]), Vec::<Value>::new());
+
+    // A process that is killed in the middle of a line, and one after it.
+    fs::write(&file, format!("{text}{{\"chain\":\"")).unwrap();
+    let server = Server::start(&home, "memory:", &variables);
+    asked(&home, &server, &issue);
+    eventually("the line is written", async || fs::read_to_string(&file).unwrap().lines().count() == done.len() + 3).await;
+    drop(server);
+    let told = verified(&home, &file);
+    let said = String::from_utf8(told.stdout).unwrap();
+    assert!(told.status.success() && said.contains("whole: 11 lines"), "{said}");
+    assert!(said.contains("followed by") && said.contains("open"), "{said}");
+
+    let whole = fs::read_to_string(&file).unwrap();
+    let spoilt = |spoil: &dyn Fn(&mut Vec<String>)| {
+        let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+        spoil(&mut lines);
+        let spoilt = home.path().join("spoilt.log");
+        fs::write(&spoilt, lines.join("\n") + "\n").unwrap();
+        let told = verified(&home, &spoilt);
+        (told.status.code(), String::from_utf8(told.stdout).unwrap())
+    };
+    for (at, spoil) in [
+        (4, &(|lines: &mut Vec<String>| drop(lines.remove(3))) as &dyn Fn(&mut Vec<String>)),
+        (4, &|lines| lines[3] = lines[3].replace("leaked", "sign_out")),
+        (4, &|lines| lines.swap(3, 4)),
+        (5, &|lines| lines.insert(4, lines[3].clone())),
+        (1, &|lines| drop(lines.remove(0))),
+        (8, &|lines| drop(lines.drain(7..9))),
+    ] {
+        let (code, said) = spoilt(spoil);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.starts_with(&format!("line {at}: ")), "line {at}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_written_is_told_and_costs_no_request() {
+    let home = Home::new();
+    let config = Path::new(ROOT).join("jeton.toml");
+    let serve = |audit: &str| {
+        let mut command = jeton(&home);
+        command.arg("serve").arg("--config").arg(&config).env("JETON_AUDIT_FILE", audit);
+        command.args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(home.path().join("log")).unwrap());
+        command
+    };
+    let full = serve("/dev/full").output().unwrap();
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    assert!(full.status.code() == Some(1) && log.contains("[audit] file `/dev/full` cannot be written"), "{log}");
+
+    let mut process = serve("-").spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(read(&line)[0]["action"], "begin", "nothing else stands on standard output");
+    // Whoever read it is gone.
+    let address = |of: &str| {
+        let log = fs::read_to_string(home.path().join("log")).unwrap();
+        let listening = log.lines().find(|line| line.contains("listening"))?.split(&format!("{of}=")).nth(1)?.to_owned();
+        listening.split(' ').next().map(str::to_owned)
+    };
+    eventually("it listens", async || address("admin").is_some()).await;
+    let [grpc, admin] = ["grpc", "admin"].map(|of| address(of).unwrap());
+    let issue = ["issue", "--client", "mobile-app", "--subject", "alice", "--scope", "orders:read"];
+    eventually("the metrics tell", async || {
+        let issued = jeton(&home).args(issue).args(["--server", &format!("http://{grpc}")]).output().unwrap();
+        assert!(issued.status.success(), "{issued:?}");
+        let metrics = Asking::get(admin.parse().unwrap(), "/metrics").send().await.body;
+        String::from_utf8(metrics).unwrap().contains("\njeton_audit_failing 1\n")
+    })
+    .await;
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+#[test]
+fn the_documentation_names_every_action() {
+    let documented: Vec<&str> =
+        DOCUMENTATION.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(word, _)| word).collect();
+    for action in Action::ALL {
+        assert!(documented.contains(&action.word()), "docs/audit.md lacks `{}`", action.word());
+    }
+}
