@@ -78,6 +78,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 use watchers::Hub;
 
+pub use layers::METHODS;
 pub use watchers::Watching;
 
 /// The largest message that is read.

@@ -3,7 +3,7 @@
 
 mod arrivals;
 mod assertions;
-mod canary;
+pub mod canary;
 mod claims;
 mod exchange;
 mod explain;

@@ -12,6 +12,8 @@ mod bench;
 #[cfg(test)]
 mod callers;
 #[cfg(test)]
+mod canaries;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod cli;

@@ -17,6 +17,7 @@ use jeton::config::{self, Overrides, RootKeys, Settings};
 use jeton::store::Store;
 use jeton::store::embedded::Embedded;
 use jeton::store::redis::{self, Redis};
+use jeton::telemetry::Sampler;
 use jeton::transport::caller::Admission;
 use jeton::transport::connections::Listener;
 use jeton::transport::{grpc, http};
@@ -78,6 +79,8 @@ pub struct World {
     pub patience: Duration,
     /// How many replicas of Redis it waits for, for a second.
     pub replicas: u32,
+    /// Which requests are traced.
+    pub sampler: Sampler,
     shared: Option<Arc<dyn Store>>,
     _directory: Option<tempfile::TempDir>,
 }
@@ -150,6 +153,7 @@ impl World {
             cluster: None,
             patience,
             replicas: 0,
+            sampler: Sampler::OFF,
             shared: None,
             _directory: None,
         }
@@ -199,6 +203,7 @@ impl World {
             admission: Admission::Open,
             request_deadline: settings.limits.request_deadline.into(),
             watching,
+            sampler: self.sampler,
             headers: serve::headers(&settings),
             ..grpc::Settings::default()
         };
@@ -211,6 +216,7 @@ impl World {
             admission: Admission::Open,
             certificates: serve::certificates(&settings),
             gateways: Admission::Open,
+            sampler: self.sampler,
             headers: serve::headers(&settings),
             ..http::Settings::default()
         };

@@ -154,7 +154,7 @@ const INTROSPECT: &str = "jeton.v1.TokenService/Introspect";
 const BATCH_INTROSPECT: &str = "jeton.v1.TokenService/BatchIntrospect";
 
 /// Every method, Introspect first.
-const METHODS: [&str; 38] = [
+pub const METHODS: [&str; 38] = [
     INTROSPECT,
     "jeton.v1.TokenService/Refresh",
     "jeton.v1.TokenService/Issue",

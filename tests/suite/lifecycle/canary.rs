@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 /// Everything that was logged.
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
+pub struct Logged(pub Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Logged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -30,18 +30,24 @@ impl io::Write for Logged {
 
 /// What must not be said anywhere.
 #[derive(Default)]
-struct Canaries(Vec<String>);
+pub struct Canaries(Vec<String>);
 
 impl Canaries {
+    /// A secret, as it stands.
+    pub fn text(&mut self, text: &str) {
+        assert!(text.len() > 30);
+        self.0.push(text.into());
+    }
+
     /// A token, and the part of it that proves it.
-    fn token(&mut self, token: &str) {
+    pub fn token(&mut self, token: &str) {
         assert!(token.len() > 60);
         self.0.push(token.into());
         self.0.push(token.get(token.len() - 43..).unwrap().into());
     }
 
     /// Bytes, in each way that bytes are written.
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub fn bytes(&mut self, bytes: &[u8]) {
         let part = bytes.get(bytes.len() - 15..).unwrap();
         let hex = part.iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").unwrap();
@@ -53,7 +59,7 @@ impl Canaries {
         self.0.push(part.escape_ascii().to_string());
     }
 
-    fn occur_in(&self, text: &str) -> Vec<&String> {
+    pub fn occur_in(&self, text: &str) -> Vec<&String> {
         self.0.iter().filter(|canary| text.contains(canary.as_str())).collect()
     }
 }
