@@ -31,6 +31,8 @@ const UNUSABLE: &str = r#"(() => {
   for (const one of document.querySelectorAll('input:not([type=hidden]), textarea, select'))
     if (!one.labels.length) wrong.push(`no label: ${one.name}`);
   for (const one of document.querySelectorAll('table'))
+    if (one.getBoundingClientRect().right > one.parentElement.getBoundingClientRect().right + 1) wrong.push('a table wider than its place');
+  for (const one of document.querySelectorAll('table'))
     if (!one.querySelector('thead th[scope=col]') || !one.querySelector('tbody th[scope=row]')) wrong.push('a table without headers');
   for (const one of document.querySelectorAll('svg'))
     if (!one.getAttribute('aria-label')) wrong.push('a plot without words');

@@ -118,12 +118,11 @@ fn primary(health: &Health, now: Timestamp) -> Markup {
 fn keys(keys: &[KeyStatus], now: Timestamp) -> Markup {
     html! {
         table.keys {
-            thead { tr { th scope="col" { "Key" } th scope="col" { "Algorithm" } th scope="col" { "State" } th scope="col" { "Next" } } }
+            thead { tr { th scope="col" { "Key" } th scope="col" { "State" } th scope="col" { "Next" } } }
             tbody {
                 @for key in keys {
                     tr {
-                        th scope="row" { (words::code(&key.kid)) }
-                        td { (key.algorithm.word()) }
+                        th scope="row" { (words::code(&key.kid)) " " span.small { (key.algorithm.word()) } }
                         td { (state_of(key.state)) }
                         td { (next(key, now)) }
                     }
