@@ -6,6 +6,7 @@ pub mod audit;
 pub mod doctor;
 mod jobs;
 mod readiness;
+pub mod reload;
 mod root_key;
 pub mod serve;
 
@@ -15,10 +16,10 @@ use crate::config::{Settings, StoreUrl};
 use crate::floors::{self, Alive};
 use crate::outbound::{self, Outbound};
 use crate::records::Records;
-use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
 use crate::roots::{AuditKey, Roots};
 use crate::service::device::DeviceTerms;
+use crate::service::reconfigure::Configuration;
 use crate::service::{Service, Terms, dpop};
 use crate::signing::{self, Signing};
 use crate::store::embedded::Embedded;
@@ -139,27 +140,8 @@ impl App {
         }));
         let issuer = ResourceId::parse("issuer", &settings.issuer)?;
         let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone(), settings.limits.token_cache_bytes);
-        let registry = Registry::new(settings.clients.clone(), settings.resources.clone());
-        let terms = Terms {
-            issuer,
-            overlap: settings.tokens.overlap,
-            code_lifetime: settings.tokens.code_lifetime,
-            device: DeviceTerms {
-                verification_uri: settings.login.verification_uri.clone(),
-                lifetime: settings.tokens.device_code_lifetime,
-                interval: settings.tokens.device_poll_interval,
-            },
-            dpop: dpop::Terms { window: settings.tokens.dpop_window, requires_nonce: settings.tokens.dpop_nonce },
-            caller_tokens: settings.caller_tokens.clone(),
-            issuers: settings.issuers.clone(),
-            client_assertion_lifetime: settings.tokens.client_assertion_lifetime,
-            max_staleness: settings.tokens.max_staleness,
-            phantom_lifetime: settings.gateway.phantom_lifetime,
-            grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
-            audit: audit.clone(),
-        };
-        let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, registry, terms, outbound));
-        service.exchange_callers(settings.callers.clone());
+        let configured = configuration(settings, &audit);
+        let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, outbound, issuer, configured));
         service.refresh_keys().await?;
         match service.follow_registry().await {
             // The clients of the file are served all the same; nobody else is, until it can be read.
@@ -194,6 +176,35 @@ async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>
             Arc::new(Traced::new(Redis::open(address, clock.clone(), redis(settings)).await.map_err(refused)?))
         }
     })
+}
+
+/// What the operations rest on.
+fn configuration(settings: &Settings, audit: &Audit) -> Configuration {
+    let terms = Terms {
+        overlap: settings.tokens.overlap,
+        code_lifetime: settings.tokens.code_lifetime,
+        device: DeviceTerms {
+            verification_uri: settings.login.verification_uri.clone(),
+            lifetime: settings.tokens.device_code_lifetime,
+            interval: settings.tokens.device_poll_interval,
+        },
+        dpop: dpop::Terms { window: settings.tokens.dpop_window, requires_nonce: settings.tokens.dpop_nonce },
+        caller_tokens: settings.caller_tokens.clone(),
+        issuers: settings.issuers.clone(),
+        client_assertion_lifetime: settings.tokens.client_assertion_lifetime,
+        max_staleness: settings.tokens.max_staleness,
+        phantom_lifetime: settings.gateway.phantom_lifetime,
+        grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
+        audit: audit.clone(),
+    };
+    Configuration {
+        clients: settings.clients.clone(),
+        resources: settings.resources.clone(),
+        callers: settings.callers.clone(),
+        terms,
+        longest: ceilings(settings),
+        uses_rs256: signs_with(settings, Algorithm::Rs256),
+    }
 }
 
 /// The longest lifetimes that this configuration can hand out; a token for the issuer itself has no resource that shortens it.

@@ -14,6 +14,7 @@ mod issuers;
 mod keys;
 mod mistake;
 mod mutual_tls;
+mod reload;
 mod render;
 mod resources;
 mod roots;
@@ -27,6 +28,7 @@ mod value;
 pub use client_secret::{generate_caller_key, generate_secret, written_hash};
 pub use environment::{Environment, ProcessEnvironment};
 pub use mistake::{Mistake, Mistakes};
+pub use reload::Change;
 pub use render::{example, reference_markdown};
 pub use roots::{RingMistake, RootKeys, written_key};
 pub use settings::{
@@ -36,11 +38,12 @@ pub use store_url::StoreUrl;
 
 use jeton_domain::time::Millis;
 use mistake::{Place, Report, suggestion};
+use reload::Said;
 use section::{Outranking, Section};
 use source::Source;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use table::{CALLER, CLIENT, Group, ISSUER, RESOURCE, SETTINGS};
+use table::{CALLER, CLIENT, DECLARED, Group, ISSUER, RESOURCE, SETTINGS};
 use toml_edit::TableLike;
 
 /// The file that is read where none is named.
@@ -80,6 +83,7 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The file that was read; none where everything came from defaults, environment and command line.
     pub file: Option<PathBuf>,
+    said: Said,
 }
 
 /// Reads and checks everything.
@@ -105,7 +109,7 @@ pub fn load(file: Option<&Path>, env: &dyn Environment, overrides: &Overrides) -
         _ => None,
     };
     match (report.conclude()?, settings) {
-        (warnings, Some(settings)) => Ok(Loaded { settings, warnings, file: path }),
+        ((warnings, said), Some(settings)) => Ok(Loaded { settings, warnings, file: path, said }),
         (_, None) => Err(Mistakes::defect()),
     }
 }
@@ -194,12 +198,8 @@ impl<'a> Reading<'a> {
             issuers,
             resources,
         };
-        let names: Vec<&str> = SETTINGS
-            .iter()
-            .chain([&RESOURCE, &CLIENT, &ISSUER, &CALLER])
-            .map(|group| group.section)
-            .filter(|name| !name.is_empty())
-            .collect();
+        let names: Vec<&str> =
+            SETTINGS.iter().chain(DECLARED).map(|group| group.section).filter(|name| !name.is_empty()).collect();
         top.refuse_unknown_keys(&names);
         for section in [listen, tls, caller_tokens, login, redis, tokens, signing, limits, telemetry, audit, outbound, gateway] {
             section.refuse_unknown_keys(&[]);

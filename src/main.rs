@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -111,7 +112,9 @@ async fn start(arguments: ServeArguments) -> ExitCode {
         }
         Err(problem) => return failed(&format!("cannot listen for the no-op: {problem}")),
     };
-    match serve(loaded.settings, &loaded.warnings).await {
+    // The same file again, also where it was found and not named: without it there is no configuration, and not the defaults.
+    let again = ServeArguments { config: loaded.file.clone().or(arguments.config), ..arguments };
+    match serve(loaded, Arc::new(move || load(&again))).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => failed(&problem),
     }

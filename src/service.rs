@@ -23,6 +23,7 @@ pub mod issue;
 pub mod keys;
 mod logout;
 mod phantom;
+pub mod reconfigure;
 pub mod refresh;
 pub mod registry;
 pub mod resources;
@@ -36,6 +37,7 @@ use crate::floors::{Alive, Raise, Turns};
 use crate::outbound::Outbound;
 use crate::records::Records;
 use crate::records::clients::Registry;
+use crate::service::reconfigure::Configuration;
 use crate::signing::Signing;
 use crate::tokens::Tokens;
 use jeton_domain::caller::{Callers, TokenTerms};
@@ -51,10 +53,11 @@ use jeton_domain::secret::SecretText;
 use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::Millis;
 use std::fmt;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use crate::floors::Freshness;
 pub use crate::store::Durability;
+pub use foreign_keys::fetch_keys;
 
 /// The operations. One for the process; cheap to share behind an `Arc`.
 pub struct Service {
@@ -71,7 +74,9 @@ pub struct Service {
     /// Who calls. Exchanged as a whole.
     callers: RwLock<Arc<Callers>>,
     proved_callers: callers::Remembered,
-    terms: Terms,
+    issuer: ResourceId,
+    /// Exchanged as a whole.
+    terms: RwLock<Arc<Terms>>,
     outbound: Arc<Outbound>,
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
@@ -82,8 +87,6 @@ pub struct Service {
 /// What the operations hold to beside clients and resources.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Who issues: the `iss` claim, and the audience of a token that is for no resource.
-    pub issuer: ResourceId,
     /// How long after a hand-out the same request is answered again.
     pub overlap: Millis,
     /// How long an authorization code may be redeemed.
@@ -115,17 +118,18 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Over the rooms below.
+    /// Over the rooms below, for `issuer`: the `iss` claim, and the audience of a token that is for no resource.
     #[must_use]
     pub fn new(
         alive: Arc<Alive>,
         records: Records,
         tokens: Tokens,
         signing: Arc<Signing>,
-        registry: Registry,
-        terms: Terms,
         outbound: Arc<Outbound>,
+        issuer: ResourceId,
+        configured: Configuration,
     ) -> Self {
+        let Configuration { clients, resources, callers, terms, .. } = configured;
         let guesses = Mutex::new(Guesses::new(records.clock().run()));
         let foreign_keys = foreign_keys::ForeignKeys::new(records.clock().clone(), Arc::clone(&outbound));
         Self {
@@ -134,12 +138,13 @@ impl Service {
             alive,
             tokens,
             signing,
-            registry: RwLock::new(Arc::new(registry)),
+            registry: RwLock::new(Arc::new(Registry::new(clients, resources))),
             following: Turns::default(),
             registering: tokio::sync::Mutex::default(),
-            callers: RwLock::default(),
+            callers: RwLock::new(Arc::new(callers)),
             proved_callers: callers::Remembered::default(),
-            terms,
+            issuer,
+            terms: RwLock::new(Arc::new(terms)),
             outbound,
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
@@ -151,7 +156,12 @@ impl Service {
     /// Who issues: the `iss` of every token.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.terms.issuer.as_str()
+        self.issuer.as_str()
+    }
+
+    /// What the operations hold to now.
+    fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The scopes that there are: those of OpenID Connect and of every resource, in order.
@@ -177,7 +187,7 @@ impl Service {
 
     /// Begins to tell what was done; none where nobody listens.
     fn deed(&self, action: Action) -> Option<Deed<'_>> {
-        self.terms.audit.deed(action)
+        self.terms().audit.deed(action)
     }
 
     /// Raises a floor, and tells of it. `shown`: the token by which it was asked for.

@@ -15,12 +15,15 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider, SpanExporter as _};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::reload;
 
 /// Where traces and logs go.
 #[derive(Clone, Debug)]
@@ -82,8 +85,30 @@ pub enum StartError {
 #[must_use = "dropping it ends tracing"]
 pub struct Telemetry {
     sampler: Sampler,
+    level: Level,
     traces: Option<SdkTracerProvider>,
     metrics: Option<SdkMeterProvider>,
+}
+
+/// The least level that is logged, which may be another from now on. Clones are the same.
+#[derive(Clone)]
+pub struct Level(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Level(..)")
+    }
+}
+
+impl Level {
+    /// This from now on, as `Settings::level`.
+    ///
+    /// # Errors
+    /// It is not understood: then it is as it was.
+    pub fn exchange(&self, level: &str) -> Result<(), StartError> {
+        let problem = |problem: String| StartError::Level { level: level.into(), problem };
+        (self.0)(filter(level)?).map_err(|error| problem(error.to_string()))
+    }
 }
 
 /// How long the last spans may take to reach the collector.
@@ -110,13 +135,8 @@ pub fn build<W>(settings: &Settings, writer: W) -> Result<(impl Subscriber + Sen
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let level = |problem: String| StartError::Level { level: settings.level.clone(), problem };
-    let spans = format!("{}=info", trace::TARGET);
-    // Our spans must be known to the log layer at any level, so that a line finds its trace.
-    let filter = EnvFilter::builder()
-        .parse(&settings.level)
-        .map_err(|error| level(error.to_string()))?
-        .add_directive(spans.parse().map_err(|error| level(format!("{error}")))?);
+    let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
+    let level = Level(Arc::new(move |filter| handle.reload(filter)));
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(false)
@@ -136,18 +156,39 @@ where
     });
     let sampler = if traces.is_some() { Sampler::new(settings.ratio) } else { Sampler::OFF };
     let subscriber = tracing_subscriber::registry().with(exported).with(logs);
-    Ok((subscriber, Telemetry { sampler, traces, metrics: None }))
+    Ok((subscriber, Telemetry { sampler, level, traces, metrics: None }))
+}
+
+fn filter(level: &str) -> Result<EnvFilter, StartError> {
+    let problem = |problem: String| StartError::Level { level: level.into(), problem };
+    let spans = format!("{}=info", trace::TARGET);
+    // Our spans must be known to the log layer at any level, so that a line finds its trace.
+    let filter = EnvFilter::builder().parse(level).map_err(|error| problem(error.to_string()))?;
+    Ok(filter.add_directive(spans.parse().map_err(|error| problem(format!("{error}")))?))
+}
+
+/// Whether there is a collector at `endpoint` that takes OTLP: it is sent no span.
+///
+/// # Errors
+/// What is wrong, in words.
+pub async fn reach(endpoint: &str) -> Result<(), String> {
+    let exporter = exporter(endpoint).map_err(|error| error.to_string())?;
+    exporter.export(Vec::new()).await.map_err(|error| error.to_string())
 }
 
 /// Spans are made only for requests that are sampled, so the pipeline takes them all.
 fn exporting(endpoint: &str) -> Result<SdkTracerProvider, StartError> {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(FLUSH).build();
-    let exporter = exporter.map_err(|error| unusable(endpoint, &error))?;
+    let exporter = exporter(endpoint)?;
     Ok(SdkTracerProvider::builder()
         .with_sampler(SdkSampler::AlwaysOn)
         .with_resource(resource())
         .with_batch_exporter(exporter)
         .build())
+}
+
+fn exporter(endpoint: &str) -> Result<SpanExporter, StartError> {
+    let built = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(FLUSH).build();
+    built.map_err(|error| unusable(endpoint, &error))
 }
 
 fn pushing(endpoint: &str) -> Result<MetricExporter, StartError> {
@@ -169,6 +210,12 @@ impl Telemetry {
     #[must_use]
     pub const fn sampler(&self) -> Sampler {
         self.sampler
+    }
+
+    /// What is logged, to be exchanged.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level.clone()
     }
 
     /// Sends what was recorded, within a few seconds. To be awaited before the runtime ends, for the exporter runs on it.

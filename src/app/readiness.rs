@@ -2,6 +2,7 @@
 //! memory.
 
 use crate::app::App;
+use crate::app::reload::Remarks;
 use crate::floors::{Alive, Health};
 use crate::service::Service;
 use crate::store::{Store, Wrong};
@@ -36,12 +37,19 @@ impl Readiness {
         self.ready.subscribe()
     }
 
-    /// Looks at the store, the view of it and the registry again and again until `stop`; then it is not ready any more.
-    pub fn watch(self: Arc<Self>, app: &App, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-        self.looking(app.store.clone(), app.alive.clone(), app.service.clone(), stop)
+    /// Looks at the store, the view of it, the registry and the configuration again and again until `stop`; then it is not ready any more.
+    pub fn watch(self: Arc<Self>, app: &App, remarks: Arc<Remarks>, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+        self.looking(app.store.clone(), app.alive.clone(), app.service.clone(), remarks, stop)
     }
 
-    async fn looking(self: Arc<Self>, store: Arc<dyn Store>, alive: Arc<Alive>, service: Arc<Service>, stop: CancellationToken) {
+    async fn looking(
+        self: Arc<Self>,
+        store: Arc<dyn Store>,
+        alive: Arc<Alive>,
+        service: Arc<Service>,
+        configuration: Arc<Remarks>,
+        stop: CancellationToken,
+    ) {
         loop {
             let of_the_store = store.health().await.unwrap_or_else(|problem| vec![Wrong::unfit(problem.to_string())]);
             let health = alive.health();
@@ -50,9 +58,10 @@ impl Readiness {
                 let told = of_the_store.iter().filter(move |wrong| wrong.is_unfit == unfit);
                 told.map(|wrong| format!("store: {}", wrong.words))
             };
+            let remarkable = of_the_store(false).chain(health.remarkable()).chain(service.registry_remarks());
             self.tell(Said {
                 wrong: of_the_store(true).chain(health.wrong()).collect(),
-                remarkable: of_the_store(false).chain(health.remarkable()).chain(service.registry_remarks()).collect(),
+                remarkable: remarkable.chain(configuration.words()).collect(),
             });
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
                 self.tell(Said { wrong: vec![SHUTTING_DOWN.into()], remarkable: Vec::new() });

@@ -1,10 +1,11 @@
 //! `jeton serve`: listens, says where, serves until told to stop, drains.
 
 use crate::app::readiness::Readiness;
+use crate::app::reload::{Loading, Reload, Remarks};
 use crate::app::{App, StartError, jobs};
 use crate::cli;
 use crate::clock::Clock;
-use crate::config::{LogFormat, Settings};
+use crate::config::{Loaded, LogFormat, Settings};
 use crate::telemetry::rates::{self, Rates};
 use crate::telemetry::{self, Telemetry};
 use crate::transport::admin::page::{self, Page};
@@ -76,33 +77,37 @@ pub enum ServeError {
     Signals(io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. What was `loaded` is read again by `load_again`: at SIGHUP, and when its files change.
 ///
 /// # Errors
 /// `ServeError`, in words for the operator.
-pub async fn serve(settings: Settings, warnings: &[String]) -> Result<(), ServeError> {
-    let telemetry = telemetry::start(&telemetry_settings(&settings))?;
-    for warning in warnings {
+pub async fn serve(loaded: Loaded, load_again: Loading) -> Result<(), ServeError> {
+    let settings = &loaded.settings;
+    let telemetry = telemetry::start(&telemetry_settings(settings))?;
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     if settings.insecure {
         let (plain_text, everybody_may_call) = (settings.tls.is_none(), settings.callers.is_empty());
         tracing::warn!(plain_text, everybody_may_call, "INSECURE: keep this port from the network");
     }
-    let served = run(settings, &telemetry).await;
+    let served = run(loaded, load_again, &telemetry).await;
     telemetry.shutdown().await;
     served
 }
 
-async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError> {
+async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Result<(), ServeError> {
+    let settings = &loaded.settings;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let grpc_listener = listen(settings.listen.grpc, "grpc")?;
     let http_listener = listen(settings.listen.http, "http")?;
     let admin_listener = listen(settings.listen.admin, "admin")?;
     let clock = Clock::system();
-    let [grpc_tls, http_tls, admin_tls] = tls(&settings, &clock)?;
-    let app = App::start(&settings, clock.clone()).await?;
+    let tls = tls(settings, &clock)?;
+    let [grpc_tls, http_tls, admin_tls] = tls.clone();
+    let app = App::start(settings, clock.clone()).await?;
 
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let readiness = Readiness::new();
@@ -115,9 +120,9 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
         admission: Admission::of_listener(settings.listen.grpc, settings.insecure, false),
         sampler: telemetry.sampler(),
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
-        headers: headers(&settings),
+        headers: headers(settings),
     };
-    for tls in [&grpc_tls, &http_tls, &admin_tls].into_iter().flatten() {
+    for tls in tls.iter().flatten() {
         tracker.spawn(tls.clone().follow(stop.clone()));
     }
     let grpc_listener = Listener::new(grpc_listener, grpc_tls);
@@ -132,9 +137,9 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
             authorization: settings.login.authorization_endpoint.clone(),
             end_session: settings.login.end_session_endpoint.clone(),
         },
-        certificates: certificates(&settings),
+        certificates: certificates(settings),
         gateways: Admission::of_listener(settings.listen.http, settings.insecure, false),
-        headers: headers(&settings),
+        headers: headers(settings),
     };
     let http_listener = Listener::new(http_listener, http_tls);
     let http = http::serve(http_listener, http::router(app.service.clone(), http_settings), DRAIN, stop.clone());
@@ -146,14 +151,17 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
     let told = readiness.clone();
     let saying: Saying = Arc::new(move || told.said());
     let rates = Arc::new(Rates::default());
-    let page = page(&settings, &app, &saying, &rates, clock, telemetry)?;
+    let page = page(settings, &app, &saying, &rates, clock, telemetry)?;
     let admin_listener = Listener::new(admin_listener, admin_tls);
     let admin = http::serve(admin_listener, admin::router(saying, &page), DRAIN, last.clone());
     let mut to_the_end = JoinSet::new();
     to_the_end.spawn(ended("admin", stop.clone(), admin));
 
     jobs::start(&app, &tracker, &stop);
-    tracker.spawn(readiness.watch(&app, stop.clone()));
+    let remarks = Arc::new(Remarks::default());
+    tracker.spawn(readiness.watch(&app, remarks.clone(), stop.clone()));
+    let reload = Reload::new(load_again, loaded.clone(), app.service.clone(), tls, telemetry.level(), remarks);
+    tracker.spawn(reload.follow(hangup, stop.clone()));
     tracker.spawn(sampling(rates, stop.clone()));
     tracker.close();
     if let [Ok(grpc), Ok(http), Ok(admin)] = addresses {
@@ -163,7 +171,7 @@ async fn run(settings: Settings, telemetry: &Telemetry) -> Result<(), ServeError
             say(&format!(
                 "jeton serves gRPC on {grpc}, HTTP on {http}, admin on {admin}, on {}\n\n{}",
                 settings.store.shown(),
-                first_steps(&settings, grpc)
+                first_steps(settings, grpc)
             ));
         }
     }
@@ -243,17 +251,23 @@ fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, ServeE
 /// # Errors
 /// A file cannot be read, or they do not go together.
 pub fn tls(settings: &Settings, clock: &Clock) -> Result<[Option<Tls>; 3], ServeError> {
-    let Some(told) = &settings.tls else { return Ok([None, None, None]) };
+    let Some([grpc, http, admin]) = tls_files(settings) else { return Ok([None, None, None]) };
+    let load = |what, speaks, files| {
+        Tls::load(files, speaks, clock.clone()).map(Some).map_err(|problem| ServeError::Tls { what, problem })
+    };
+    Ok([load("gRPC", Speaks::Http2, grpc)?, load("HTTP", Speaks::Http, http)?, load("admin", Speaks::Http, admin)?])
+}
+
+/// The files of TLS of the three, and whom each asks, where there is TLS.
+pub(super) fn tls_files(settings: &Settings) -> Option<[Files; 3]> {
+    let told = settings.tls.as_ref()?;
     let all = !settings.callers.any_by_bearer();
     let callers = told.callers.clone().map_or(Asks::Nobody, |authorities| Asks::Callers { authorities, all });
     // Probes and scrapers show none.
     let operators = told.callers.clone().map_or(Asks::Nobody, |authorities| Asks::Callers { authorities, all: false });
     let clients = if told.client_certificates { Asks::Clients(told.clients.clone()) } else { Asks::Nobody };
-    let load = |what, speaks, asks| {
-        let files = Files { certificate: told.certificate.clone(), key: told.key.clone(), asks };
-        Tls::load(files, speaks, clock.clone()).map(Some).map_err(|problem| ServeError::Tls { what, problem })
-    };
-    Ok([load("gRPC", Speaks::Http2, callers)?, load("HTTP", Speaks::Http, clients)?, load("admin", Speaks::Http, operators)?])
+    let files = |asks| Files { certificate: told.certificate.clone(), key: told.key.clone(), asks };
+    Some([files(callers), files(clients), files(operators)])
 }
 
 /// How certificates of clients come over HTTP.

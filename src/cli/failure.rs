@@ -162,7 +162,7 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
         ("SESSION_REVOKED", _) => "that session was revoked for good: leave --session out, or name a new one".into(),
         ("ROOT_KEY_MISSING", _) => "append the key to the ring of every replica: JETON_ROOT_KEY or the root key file".into(),
         ("REGISTRATION_CHANGED", _) => "somebody changed it meanwhile: look at it again, and repeat the command if it is still right".into(),
-        ("REGISTRATION_READ_ONLY", _) => "change it in the configuration file of the server, and restart the replicas one by one".into(),
+        ("REGISTRATION_READ_ONLY", _) => "change it in the configuration file of the server: it is read again while that runs".into(),
         ("REGISTRATION_IN_USE", _) => "take it out of the client that is named first: `jeton clients update`".into(),
         ("REGISTRATION_UNKNOWN", _) => "`jeton clients list` and `jeton resources list` show those there are".into(),
         ("REGISTRATION_EXISTS", _) => "`jeton clients show` or `jeton resources show` tells how it is; `update` changes it".into(),

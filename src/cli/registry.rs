@@ -83,7 +83,7 @@ async fn list_clients(remote: &Remote) -> Result<Answer, Failure> {
 /// It has no etag to be changed by.
 fn read_only(operation: &str, id: &str) -> Failure {
     let what = format!("{operation}: `{id}` is in the configuration file, and changed there only");
-    Failure::refused(what, "change the file, and restart the replicas one after the other")
+    Failure::refused(what, "change the file: it is read again while the server runs")
 }
 
 /// What is not given stays as it is, for the etag makes sure that it is so still.

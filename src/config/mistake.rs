@@ -1,5 +1,7 @@
 //! What is wrong with the settings, and where: collected while reading, told all at once.
 
+use super::reload::Said;
+use super::table::Row;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -70,6 +72,7 @@ impl std::error::Error for Mistakes {}
 pub(super) struct Report {
     mistakes: RefCell<Vec<Mistake>>,
     warnings: RefCell<Vec<(usize, String)>>,
+    said: RefCell<Said>,
 }
 
 impl Report {
@@ -81,11 +84,16 @@ impl Report {
         self.warnings.borrow_mut().push((place.line, format!("{}: {problem}", place.text)));
     }
 
-    /// The warnings in the order of the file.
+    /// Notes what a setting is said to be; none: nothing is said of it.
+    pub(super) fn said(&self, section: &str, row: &'static Row, reloads: bool, words: Option<String>) {
+        self.said.borrow_mut().note(section, row, reloads, words);
+    }
+
+    /// The warnings in the order of the file, and what every setting is said to be.
     ///
     /// # Errors
     /// The mistakes, where there are any.
-    pub(super) fn conclude(self) -> Result<Vec<String>, Mistakes> {
+    pub(super) fn conclude(self) -> Result<(Vec<String>, Said), Mistakes> {
         let mut mistakes = self.mistakes.into_inner();
         if !mistakes.is_empty() {
             mistakes.sort_by_key(|mistake| mistake.place.line);
@@ -93,7 +101,7 @@ impl Report {
         }
         let mut warnings = self.warnings.into_inner();
         warnings.sort_by_key(|(line, _)| *line);
-        Ok(warnings.into_iter().map(|(_, text)| text).collect())
+        Ok((warnings.into_iter().map(|(_, text)| text).collect(), self.said.into_inner()))
     }
 }
 

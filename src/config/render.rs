@@ -58,19 +58,26 @@ pub fn reference_markdown() -> String {
          `jeton config check` tells all mistakes at once, each with its line. `jeton config example` prints a complete file.\n\n\
          - **durations** are a whole number and a unit, in quotes: `\"250ms\"`, `\"10s\"`, `\"15m\"`, `\"12h\"`, `\"30d\"`.\n\
          - **lists** are an array of texts, `[\"a\", \"b\"]`, or one text with spaces between, `\"a b\"`.\n\
-         - relative paths start at the working directory.\n",
+         - relative paths start at the working directory.\n\n\
+         ## While jeton runs\n\n\
+         The file is read again within seconds of a change, and at once at SIGHUP. All of it is taken, or nothing: a mistake is logged with \
+         its field, and what was in force stays. What changed is logged setting by setting. A setting is taken `now`, which is for the next \
+         request on any connection, or at the next `start`, and until then the log, `/readyz` and the metric \
+         `jeton_configuration_restart_needed` tell that it waits. Resources, clients, issuers and callers are taken `now`, whole. \
+         [docs/operations.md](operations.md#the-configuration-read-again) says more.\n",
     );
     for group in &SETTINGS {
         let title = if group.section.is_empty() { "The top of the file".into() } else { format!("`[{}]`", group.section) };
         text.push_str(&format!("\n## {title}\n\n{}\n\n", escaped(group.doc)));
-        text.push_str("| setting | variable | type | default | meaning |\n|---|---|---|---|---|\n");
+        text.push_str("| setting | variable | type | default | taken | meaning |\n|---|---|---|---|---|---|\n");
         for row in group.rows {
             let variable = group.variable(row.key);
             text.push_str(&format!(
-                "| `{}` | `{variable}` | {} | {} | {} |\n",
+                "| `{}` | `{variable}` | {} | {} | {} | {} |\n",
                 row.key,
                 shape(row),
                 absent(row),
+                if group.reloads(row) { "now" } else { "start" },
                 escaped(row.doc)
             ));
         }

@@ -4,7 +4,7 @@
 
 use super::mistake::{Place, Report, quoted, suggestion};
 use super::source::Source;
-use super::table::{Absent, CALLER, CLIENT, Group, ISSUER, Kind, RESOURCE, Row, SETTINGS};
+use super::table::{Absent, DECLARED, Group, Kind, Row, SETTINGS};
 use super::value::{Entry, Given};
 use jeton_domain::registration::Problem;
 use jeton_domain::time::Millis;
@@ -187,6 +187,7 @@ impl<'a> Section<'a> {
             Some((words, _)) => Some(Given::Words(words)),
             None => self.table.and_then(|table| table.get(key)).map(Given::Toml),
         };
+        self.report.said(&self.title, row, self.group.reloads(row), given.map(Given::words));
         match given.map(|given| convert(row, given)) {
             Some(Ok(value)) => return Some(value),
             Some(Err(problem)) => self.mistake(key, problem),
@@ -222,7 +223,7 @@ impl<'a> Section<'a> {
 
 /// Where a key belongs that stands in the wrong section.
 fn elsewhere(here: &str, key: &str) -> Option<String> {
-    let mut groups = SETTINGS.iter().chain([&RESOURCE, &CLIENT, &ISSUER, &CALLER]).filter(|group| group.section != here);
+    let mut groups = SETTINGS.iter().chain(DECLARED).filter(|group| group.section != here);
     let group = groups.find(|group| group.rows.iter().any(|row| row.key == key))?;
     Some(match group.section {
         "" => format!(" here; `{key}` belongs to the top of the file, above the first [section]"),

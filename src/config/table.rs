@@ -10,6 +10,9 @@ pub(super) use process::SETTINGS;
 
 use jeton_domain::time::Millis;
 
+/// What the file declares, one section each.
+pub(super) const DECLARED: [&Group; 4] = [&RESOURCE, &CLIENT, &ISSUER, &CALLER];
+
 /// A key of a section.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
@@ -19,6 +22,10 @@ pub(super) struct Row {
     /// What the example shows, in plain words, where there is no default to show.
     pub(super) sample: &'static str,
     pub(super) doc: &'static str,
+    /// Whether it is taken when the file is read again; else when the process starts.
+    pub(super) reloads: bool,
+    /// Whether what it holds is never shown.
+    pub(super) secret: bool,
 }
 
 /// The type of a value.
@@ -78,6 +85,11 @@ impl Kind {
 }
 
 impl Group {
+    /// Whether one of its rows is taken when the file is read again. Of what the file declares each is.
+    pub(super) fn reloads(&self, row: &Row) -> bool {
+        row.reloads || DECLARED.iter().any(|declared| declared.section == self.section)
+    }
+
     /// The environment variable of one of its keys.
     pub(super) fn variable(&self, key: &str) -> String {
         let path = if self.section.is_empty() { key.into() } else { format!("{}_{key}", self.section) };
@@ -86,12 +98,22 @@ impl Group {
 }
 
 const fn row(key: &'static str, kind: Kind, absent: Absent, doc: &'static str) -> Row {
-    Row { key, kind, absent, sample: "", doc }
+    Row { key, kind, absent, sample: "", doc, reloads: false, secret: false }
 }
 
 impl Row {
     const fn sample(mut self, sample: &'static str) -> Self {
         self.sample = sample;
+        self
+    }
+
+    const fn reloads(mut self) -> Self {
+        self.reloads = true;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 }

@@ -25,6 +25,18 @@ pub(super) struct Entry {
 }
 
 impl Given<'_> {
+    /// In plain words, the same wherever it was given.
+    pub(super) fn words(self) -> String {
+        let item = match self {
+            Self::Words(text) => return text.into(),
+            Self::Toml(item) => item,
+        };
+        let number = || item.as_integer().map(|number| number.to_string()).or_else(|| Some(item.as_float()?.to_string()));
+        let entries = || self.list().ok().map(|all| all.into_iter().map(|entry| entry.text).collect::<Vec<_>>().join(" "));
+        let text = item.as_str().map(str::to_owned).or_else(number).or_else(|| Some(item.as_bool()?.to_string()));
+        text.or_else(entries).unwrap_or_default()
+    }
+
     pub(super) fn text(self) -> Result<String, String> {
         match self {
             Self::Words(text) => Ok(text.into()),

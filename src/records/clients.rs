@@ -50,6 +50,15 @@ impl Registry {
         }
     }
 
+    /// With others in the file. What is registered at run time stays as it is known.
+    #[must_use]
+    pub fn configured(&self, clients: Vec<Client>, resources: Resources) -> Self {
+        let of_file = Self::new(clients, resources);
+        let now = Self { clients: of_file.clients, of_file: of_file.of_file, ..self.clone() };
+        let now = Self { resources: now.joined(&now.stored), ..now };
+        Self { remarks: now.remarkable().into(), ..now }
+    }
+
     /// With what is registered as the store says that was asked at `asked` of the clock's run, when the view stood at `since`.
     #[must_use]
     pub fn with(&self, stored: Stored, since: Revision, asked: Millis) -> Self {

@@ -34,8 +34,8 @@ pub struct Assert {
 impl Service {
     /// Whether assertions of anybody are taken.
     #[must_use]
-    pub const fn takes_assertions(&self) -> bool {
-        !self.terms.issuers.is_empty()
+    pub fn takes_assertions(&self) -> bool {
+        !self.terms().issuers.is_empty()
     }
 
     /// Gives a token for an assertion.
@@ -52,7 +52,8 @@ impl Service {
             return Err(Error::InvalidAuthorizationDetails { field: details::FIELD.into(), problem });
         }
         let assertion = Assertion::read(asked.assertion.expose(), Purpose::Grant)?;
-        let known = self.terms.issuers.find(&assertion.issuer);
+        let terms = self.terms();
+        let known = terms.issuers.find(&assertion.issuer);
         let issuer = known.filter(|issuer| issuer.clients.contains(&client.id)).ok_or(Refusal::OtherIssuer)?;
         let audience = issuer.audience.as_deref().unwrap_or_else(|| self.issuer());
         let until = self.judge_assertion(&assertion, audience, issuer.lifetime, &issuer.keys).await??;

@@ -53,7 +53,7 @@ impl Service {
         if [&assertion.issuer, &assertion.subject].iter().any(|name| *name != id.as_str()) {
             return Err(refused(Refusal::OtherIssuer));
         }
-        let lifetime = self.terms.client_assertion_lifetime;
+        let lifetime = self.terms().client_assertion_lifetime;
         let until = self.judge_assertion(&assertion, self.issuer(), lifetime, keys).await?.map_err(refused)?;
         self.count_assertion(&assertion, until).await?.map_err(refused)?;
         Ok(Arc::clone(client))

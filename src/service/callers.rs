@@ -42,14 +42,23 @@ impl Remembered {
         callers.by_service_account(account).cloned()
     }
 
-    fn put(&self, token: [u8; 32], account: String, until: Timestamp, now: Timestamp) {
+    /// Where what it was proved by still holds: asked under the lock, so that nothing is put after it was all forgotten.
+    fn put(&self, token: [u8; 32], proved: Proved, now: Timestamp, still_holds: impl FnOnce() -> bool) {
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !still_holds() {
+            return;
+        }
         if held.len() >= MAX_REMEMBERED {
             held.retain(|_, (_, until)| now < *until);
         }
         if held.len() < MAX_REMEMBERED {
-            held.insert(token, (account.into(), until));
+            held.insert(token, proved);
         }
+    }
+
+    /// All of them: they are taken by other terms from now on.
+    pub(super) fn forget(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -91,8 +100,9 @@ impl Service {
 
     async fn caller_by_token(&self, callers: &Callers, token: &str) -> Result<Arc<Caller>> {
         let unknown = Error::CallerUnknown;
+        let terms = self.terms();
         let TokenTerms { issuer, audience, keys } =
-            self.terms.caller_tokens.as_ref().ok_or(unknown("its key is none, and tokens are not taken"))?;
+            terms.caller_tokens.as_ref().ok_or(unknown("its key is none, and tokens are not taken"))?;
         let (hash, now) = (caller::hash_of_key(token), self.clock.now());
         if let Some(caller) = self.proved_callers.caller(&hash, callers, now) {
             return Ok(caller);
@@ -109,7 +119,7 @@ impl Service {
             }
         };
         let caller = callers.by_service_account(&read.subject).ok_or(unknown("its service account is nobody's"))?;
-        self.proved_callers.put(hash, read.subject, until, now);
+        self.proved_callers.put(hash, (read.subject.into(), until), now, || self.terms().caller_tokens == terms.caller_tokens);
         Ok(Arc::clone(caller))
     }
 }

@@ -90,7 +90,7 @@ impl Service {
             let problem = "must be given: a public client proves by it that the code is its own (RFC 9700 section 2.1.1)";
             return Err(Error::invalid("code_challenge", problem));
         }
-        let lifetime = self.terms.code_lifetime;
+        let lifetime = self.terms().code_lifetime;
         if !plan.refreshable {
             grant.idle = lifetime.plus(plan.access.lifetime);
             grant.absolute_end = now.plus(grant.idle);

@@ -134,8 +134,8 @@ struct Answer {
 impl Service {
     /// Whether devices are served.
     #[must_use]
-    pub const fn serves_devices(&self) -> bool {
-        self.terms.device.verification_uri.is_some()
+    pub fn serves_devices(&self) -> bool {
+        self.terms().device.verification_uri.is_some()
     }
 
     /// Begins a device authorization.
@@ -143,7 +143,8 @@ impl Service {
     /// # Errors
     /// `InvalidClient`, `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`, `InvalidAuthorizationDetails`, the store.
     pub async fn start_device(&self, asked: Start) -> Result<Started> {
-        let Some(page) = &self.terms.device.verification_uri else {
+        let terms = self.terms();
+        let DeviceTerms { verification_uri: Some(page), lifetime, interval } = &terms.device else {
             return Err(Error::UnauthorizedClient("no device is served here: `login.verification_uri` is not configured".into()));
         };
         let client = self.device_client(&asked.client, &asked.credentials).await?;
@@ -155,8 +156,8 @@ impl Service {
             scopes,
             resources,
             details,
-            expires_at: self.clock.now().plus(self.terms.device.lifetime),
-            interval: self.terms.device.interval,
+            expires_at: self.clock.now().plus(*lifetime),
+            interval: *interval,
             polled_at: Timestamp::NEVER,
             state: State::Pending,
         };
@@ -170,8 +171,8 @@ impl Service {
             user_code,
             verification_uri: page.clone(),
             verification_uri_complete: format!("{page}{joint}user_code={}", user_code.shown()),
-            expires_in: self.terms.device.lifetime,
-            interval: self.terms.device.interval,
+            expires_in: *lifetime,
+            interval: *interval,
         })
     }
 
@@ -251,7 +252,7 @@ impl Service {
         let needs = if is_decided { Durability::Replicated } else { Durability::Applied };
         let decide = |held: Option<Authorization>| {
             let held = held.ok_or(Error::RefreshRefused(RefreshRefusal::Unknown))?;
-            let Polled { changed, outcome } = held.poll(now, &client.id, self.terms.overlap);
+            let Polled { changed, outcome } = held.poll(now, &client.id, self.terms().overlap);
             let answer = match outcome {
                 // Refused here nothing is consumed.
                 Ok(grant) => {

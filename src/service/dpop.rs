@@ -97,11 +97,12 @@ impl Service {
             Place::Ours(path) => Cow::Owned(format!("{}{path}", self.issuer())),
             Place::Uri(uri) => Cow::Borrowed(uri),
         };
-        let expected = Expected { method, uri: &uri, access_token, now, window: self.terms.dpop.window };
+        let terms = self.terms().dpop;
+        let expected = Expected { method, uri: &uri, access_token, now, window: terms.window };
         let proven = self.tokens.dpop_proof(shown.expose(), &expected)?;
         let is_nonce_right = match &proven.nonce {
             Some(nonce) => self.tokens.is_dpop_nonce(nonce, now),
-            None => !self.terms.dpop.requires_nonce,
+            None => !terms.requires_nonce,
         };
         if !is_nonce_right {
             return Err(Error::UseDpopNonce(self.tokens.dpop_nonce(now)?));

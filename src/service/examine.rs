@@ -159,7 +159,7 @@ impl Service {
             revoked: None,
             ring: &self.records.roots().order(),
             identity: Identity([0; 8]),
-            overlap: self.terms.overlap,
+            overlap: self.terms().overlap,
             proof: &Proof::default(),
         };
         let of = OfGeneration { key: numbered.key, generation: numbered.generation };
@@ -196,7 +196,7 @@ impl Service {
             nbf: None,
             sub: grant.subject.to_string(),
             aud: grant.resources.iter().map(ToString::to_string).collect(),
-            iss: self.terms.issuer.to_string(),
+            iss: self.issuer.to_string(),
             jti: String::new(),
             sid: grant.session.as_ref().map(ToString::to_string),
             acr: grant.sign_in.acr.clone(),

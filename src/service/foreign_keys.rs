@@ -78,25 +78,29 @@ impl ForeignKeys {
         let (keys, endpoint, place) = (Arc::clone(self), endpoint.clone(), Arc::clone(place));
         let fetching = async move {
             let _turn = turn;
-            let keys = keys.get(&endpoint).await.map_err(|problem| format!("{endpoint}: {problem}"))?;
+            let keys = fetch_keys(&keys.outbound, &endpoint).await.map_err(|problem| format!("{endpoint}: {problem}"))?;
             place.held().keys = Some(Fetched { keys: Arc::new(keys), at: now });
             Ok(())
         };
         self.begun.spawn(fetching).await.map_err(|ended| ended.to_string())?
     }
+}
 
-    async fn get(&self, endpoint: &Endpoint) -> Result<KeySet, String> {
-        let answer = self.outbound.get(endpoint, MEDIA_TYPES).await.map_err(|failure| failure.to_string())?;
-        if answer.status != 200 {
-            return Err(format!("it answers {} and no keys", answer.status));
-        }
-        let (keys, unfit) =
-            KeySet::read(&answer.body).ok_or_else(|| format!("what is there is no JWK set of at most {MAX_KEYS} keys"))?;
-        for (place, why) in unfit {
-            tracing::debug!(%endpoint, place, %why, "a key is not used");
-        }
-        Ok(keys)
+/// The keys that are at an address now.
+///
+/// # Errors
+/// Why there are none, in words for the operator.
+pub async fn fetch_keys(outbound: &Outbound, endpoint: &Endpoint) -> Result<KeySet, String> {
+    let answer = outbound.get(endpoint, MEDIA_TYPES).await.map_err(|failure| failure.to_string())?;
+    if answer.status != 200 {
+        return Err(format!("it answers {} and no keys", answer.status));
     }
+    let (keys, unfit) =
+        KeySet::read(&answer.body).ok_or_else(|| format!("what is there is no JWK set of at most {MAX_KEYS} keys"))?;
+    for (place, why) in unfit {
+        tracing::debug!(%endpoint, place, %why, "a key is not used");
+    }
+    Ok(keys)
 }
 
 impl Place {
@@ -176,7 +180,8 @@ impl Service {
             ClientKind::Confidential { keys: Some(source), .. } => of(source),
             _ => None,
         });
-        let of_callers = self.terms.caller_tokens.as_ref().and_then(|terms| of(&terms.keys));
-        clients.chain(self.terms.issuers.iter().filter_map(|issuer| of(&issuer.keys))).chain(of_callers).collect()
+        let terms = self.terms();
+        let of_callers = terms.caller_tokens.as_ref().and_then(|terms| of(&terms.keys));
+        clients.chain(terms.issuers.iter().filter_map(|issuer| of(&issuer.keys))).chain(of_callers).collect()
     }
 }

@@ -42,10 +42,10 @@ impl Service {
         }
         let grant_id = visible_id(grant);
         let jti = self.tokens.jti(grant_id, generation, random::bytes()?, key)?;
-        let issuer = [self.terms.issuer.as_str()];
+        let issuer = [self.issuer.as_str()];
         let resources: Vec<&str> = audience.resources.iter().map(|resource| resource.as_str()).collect();
         let claims = AccessClaims {
-            iss: self.terms.issuer.as_str(),
+            iss: self.issuer.as_str(),
             sub: grant.subject.as_str(),
             aud: if resources.is_empty() { &issuer } else { &resources },
             exp: now.plus(form.lifetime).secs(),
@@ -85,7 +85,7 @@ impl Service {
         let _span = telemetry::child("sign.id_token").entered();
         let at_hash = crate::tokens::at_hash(client.id_token_algorithm, access_token.expose());
         let claims = IdClaims {
-            iss: self.terms.issuer.as_str(),
+            iss: self.issuer.as_str(),
             sub: grant.subject.as_str(),
             aud: grant.client.as_str(),
             exp: now.plus(client.id_token_lifetime).secs(),

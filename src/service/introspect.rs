@@ -323,7 +323,7 @@ impl Service {
     }
 
     fn cache_seconds(&self, exp: Timestamp, now: Timestamp) -> u64 {
-        exp.since(now).min(self.terms.max_staleness).secs()
+        exp.since(now).min(self.terms().max_staleness).secs()
     }
 }
 

@@ -232,7 +232,7 @@ impl Service {
         let _span = telemetry::child("decide").entered();
         let (field, subject) = named_subject(asked)?;
         let is_asserted = asked.method == Some(GrantType::JwtBearer);
-        if let Some(issuer) = self.terms.issuers.of_subject(&subject).filter(|_| !is_asserted) {
+        if let Some(issuer) = self.terms().issuers.of_subject(&subject).filter(|_| !is_asserted) {
             let problem = format!("begins as the subjects of issuer `{}` do: nobody else may be called so", issuer.id);
             return Err(Error::invalid(field, problem));
         }
@@ -323,7 +323,7 @@ impl Service {
     pub(super) async fn list(&self, grant: &Grant, client: &Client) -> Result<Vec<Listed>> {
         let Some((subject, own)) = listed(grant, self.alive.salt()) else { return Ok(Vec::new()) };
         let client_cap = usize::try_from(client.grants_per_subject).unwrap_or(usize::MAX);
-        let subject_cap = self.terms.grants_per_subject;
+        let subject_cap = self.terms().grants_per_subject;
         let mut surplus = self.records.list_grant(subject, &own, client_cap, subject_cap).await?;
         if surplus.is_empty() {
             return Ok(surplus);

@@ -210,7 +210,7 @@ impl Service {
         let now = self.clock.now();
         let jti = URL_SAFE_NO_PAD.encode(random::bytes::<16>()?);
         let claims = LogoutClaims {
-            iss: self.terms.issuer.as_str(),
+            iss: self.issuer.as_str(),
             sub: &logout.subject,
             aud: party.id.as_str(),
             iat: now.secs(),

@@ -38,7 +38,7 @@ impl Service {
             return Err(Error::AccessTokenRefused);
         };
         let now = self.clock.now();
-        let (lifetime, ends) = (self.terms.phantom_lifetime, Timestamp::from_secs(says.exp));
+        let (lifetime, ends) = (self.terms().phantom_lifetime, Timestamp::from_secs(says.exp));
         let exp = ends.min(now.plus(lifetime));
         let jwt = self.sign_phantom(&says, resource, now, exp)?;
         let until = if exp == ends { ends } else { now.plus(lifetime.percent(50)) };

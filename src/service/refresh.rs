@@ -198,7 +198,7 @@ impl Service {
                         revoked,
                         ring: &ring,
                         identity,
-                        overlap: self.terms.overlap,
+                        overlap: self.terms().overlap,
                         proof: &shown.holder.proof,
                     };
                     let request = Request {

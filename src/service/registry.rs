@@ -8,6 +8,7 @@ use crate::floors::LEEWAY;
 use crate::random;
 use crate::records::GRACE;
 use crate::records::clients::Registry;
+use crate::records::documents::Ceilings;
 use crate::records::registry::{Entry, Kind, MAX_REGISTERED, Value};
 use crate::service::Service;
 use base64::Engine as _;
@@ -69,7 +70,7 @@ impl Service {
     /// The same, and read again first where it may be stale.
     pub(super) async fn fresh_registry(&self) -> Result<Arc<Registry>> {
         let registry = self.registry();
-        if registry.is_fresh(self.clock.run(), self.terms.max_staleness) {
+        if registry.is_fresh(self.clock.run(), self.terms().max_staleness) {
             return Ok(registry);
         }
         self.follow_registry().await?;
@@ -109,17 +110,27 @@ impl Service {
     /// Makes sure of what a registry needs, and answers from it then.
     async fn take_over(&self, before: &Registry, registry: Registry) -> Result<()> {
         if !registry.stored().is_unchanged(before.stored()) {
-            let longest = registry.longest();
-            let known = self.alive.ceilings();
-            if known.max(longest) != known {
-                self.alive.raise_ceilings(longest).await?;
-            }
-            let keep = self.alive.ceilings().access_token.plus(LEEWAY);
-            if self.signing.allow_for(keep, registry.uses_rs256()) {
-                self.refresh_keys().await?;
-            }
+            self.provide_for(registry.longest(), registry.uses_rs256()).await?;
         }
+        self.exchange_registry(registry);
+        Ok(())
+    }
+
+    /// Another from now on.
+    pub(super) fn exchange_registry(&self, registry: Registry) {
         *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
+    }
+
+    /// Before what lives so long is handed out, or is signed with RS256: the store knows that lifetime, and there are keys.
+    pub(super) async fn provide_for(&self, longest: Ceilings, uses_rs256: bool) -> Result<()> {
+        let known = self.alive.ceilings();
+        if known.max(longest) != known {
+            self.alive.raise_ceilings(longest).await?;
+        }
+        let keep = self.alive.ceilings().access_token.plus(LEEWAY);
+        if self.signing.allow_for(keep, uses_rs256) {
+            self.refresh_keys().await?;
+        }
         Ok(())
     }
 

@@ -61,7 +61,7 @@ impl Service {
             return Err(Error::InsufficientScope(OPENID.to_owned()));
         }
         // With `openid` it speaks for a user, by whichever flow he signed in.
-        self.meets_policy(&self.terms.issuer, &says.sign_in())?;
+        self.meets_policy(&self.issuer, &says.sign_in())?;
         self.count_proof(&holder).await?;
         if let Some(sign) = self.sign(generation, &says) {
             self.arrived(&sign);

@@ -37,7 +37,7 @@ impl Service {
     /// What a watcher is told first.
     #[must_use]
     pub fn judging(&self) -> Judging {
-        Judging { salt: self.alive.salt().clone(), horizon: self.alive.horizon(), max_staleness: self.terms.max_staleness }
+        Judging { salt: self.alive.salt().clone(), horizon: self.alive.horizon(), max_staleness: self.terms().max_staleness }
     }
 
     /// What the view takes in from now on, in order.

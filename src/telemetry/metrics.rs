@@ -93,6 +93,18 @@ pub static VIEW_BYTES: Gauge<0> = Gauge::new("jeton.view.bytes", "Bytes that the
 pub static VIEW_WHOLE: Gauge<0> = Gauge::new("jeton.view.whole", "1 where all revocations of the log are in memory, else 0.", []);
 /// How long ago the view was provably fresh.
 pub static VIEW_AGE: Gauge<0> = Gauge::new("jeton.view.age", "How long ago the view was provably fresh.", []).in_seconds();
+/// Times the configuration was read again, by what came of it.
+pub static CONFIGURATION_RELOADS: Tally<1> =
+    Tally::new("jeton.configuration.reloads", "Times the configuration was read again, by what came of it.", ["outcome"]);
+/// 1 where the configuration was taken as it was read last, 0 where it was refused.
+pub static CONFIGURATION_SOUND: Gauge<0> = Gauge::new(
+    "jeton.configuration.sound",
+    "1 where the configuration was taken as it was read last, 0 where it was refused.",
+    [],
+);
+/// Settings that were changed and are taken at the next start only.
+pub static CONFIGURATION_RESTART_NEEDED: Gauge<0> =
+    Gauge::new("jeton.configuration.restart_needed", "Settings that were changed and are taken at the next start only.", []);
 /// How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.
 pub static STORE_MEMORY_USED: Gauge<0> =
     Gauge::new("jeton.store.memory_used", "How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.", []);
@@ -115,7 +127,7 @@ static REVOCATION_DELAY: Timer<0> =
     Timer::new("jeton.revocation.delay", "How long after it was made a revocation was in this view, by the clocks of both.", []);
 
 /// Everything that is measured.
-pub static INSTRUMENTS: [&dyn Instrument; 33] = [
+pub static INSTRUMENTS: [&dyn Instrument; 36] = [
     &REQUESTS,
     &REFUSALS,
     &REFRESHES,
@@ -143,6 +155,9 @@ pub static INSTRUMENTS: [&dyn Instrument; 33] = [
     &VIEW_WHOLE,
     &VIEW_AGE,
     &STORE_MEMORY_USED,
+    &CONFIGURATION_RELOADS,
+    &CONFIGURATION_SOUND,
+    &CONFIGURATION_RESTART_NEEDED,
     &SIGNING_KEYS,
     &SIGNING_KEY_ACTIVATION,
     &REQUEST_DURATION,

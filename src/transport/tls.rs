@@ -6,6 +6,8 @@
 mod certificate;
 mod clients;
 
+pub use certificate::Described;
+
 use crate::clock::Clock;
 use clients::Clients;
 use jeton_domain::certificate::Certificate;
@@ -80,14 +82,20 @@ impl Problem {
 pub struct Tls(Arc<Inner>);
 
 struct Inner {
-    files: Files,
     speaks: Speaks,
     clock: Clock,
     loaded: RwLock<Arc<Loaded>>,
 }
 
+/// Files that were read and go together, of a listener that does not use them yet.
+pub struct Ready {
+    of: Tls,
+    loaded: Arc<Loaded>,
+}
+
 /// What was read.
 struct Loaded {
+    files: Files,
     config: Arc<ServerConfig>,
     /// Who vouches for clients.
     vouches: Option<Arc<dyn ClientCertVerifier>>,
@@ -117,7 +125,13 @@ struct Showed {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tls({:?})", self.0.files)
+        write!(f, "Tls({:?})", self.loaded().files)
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ready({:?})", self.loaded.files)
     }
 }
 
@@ -150,8 +164,17 @@ impl Tls {
     /// # Errors
     /// One cannot be read, or they do not go together.
     pub fn load(files: Files, speaks: Speaks, clock: Clock) -> Result<Self, Problem> {
-        let loaded = Contents::read(&files)?.load(&files, speaks, &clock)?;
-        Ok(Self(Arc::new(Inner { files, speaks, clock, loaded: RwLock::new(Arc::new(loaded)) })))
+        let loaded = Contents::read(&files)?.load(files, speaks, &clock)?;
+        Ok(Self(Arc::new(Inner { speaks, clock, loaded: RwLock::new(Arc::new(loaded)) })))
+    }
+
+    /// Reads other files, to be used instead.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn ready(&self, files: Files) -> Result<Ready, Problem> {
+        let loaded = Contents::read(&files)?.load(files, self.0.speaks, &self.0.clock)?;
+        Ok(Ready { of: self.clone(), loaded: Arc::new(loaded) })
     }
 
     /// When the certificate that is shown ends.
@@ -171,7 +194,7 @@ impl Tls {
                 Ok(true) => {
                     refused = None;
                     let ends = self.not_after().secs();
-                    tracing::info!(certificate = %self.0.files.certificate.display(), ends, "TLS: the files were read again");
+                    tracing::info!(certificate = %self.loaded().files.certificate.display(), ends, "TLS: the files were read again");
                 }
                 Err(problem) if refused.as_ref() == Some(&problem) => {}
                 Err(problem) => {
@@ -184,13 +207,19 @@ impl Tls {
 
     /// Whether the files are others than before; they are used from now on.
     fn look(&self) -> Result<bool, Problem> {
-        let contents = Contents::read(&self.0.files)?;
-        if contents.hash() == self.loaded().read {
+        let before = self.loaded();
+        let contents = Contents::read(&before.files)?;
+        if contents.hash() == before.read {
             return Ok(false);
         }
-        let loaded = contents.load(&self.0.files, self.0.speaks, &self.0.clock)?;
-        *self.0.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-        Ok(true)
+        let loaded = contents.load(before.files.clone(), self.0.speaks, &self.0.clock)?;
+        let mut held = self.0.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        // Where others were made ready meanwhile, those are meant.
+        let is_meant = Arc::ptr_eq(&held, &before);
+        if is_meant {
+            *held = Arc::new(loaded);
+        }
+        Ok(is_meant)
     }
 
     fn loaded(&self) -> Arc<Loaded> {
@@ -212,6 +241,13 @@ impl Tls {
     }
 }
 
+impl Ready {
+    /// They are used from now on. What is connected stays as it is.
+    pub fn exchange(self) {
+        *self.of.0.loaded.write().unwrap_or_else(PoisonError::into_inner) = self.loaded;
+    }
+}
+
 impl Contents {
     fn read(files: &Files) -> Result<Self, Problem> {
         let read = |file: &Path| std::fs::read(file).map_err(|problem| Problem::of(file, format!("cannot be read: {problem}")));
@@ -228,7 +264,7 @@ impl Contents {
         Sha256::digest(each.concat()).into()
     }
 
-    fn load(&self, files: &Files, speaks: Speaks, clock: &Clock) -> Result<Loaded, Problem> {
+    fn load(&self, files: Files, speaks: Speaks, clock: &Clock) -> Result<Loaded, Problem> {
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
         let chain = certificates(&self.certificate, &files.certificate)?;
         let not_after = chain.first().and_then(certificate::ends).ok_or_else(|| {
@@ -244,7 +280,7 @@ impl Contents {
         })?;
         let shown = sign::CertifiedKey::new(chain, key);
         shown.keys_match().map_err(|_other_key| Problem::of(&files.key, "is not the key of the certificate"))?;
-        let vouches = self.vouches(files, &provider)?;
+        let vouches = self.vouches(&files, &provider)?;
         let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(Time(clock.clone())))
             .with_safe_default_protocol_versions()
             .map_err(|problem| Problem(problem.to_string()))?;
@@ -266,7 +302,7 @@ impl Contents {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(Loaded { config: Arc::new(config), vouches, not_after, read: self.hash() })
+        Ok(Loaded { files, config: Arc::new(config), vouches, not_after, read: self.hash() })
     }
 
     /// Who vouches for those who connect.
@@ -292,6 +328,16 @@ impl Contents {
         let verifier = builder.build();
         verifier.map(Some).map_err(|problem| Problem::of(file, problem))
     }
+}
+
+/// What the certificates in a file say of themselves, for an operator.
+///
+/// # Errors
+/// It cannot be read.
+pub fn describe(file: &Path) -> Result<Vec<Described>, Problem> {
+    let text = std::fs::read(file).map_err(|problem| Problem::of(file, format!("cannot be read: {problem}")))?;
+    let unreadable = || Problem::of(file, "holds a certificate that cannot be read: it must be X.509, version 3");
+    certificates(&text, file)?.iter().map(|der| certificate::describe(der).ok_or_else(unreadable)).collect()
 }
 
 fn certificates(text: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {

@@ -23,7 +23,10 @@ fn load(text: impl AsRef<[u8]>, variables: &[(&str, &str)], overrides: &Override
     let variables: Variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let short = |text: String| text.replace(&format!("{}/", directory.path().display()), "");
     match config::load(Some(&path), &variables, overrides) {
-        Ok(loaded) => Ok(Loaded { warnings: loaded.warnings.into_iter().map(short).collect(), ..loaded }),
+        Ok(mut loaded) => {
+            loaded.warnings = loaded.warnings.into_iter().map(short).collect();
+            Ok(loaded)
+        }
         Err(mistakes) => Err(short(mistakes.to_string())),
     }
 }

@@ -58,6 +58,8 @@ mod redis_server;
 #[cfg(test)]
 mod registry_command;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod replica_down;
 #[cfg(test)]
 #[path = "../rfc/rfc.rs"]

@@ -2,6 +2,8 @@
 
 use crate::authority::{Authority, Identity};
 use crate::tour::Home;
+use jeton::config::written_hash;
+use jeton_domain::caller::hash_of_key;
 use rcgen::{CertificateParams, DnType, date_time_ymd};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -270,6 +272,34 @@ async fn certificates_are_exchanged_while_a_stream_runs() {
     told("billing-job").await;
     watching.kill().unwrap();
     watching.wait().unwrap();
+}
+
+#[test]
+fn who_shows_a_key_is_connected_while_some_are_known_by_one() {
+    let parties = Parties::new();
+    let served = parties.serve();
+    let key = served.file("key");
+    fs::write(&key, "jck_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG").unwrap();
+    let is_let_in_by_key = || {
+        let asked = ["keys", "list", "--caller-token-file", key.to_str().unwrap()];
+        served.called(None, &asked).output().unwrap().status.code() == Some(0)
+    };
+    assert!(!is_let_in_by_key(), "a certificate is demanded of everybody");
+    let before = fs::read_to_string(served.file("callers.toml")).unwrap();
+    let hash = written_hash(&hash_of_key(&fs::read_to_string(&key).unwrap()));
+    let known = format!("{before}[callers.by_key]\nkey_hashes = ['{hash}']\nrpcs = '*'\n");
+    fs::write(served.file("callers.toml"), known).unwrap();
+    served.logged("setting=[callers.by_key] change=is new");
+    assert!(is_let_in_by_key());
+    assert!(served.is_let_in(Some(&parties.callers.client(billing))), "and by a certificate as before");
+    // Files that are of no use are a mistake like any other: the caller stays.
+    fs::write(served.file("callers.pem"), "no certificate").unwrap();
+    fs::write(served.file("callers.toml"), before).unwrap();
+    served.logged("[tls] `callers.pem` holds no certificate as PEM");
+    assert!(is_let_in_by_key());
+    fs::write(served.file("callers.pem"), parties.callers.pem()).unwrap();
+    served.logged("setting=[callers.by_key] change=is gone");
+    assert!(!is_let_in_by_key());
 }
 
 #[test]

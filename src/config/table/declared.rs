@@ -102,7 +102,7 @@ pub(in crate::config) const CLIENT: Group = Group {
             Takes(""),
             "Of each secret that is valid now the hash, `sha256:` and 64 hexadecimal digits. `jeton clients secret` makes a \
              secret and prints both. Two while one replaces the other. Only for a confidential client.",
-        )
+        ).secret()
         .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
         row("jwks", JWKS, Off, JWKS_OF_CLIENT).sample(JWKS_SAMPLE),
         row("jwks_uri", Kind::Text("URI"), Off, JWKS_URI_DOC).sample(JWKS_URI_SAMPLE),
@@ -309,7 +309,7 @@ pub(in crate::config) const CALLER: Group = Group {
             Takes(""),
             "It is known by a key (`authorization: Bearer`) that has one of these hashes. `jeton callers new-key` makes a key; two while one \
              replaces the other.",
-        )
+        ).secret()
         .sample("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
         row(
             "rpcs",

@@ -31,7 +31,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                  instead of the machine's. USER:PASSWORD@ before the first host is for the nodes with data, \
                  ?sentinel_user=USER&sentinel_password=PASSWORD for Sentinels that demand it; percent-encode what stands \
                  for something else. A password in the address is never shown; it is best given by the environment.",
-            ),
+            ).secret(),
             row(
                 "root_key_file",
                 Kind::Text("path"),
@@ -73,9 +73,9 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 Off,
                 "The certificate that is shown, and after it those between it and its authority, PEM. Without it all listeners speak \
                  plain text.",
-            )
+            ).reloads()
             .sample("/etc/jeton/tls.crt"),
-            row("key_file", Kind::Text("path"), Off, "The private key of that certificate, PEM.").sample("/etc/jeton/tls.key"),
+            row("key_file", Kind::Text("path"), Off, "The private key of that certificate, PEM.").reloads().sample("/etc/jeton/tls.key"),
             row(
                 "caller_ca_file",
                 Kind::Text("path"),
@@ -83,7 +83,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 "The authorities of the services that call over gRPC, PEM. What one may do is said under [callers.NAME]. Who shows no \
                  certificate of these authorities is not connected, unless some callers are known by a key or a service account. Roots, \
                  and those between that callers do not send.",
-            )
+            ).reloads()
             .sample("/etc/jeton/callers.crt"),
             row(
                 "client_certificates",
@@ -122,7 +122,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
         doc: "Tokens of Kubernetes service accounts by which callers are known (`service_accounts` under [callers.NAME]): who issues them, for \
               whom, and the keys. All of it, or nothing.",
         rows: &[
-            row("issuer", Kind::Text("text"), Off, "Their `iss`: what the API server's --service-account-issuer says.")
+            row("issuer", Kind::Text("text"), Off, "Their `iss`: what the API server's --service-account-issuer says.").reloads()
                 .sample("https://kubernetes.default.svc.cluster.local"),
             row(
                 "audience",
@@ -130,9 +130,9 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 Off,
                 "The one `aud` that they must have: the `audience` of the projected volume. One that is for the API server too is refused, for \
                  whoever is shown it could pass it on.",
-            )
+            ).reloads()
             .sample("jeton"),
-            row("jwks", Kind::Text("JWK set"), Off, "The issuer's public keys, as JSON. This or `jwks_uri`.")
+            row("jwks", Kind::Text("JWK set"), Off, "The issuer's public keys, as JSON. This or `jwks_uri`.").reloads()
                 .sample(JWKS_SAMPLE),
             row(
                 "jwks_uri",
@@ -140,7 +140,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 Off,
                 "Where these keys are instead: https. Kubernetes says it at /.well-known/openid-configuration of its issuer, and must let \
                  who is not signed in read it.",
-            )
+            ).reloads()
             .sample("https://kubernetes.default.svc.cluster.local/openid/v1/jwks"),
         ],
     },
@@ -199,46 +199,46 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 Takes("10s"),
                 "For this long after a refresh the previous refresh token gets the same new one again: two tabs, a double \
                  click, a quick retry. A thief is not told apart within it, so keep it short.",
-            ),
+            ).reloads(),
             row(
                 "code_lifetime",
                 secs(1, 10 * MINUTE),
                 Takes("60s"),
                 "How long an authorization code may be redeemed (RFC 6749 section 4.1.2: at most ten minutes).",
-            ),
+            ).reloads(),
             row(
                 "device_code_lifetime",
                 secs(MINUTE, 30 * MINUTE),
                 Takes("10m"),
                 "How long a device may wait for its user, from its first request until it is handed tokens.",
-            ),
+            ).reloads(),
             row(
                 "device_poll_interval",
                 secs(1, MINUTE),
                 Takes("5s"),
                 "How long a device waits between two polls (RFC 8628 section 3.2). One that polls sooner must wait 5 s longer.",
-            ),
+            ).reloads(),
             row(
                 "dpop_window",
                 secs(1, 5 * MINUTE),
                 Takes("60s"),
                 "The `iat` of a DPoP proof may be so far from now, to either side (RFC 9449 section 11.1). Clocks of clients \
                  differ; until it would be outside, each proof is remembered in the store, so that it counts once.",
-            ),
+            ).reloads(),
             row(
                 "dpop_nonce",
                 Kind::Switch,
                 Takes("false"),
                 "Whether DPoP proofs must name a nonce of jeton (RFC 9449 section 8), so that none can be made ahead of its \
                  use. It costs a client one request more, every five to ten minutes, and not every client can do it.",
-            ),
+            ).reloads(),
             row(
                 "client_assertion_lifetime",
                 secs(10, HOUR),
                 Takes("5m"),
                 "The longest that an assertion by which a client authenticates may be valid (RFC 7523 section 3). Until it expires \
                  each is remembered in the store, so that it counts once.",
-            ),
+            ).reloads(),
             row(
                 "store_timeout",
                 millis(50, 30_000),
@@ -310,7 +310,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 count(1, 10_000),
                 Takes("1000"),
                 "The most living grants of one subject, over all clients; the one that ends first makes room.",
-            ),
+            ).reloads(),
             row(
                 "view_entries",
                 count(1_000, 100_000_000),
@@ -370,7 +370,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 Kind::Word(&["error", "warn", "info", "debug"]),
                 Takes("info"),
                 "The least level that is logged. `debug` says no more than `info` in a release build.",
-            ),
+            ).reloads(),
         ],
     },
     Group {
@@ -422,7 +422,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 Takes("1m"),
                 "How long a JWT is valid that stands for a token where a route demands it, at most: it never outlives the token. One is used \
                  for half of that time. A revocation does not reach a service that checks it by its signature alone, and nothing else.",
-            ),
+            ).reloads(),
         ],
     },
 ];

@@ -71,7 +71,7 @@ impl Service {
         };
         let mut aud: Vec<String> = resources.iter().map(ToString::to_string).collect();
         if aud.is_empty() {
-            aud.push(self.terms.issuer.to_string());
+            aud.push(self.issuer.to_string());
         }
         let jti = self.tokens.jti(visible_id(&grant), opaque.generation, opaque.random, opaque.key)?;
         let belongs = Belongs {
@@ -91,7 +91,7 @@ impl Service {
             nbf: None,
             sub: grant.subject.to_string(),
             aud,
-            iss: self.terms.issuer.to_string(),
+            iss: self.issuer.to_string(),
             targets: belongs.targets(self.alive.salt()),
             jti,
             sid: grant.session.as_ref().map(ToString::to_string),

@@ -168,7 +168,7 @@ reasons! {
         "Read it again, and decide again. A retry of an update whose answer was lost ends so too.";
     RegistrationReadOnly = "REGISTRATION_READ_ONLY", FailedPrecondition, 409, "invalid_request", 0,
         "The client or resource is one of the configuration file.",
-        "Change it there, and restart the replicas one by one.";
+        "Change it there: it is read again while jeton runs.";
     RegistrationInUse = "REGISTRATION_IN_USE", FailedPrecondition, 409, "invalid_request", 0,
         "The resource is named by a client.",
         "Take it out of that client first.";

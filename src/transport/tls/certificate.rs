@@ -35,6 +35,28 @@ pub fn ends(der: &CertificateDer<'_>) -> Option<Timestamp> {
     Some(moment(parse(der)?.validity().not_after))
 }
 
+/// What a certificate says of itself, whoever vouches for it or not: to be told to an operator, and believed by nobody.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Whom it names. Nobody, where anything in its names is not what it should be.
+    pub names: Names,
+    /// It is not valid after this.
+    pub not_after: Timestamp,
+    /// Whether it may vouch for others.
+    pub is_authority: bool,
+}
+
+/// Describes a certificate. None where it cannot be read.
+pub fn describe(der: &CertificateDer<'_>) -> Option<Described> {
+    let read = parse(der)?;
+    let constraints = read.basic_constraints().ok()?;
+    Some(Described {
+        names: names(&read).unwrap_or_default(),
+        not_after: moment(read.validity().not_after),
+        is_authority: constraints.is_some_and(|constraints| constraints.value.ca),
+    })
+}
+
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     let (rest, read) = X509Certificate::from_der(der).ok()?;
     rest.is_empty().then_some(read)
