@@ -1,14 +1,20 @@
 //! `jeton doctor`: what is unwise in a configuration that is right, and whether its store is fit, before it goes live.
 //!
+//! Below: `certificates` (what listeners show and whom they believe), `callers`, `keys` (those of others that are at an address).
 //! Must not live here: what is a mistake (`config`, which refuses it), how a store is examined (`store`).
 
-use super::{open_store, serve};
+mod callers;
+mod certificates;
+mod keys;
+
+use super::open_store;
 use crate::cli::{self, Finding, Output};
 use crate::clock::Clock;
 use crate::config::{Loaded, Settings, StoreUrl};
 use crate::records::Records;
 use crate::roots::Roots;
 use crate::store::{Diagnosis, redis};
+use crate::telemetry;
 use jeton_domain::client::{Client, ClientKind, ReusePolicy, Rotation};
 use jeton_domain::client_secret;
 use jeton_domain::error::Error;
@@ -27,8 +33,6 @@ const PUBLISHED: [&str; 2] = ["jcs_dev_web_app_never_use_in_production", "jcs_de
 const OVERLAP: [Millis; 2] = [Millis::from_secs(5), Millis::from_secs(30)];
 /// For longer nobody expects a revoked token to be believed.
 const STALE: Millis = Millis::from_secs(10);
-/// A certificate that ends sooner should have been exchanged.
-const SOON: Millis = Millis::from_secs(14 * 86_400);
 /// A verifier that does not introspect believes a JWT for so long.
 const LONG_JWT: Millis = Millis::from_secs(3_600);
 
@@ -43,7 +47,8 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     if all.is_empty() {
         all.push(Diagnosis::ok("configuration", file, "without mistakes"));
     }
-    all.extend(certificate(settings, clock));
+    all.extend(certificates::examine(settings, clock));
+    all.extend(callers::examine(settings));
     all.extend([listeners(settings), issuer(settings), root_key(settings), overlap(settings), staleness(settings)]);
     if settings.clients.is_empty() {
         let advice = "configure them: without one nothing can be issued";
@@ -52,6 +57,8 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     all.extend(settings.clients.iter().map(client));
     all.extend(settings.resources.iter().map(resource));
     all.extend(kept(settings, in_kubernetes));
+    all.extend(keys::examine(settings).await);
+    all.extend(collector(settings).await);
     if let StoreUrl::Redis(address) = &settings.store {
         let expected = redis::Expected { replicas: settings.redis.replicas, timeout: settings.tokens.store_timeout.into() };
         all.extend(redis::examine(address, clock, expected).await);
@@ -68,29 +75,6 @@ pub fn show(all: &[Diagnosis], output: Output) -> ExitCode {
         .map(|Diagnosis { check, at, verdict, found, advice }| Finding { verdict: verdict.word(), check, at, found, advice })
         .collect();
     cli::doctor(&findings, output)
-}
-
-/// The files of TLS go together, and the certificate lives for a while.
-fn certificate(settings: &Settings, clock: &Clock) -> Option<Diagnosis> {
-    let at = settings.tls.as_ref()?.certificate.display().to_string();
-    let tls = match serve::tls(settings, clock) {
-        Ok([_, Some(tls), _]) => tls,
-        Ok(_) => return None,
-        Err(problem) => {
-            let advice = "give a certificate and its key, PEM, that this user may read, and authorities that are some";
-            return Some(Diagnosis::fail("TLS", at, problem.to_string(), advice));
-        }
-    };
-    let (now, ends) = (clock.now(), tls.not_after());
-    let days = ends.since(now).secs() / 86_400;
-    Some(if ends < now {
-        Diagnosis::fail("TLS", at, "the certificate has expired", "exchange it: nobody who checks it connects")
-    } else if ends.since(now) < SOON {
-        let advice = "exchange it in time, with its key: both are read again while jeton runs";
-        Diagnosis::warn("TLS", at, format!("the certificate ends in {days} days"), advice)
-    } else {
-        Diagnosis::ok("TLS", at, format!("the certificate is valid for {days} days"))
-    })
 }
 
 fn listeners(settings: &Settings) -> Diagnosis {
@@ -243,6 +227,19 @@ fn resource(resource: &Resource) -> Diagnosis {
         return Diagnosis::warn("resource", resource.id.as_str(), found, advice);
     }
     Diagnosis::ok("resource", resource.id.as_str(), found)
+}
+
+/// Who takes the spans.
+async fn collector(settings: &Settings) -> Option<Diagnosis> {
+    let at = settings.telemetry.otlp_endpoint.as_deref()?;
+    Some(match telemetry::reach(at).await {
+        Ok(()) => Diagnosis::ok("collector", at, "it takes OTLP"),
+        Err(problem) => {
+            let advice = "let otlp_endpoint name a collector that takes OTLP over gRPC (often port 4317), reached from here: what it does not \
+                          take is dropped";
+            Diagnosis::warn("collector", at, problem, advice)
+        }
+    })
 }
 
 /// A store of one machine.

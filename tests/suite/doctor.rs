@@ -3,15 +3,30 @@
 mod cluster;
 mod sentinel;
 
+use crate::authority::Authority;
+use crate::receiver::{Receiver, Reply};
 use crate::redis_server::RedisServer;
 use crate::world::{World, ring};
 use jeton::clock::Clock;
+use jeton::config::written_hash;
 use jeton::store::redis::{Address, Expected, FUNCTIONS, PERMISSIONS, examine};
 use jeton::store::{Diagnosis, Verdict};
-use serde_json::Value;
+use jeton_domain::caller::hash_of_key;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use rcgen::date_time_ymd;
+use serde_json::{Value, json};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
 
+const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What makes a Redis fit.
 const SOUND: [&str; 6] = ["--appendonly", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"];
@@ -149,6 +164,18 @@ async fn a_user_who_may_too_little_is_told_what_he_lacks_and_nothing_is_changed(
     assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]).await, Vec::<String>::new());
 }
 
+/// A collector of spans.
+struct Taking;
+
+#[tonic::async_trait]
+impl TraceService for Taking {
+    async fn export(&self, asked: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let told = asked.into_inner().resource_spans;
+        assert!(told.iter().all(|resource| resource.scope_spans.is_empty()), "no span is made up for it");
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
 /// What `jeton doctor` says of a configuration: check, where, verdict.
 fn diagnosed(configuration: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
     let directory = tempfile::tempdir().unwrap();
@@ -190,12 +217,11 @@ resources = ["https://orders.internal"]
 
 #[test]
 fn what_is_unwise_in_a_configuration_is_told() {
-    let root_key = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
     let quiet = GOOD.replace("insecure = true\n", "");
     let rows = |rows: &[[&str; 3]]| rows.iter().map(|row| row.map(str::to_owned)).collect::<Vec<_>>();
     // Only who is called from this machine has nothing to be told.
     let loopback = ["listeners", "grpc 127.0.0.1:50051", "warn"];
-    assert_eq!(diagnosed(&quiet, &[root_key], &[]), (Some(0), rows(&[loopback])));
+    assert_eq!(diagnosed(&quiet, &[ROOT_KEY], &[]), (Some(0), rows(&[loopback])));
 
     let with = |from: &str, to: &str| {
         assert!(quiet.contains(from), "{from}");
@@ -212,28 +238,134 @@ fn what_is_unwise_in_a_configuration_is_told() {
         (with("\n[listen]", "\n[tokens]\nmax_staleness = \"1m\"\n\n[listen]"), ["staleness", "tokens.max_staleness", "warn"]),
         (with("embedded:data", "memory:"), ["store", "memory:", "fail"]),
     ] {
-        let (code, told) = diagnosed(&configuration, &[root_key], &[]);
+        let (code, told) = diagnosed(&configuration, &[ROOT_KEY], &[]);
         assert!(told.contains(&expected.map(str::to_owned)), "{expected:?}: {told:?}");
         assert_eq!(code, Some(i32::from(expected[2] == "fail")), "{told:?}");
     }
-    let open = diagnosed(GOOD, &[root_key], &["--grpc-listen", "0.0.0.0:50051"]);
+    let open = diagnosed(GOOD, &[ROOT_KEY], &["--grpc-listen", "0.0.0.0:50051"]);
     assert!(open.0 == Some(1) && open.1.contains(&["listeners", "grpc 0.0.0.0:50051", "fail"].map(str::to_owned)), "{open:?}");
-    let pod = diagnosed(&quiet, &[root_key, ("KUBERNETES_SERVICE_HOST", "10.0.0.1")], &[]);
+    let pod = diagnosed(&quiet, &[ROOT_KEY, ("KUBERNETES_SERVICE_HOST", "10.0.0.1")], &[]);
     assert_eq!(pod, (Some(0), rows(&[loopback, ["store", "embedded:data", "warn"]])));
     assert_eq!(diagnosed(&quiet, &[], &[]), (Some(0), rows(&[loopback, ["root key", "", "warn"]])));
     let development = include_str!("../../jeton.toml");
-    let (code, told) = diagnosed(development, &[root_key], &[]);
+    let (code, told) = diagnosed(development, &[ROOT_KEY], &[]);
     let published = |client: &str| told.contains(&["client", client, "fail"].map(str::to_owned));
     assert!(code == Some(1) && published("web-app") && published("billing-job"), "{told:?}");
-    assert_eq!(diagnosed("store = 7", &[root_key], &[]), (Some(1), Vec::new()), "mistakes are told as by `serve`");
+    assert_eq!(diagnosed("store = 7", &[ROOT_KEY], &[]), (Some(1), Vec::new()), "mistakes are told as by `serve`");
+}
+
+#[test]
+fn what_is_unwise_in_callers_is_told() {
+    let hash = |of: &str| written_hash(&hash_of_key(of));
+    let caller = |lines: &str| format!("{}[callers.it]\n{lines}\n", GOOD.replace("insecure = true\n", ""));
+    let key = format!("key_hashes = ['{}']\n", hash("jck_x"));
+    let sample = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    for (lines, expected) in [
+        (format!("{key}rpcs = 'refresh'\nclients = 'app'"), None),
+        (key.clone(), Some("warn")),
+        (format!("{key}rpcs = 'refresh'\nclients = 'application'"), Some("warn")),
+        (format!("{key}rpcs = 'introspect'\nresources = 'https://order.internal'"), Some("warn")),
+        (format!("{key}rpcs = 'introspect'\nresources = '*'\nmay_report_arrivals = true"), Some("warn")),
+        (format!("{key}rpcs = 'read_keys'\nmay_assert_certificates = true"), Some("warn")),
+        (format!("key_hashes = ['{}']\nrpcs = 'read_keys'", hash("")), Some("fail")),
+        (format!("key_hashes = ['{sample}']\nrpcs = 'read_keys'"), Some("fail")),
+    ] {
+        let (code, told) = diagnosed(&caller(&lines), &[ROOT_KEY], &[]);
+        let verdict = told.iter().find(|[check, at, _]| check == "caller" && at == "it").map(|[_, _, verdict]| verdict.as_str());
+        assert_eq!((code, verdict), (Some(i32::from(expected == Some("fail"))), expected), "{lines}: {told:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_certificates_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name).display().to_string();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let ended = other.client(|params| params.not_after = date_time_ymd(2020, 1, 1));
+    for (name, identity) in [
+        ("good", authority.server_of(&["tokens.example.com"])),
+        ("wildcard", authority.server_of(&["*.example.com"])),
+        ("elsewhere", authority.server_of(&["elsewhere.example.com"])),
+        ("nameless", authority.server_of(&[])),
+        ("ended", ended),
+    ] {
+        let (_, key) = identity.write(home.path(), name);
+        fs::set_permissions(key, fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    let (_, open) = authority.server_of(&["tokens.example.com"]).write(home.path(), "open");
+    fs::set_permissions(open, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(at("authority.pem"), authority.pem()).unwrap();
+    fs::write(at("two.pem"), authority.pem() + &other.pem()).unwrap();
+    let diagnosed = |certificate: &str, authorities: &str, more: &str| {
+        let tls = format!(
+            "[tls]\ncertificate_file = '{}'\nkey_file = '{}'\n",
+            at(&format!("{certificate}.pem")),
+            at(&format!("{certificate}.key"))
+        );
+        let callers =
+            format!("caller_ca_file = '{}'\n[callers.it]\n{more}rpcs = 'read_keys'\n", at(&format!("{authorities}.pem")));
+        let configuration = GOOD.replace("insecure = true\n", "") + &tls + &callers;
+        let told = diagnosed(&configuration, &[ROOT_KEY], &[]).1;
+        told.into_iter().filter(|[check, ..]| ["TLS", "authorities", "caller"].contains(&check.as_str())).collect::<Vec<_>>()
+    };
+    let named = "spiffe_ids = 'spiffe://example.com/it'\n";
+    let tls = |name: &str, verdict: &str| vec![["TLS".to_owned(), at(name), verdict.to_owned()]];
+    let authorities = |verdict: &str| vec![["authorities", "tls.caller_ca_file", verdict].map(str::to_owned)];
+    for (certificate, bundle, expected) in [
+        ("good", "authority", Vec::new()),
+        ("wildcard", "two", Vec::new()),
+        ("elsewhere", "authority", tls("elsewhere.pem", "warn")),
+        ("nameless", "authority", tls("nameless.pem", "fail")),
+        ("open", "authority", tls("open.key", "warn")),
+        ("good", "good", authorities("warn")),
+        ("good", "ended", authorities("fail")),
+    ] {
+        assert_eq!(diagnosed(certificate, bundle, named), expected, "{certificate}, {bundle}");
+    }
+    let caller = vec![["caller", "it", "warn"].map(str::to_owned)];
+    assert_eq!(diagnosed("good", "authority", "dns_names = '192.0.2.1'\n"), caller);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_it_asks_for_keys_and_tells_its_spans_is_reached() {
+    let keys = Receiver::start().await;
+    let at = format!("http://{}/jwks", keys.address);
+    let configuration = |otlp: &str| {
+        let tokens = format!("[caller_tokens]\nissuer = 'i'\naudience = 'a'\njwks_uri = '{at}'\n");
+        let caller = "[callers.it]\nservice_accounts = 'a/b'\nrpcs = 'read_keys'\n";
+        format!("{}{tokens}{caller}[telemetry]\notlp_endpoint = '{otlp}'\n", GOOD.replace("insecure = true\n", ""))
+    };
+    let told = async |otlp: &str| {
+        let configuration = configuration(otlp);
+        let (_, told) = tokio::task::block_in_place(|| diagnosed(&configuration, &[ROOT_KEY], &[]));
+        told.into_iter().filter(|[check, ..]| ["caller tokens", "collector"].contains(&check.as_str())).collect::<Vec<_>>()
+    };
+    let row = |check: &str, at: &str, verdict: &str| [check, at, verdict].map(str::to_owned);
+    // A port that is closed, and one where something else is.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("http://{closed}");
+    keys.answers(Reply::status(403));
+    assert_eq!(told(&nobody).await, [row("caller tokens", &at, "fail"), row("collector", &nobody, "warn")]);
+    let of_no_use = json!({"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}).to_string();
+    keys.answers(Reply::Answer(200, Vec::new(), of_no_use.into()));
+    let elsewhere = format!("http://{}", keys.address);
+    assert_eq!(told(&elsewhere).await, [row("caller tokens", &at, "fail"), row("collector", &elsewhere, "warn")]);
+    let of_use =
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}).to_string();
+    keys.answers(Reply::Answer(200, Vec::new(), of_use.into()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let collector = format!("http://{}", listener.local_addr().unwrap());
+    let taking = Server::builder().add_service(TraceServiceServer::new(Taking));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(taking.serve_with_incoming(TcpIncoming::from(listener)));
+    assert_eq!(told(&collector).await, Vec::<[String; 3]>::new());
 }
 
 #[tokio::test]
 async fn the_command_asks_the_redis_of_the_configuration() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]).await;
-    let root_key = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
     let url = server.url();
-    let told = tokio::task::spawn_blocking(move || diagnosed(GOOD, &[root_key], &["--store", &url])).await.unwrap();
+    let told = tokio::task::spawn_blocking(move || diagnosed(GOOD, &[ROOT_KEY], &["--store", &url])).await.unwrap();
     let at = format!("127.0.0.1:{}", server.port());
     assert!(told.0 == Some(1) && told.1.contains(&["eviction".to_owned(), at, "fail".to_owned()]), "{told:?}");
 }

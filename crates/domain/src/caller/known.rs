@@ -151,6 +151,22 @@ impl Callers {
         self.all.iter()
     }
 
+    /// All by which one of them is known.
+    #[must_use]
+    pub fn names_of(&self, caller: &Arc<Caller>) -> Names {
+        let of = |map: &BTreeMap<Box<str>, Arc<Caller>>| {
+            map.iter().filter(|(_, known)| Arc::ptr_eq(known, caller)).map(|(name, _)| name.clone()).collect()
+        };
+        let keys = self.keys.values().filter(|(_, known)| Arc::ptr_eq(known, caller));
+        Names {
+            spiffe_ids: of(&self.spiffe_ids),
+            dns_names: of(&self.dns_names),
+            service_accounts: of(&self.service_accounts),
+            key_hashes: keys.map(|(hash, _)| *hash.expose()).collect(),
+            any_certificate: self.any_certificate.as_ref().is_some_and(|known| Arc::ptr_eq(known, caller)),
+        }
+    }
+
     /// Whether some are known by what is no certificate.
     #[must_use]
     pub fn any_by_bearer(&self) -> bool {
