@@ -1,6 +1,7 @@
 //! Callers over real TLS: by what each is known, what each may do, and what becomes of everybody else.
 
 use crate::authority::{Authority, Identity};
+use crate::receiver::{Receiver, Reply};
 use crate::server::{self, framed, open, refusal};
 use crate::wire::UNARY;
 use crate::world::{ORDERS, WEB_SECRET, alice, fully_fresh, mobile, secret, web};
@@ -10,9 +11,12 @@ use jeton::api::authorization_code_service_client::AuthorizationCodeServiceClien
 use jeton::api::device_service_client::DeviceServiceClient;
 use jeton::api::grant_service_client::GrantServiceClient;
 use jeton::api::key_service_client::KeyServiceClient;
+use jeton::api::revocation_service_client::RevocationServiceClient;
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
-use jeton::api::{self, ClientAuthentication};
+use jeton::api::watch_request::Message as Say;
+use jeton::api::watch_response::Message as Told;
+use jeton::api::{self, Arrival, ClientAuthentication};
 use jeton::app::{App, serve};
 use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
@@ -21,7 +25,8 @@ use jeton::transport::grpc;
 use jeton::transport::grpc::gateways::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
 use jeton::transport::grpc::gateways::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use jeton::transport::grpc::gateways::envoy::service::auth::v3::{AttributeContext, CheckRequest};
-use jeton_domain::caller::{Caller, Callers, Names, hash_of_key};
+use jeton_client::{CallerToken, Client};
+use jeton_domain::caller::{Caller, Callers, Names, Reach, hash_of_key};
 use jeton_domain::time::Millis;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rcgen::string::Ia5String;
@@ -31,6 +36,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -42,26 +48,34 @@ const AUDIENCE: &str = "jeton";
 const CLUSTER: &str = "https://kubernetes.default.svc";
 const BILLING: &str = "spiffe://example.com/billing";
 
-/// Issues service accounts' tokens.
-struct Cluster(KeyPair);
+/// Issues service accounts' tokens, with a key of this name.
+struct Cluster(KeyPair, &'static str);
 
 /// What it is about, the URIs and hosts of the certificate, and what comes of it.
 type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], (Code, String));
 
 impl Cluster {
-    fn jwks(&self) -> String {
+    fn new(kid: &'static str) -> Self {
+        Self(KeyPair::generate().unwrap(), kid)
+    }
+
+    fn jwk(&self) -> Value {
         let point = self.0.der_bytes();
         let [x, y] = [&point[1..33], &point[33..]].map(|part| URL_SAFE_NO_PAD.encode(part));
-        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "use": "sig", "x": x, "y": y}]}).to_string()
+        json!({"kty": "EC", "crv": "P-256", "kid": self.1, "use": "sig", "x": x, "y": y})
     }
 
     fn token(&self, now: u64, change: impl FnOnce(&mut Value)) -> String {
         let mut claims =
             json!({"iss": CLUSTER, "sub": "system:serviceaccount:shop:web", "aud": [AUDIENCE], "iat": now, "exp": now + 3_600});
         change(&mut claims);
-        let header = Header { kid: Some("k".into()), typ: None, ..Header::new(jsonwebtoken::Algorithm::ES256) };
+        let header = Header { kid: Some(self.1.into()), typ: None, ..Header::new(jsonwebtoken::Algorithm::ES256) };
         encode(&header, &claims, &EncodingKey::from_ec_der(&self.0.serialize_der())).unwrap()
     }
+}
+
+fn jwks(clusters: &[&Cluster]) -> String {
+    json!({"keys": clusters.iter().map(|cluster| cluster.jwk()).collect::<Vec<_>>()}).to_string()
 }
 
 /// The service behind TLS, with the callers of its configuration.
@@ -92,7 +106,7 @@ impl Interceptor for Bearers {
 
 type Connection = InterceptedService<Channel, Bearers>;
 
-fn settings(home: &std::path::Path, jwks: &str) -> Settings {
+fn settings(home: &std::path::Path, keys: &str) -> Settings {
     let own = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/jeton.toml")).unwrap();
     let at = home.display();
     let text = format!(
@@ -104,7 +118,7 @@ caller_ca_file = '{at}/callers.pem'
 [caller_tokens]
 issuer = '{CLUSTER}'
 audience = '{AUDIENCE}'
-jwks = '{jwks}'
+{keys}
 [callers.billing]
 spiffe_ids = ['{BILLING}']
 dns_names = ['billing.internal']
@@ -122,6 +136,13 @@ resources = '*'
 may_assert_certificates = true
 [callers.nobody]
 spiffe_ids = ['spiffe://example.com/nobody']
+[callers.gateway]
+spiffe_ids = ['spiffe://example.com/gateway']
+rpcs = 'watch'
+may_report_arrivals = true
+[callers.watcher]
+spiffe_ids = ['spiffe://example.com/watcher']
+rpcs = 'watch'
 ",
         config::written_hash(&hash_of_key(KEY)),
     );
@@ -133,11 +154,16 @@ spiffe_ids = ['spiffe://example.com/nobody']
 
 impl House {
     async fn new() -> Self {
+        Self::with(|cluster| format!("jwks = '{}'", jwks(&[cluster]))).await
+    }
+
+    /// Whose keys are where the setting says.
+    async fn with(keys: impl FnOnce(&Cluster) -> String) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (servers, callers, cluster) = (Authority::new(), Authority::new(), Cluster(KeyPair::generate().unwrap()));
+        let (servers, callers, cluster) = (Authority::new(), Authority::new(), Cluster::new("k"));
         servers.server().write(home.path(), "server");
         std::fs::write(home.path().join("callers.pem"), callers.pem()).unwrap();
-        let settings = settings(home.path(), &cluster.jwks());
+        let settings = settings(home.path(), &keys(&cluster));
         let clock = Clock::fixed(Clock::system().now());
         let app = App::start(&settings, clock.clone()).await.unwrap();
         let listener = grpc::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -284,7 +310,7 @@ async fn who_is_known_by_a_key_or_a_service_account_and_who_is_not() {
         ("not valid yet", house.token(|claims| claims["nbf"] = json!(now + 3_600))),
         ("valid for too long", house.token(|claims| claims["exp"] = json!(now + 90_000))),
         ("for ever", house.token(|claims| _ = claims.as_object_mut().unwrap().remove("exp"))),
-        ("of another key", format!("Bearer {}", Cluster(KeyPair::generate().unwrap()).token(now, |_| {}))),
+        ("of another key", format!("Bearer {}", Cluster::new("k").token(now, |_| {}))),
         ("its signature cut off", known.rsplit_once('.').unwrap().0.to_owned() + "."),
     ];
     for (what, shown) in &strangers {
@@ -411,6 +437,107 @@ async fn a_caller_does_what_it_is_given_and_for_whom() {
     others.add(Caller::new("other"), Names { dns_names: vec!["other.internal".into()], ..Names::default() }).unwrap();
     house.app.service.exchange_callers(others);
     assert_eq!(ended(keys.get_jwks(api::GetJwksRequest {}).await), stranger());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_service_accounts_are_fetched_kept_and_exchanged() {
+    let keys = Receiver::start().await;
+    let published = |clusters: &[&Cluster]| Reply::Answer(200, Vec::new(), jwks(clusters).into());
+    let house = House::with(|cluster| {
+        keys.answers(published(&[cluster]));
+        format!("jwks_uri = 'http://{}/openid/v1/jwks'", keys.address)
+    })
+    .await;
+    let next = Cluster::new("next");
+    // Another token each time, so that none is remembered; who is known may introspect for nothing.
+    let introspects = async |cluster: &Cluster, id: u32| {
+        let token = cluster.token(house.now(), |claims| claims["jti"] = json!(id.to_string()));
+        house.introspects(None, &[&format!("Bearer {token}")]).await
+    };
+    for id in 0..3 {
+        assert_eq!(introspects(&house.cluster, id).await, refused());
+    }
+    assert_eq!(keys.received().iter().map(|fetch| &*fetch.target).collect::<Vec<_>>(), ["/openid/v1/jwks"], "once, and kept");
+
+    keys.answers(published(&[&house.cluster, &next]));
+    assert_eq!(introspects(&next, 3).await, stranger(), "it was looked a moment ago");
+    house.clock.advance(Millis::from_secs(10));
+    assert_eq!(introspects(&next, 4).await, refused());
+    keys.answers(published(&[&next]));
+    house.clock.advance(Millis::from_secs(300));
+    house.app.service.refetch_keys().await.unwrap();
+    assert_eq!((introspects(&house.cluster, 5).await, introspects(&next, 6).await), (stranger(), refused()), "it was taken away");
+
+    // Where it does not answer, what was fetched is believed for an hour, and then nobody is called a stranger for it.
+    keys.answers(Reply::status(503));
+    house.clock.advance(Millis::from_secs(3_000));
+    house.app.service.refetch_keys().await.unwrap_err();
+    assert_eq!(introspects(&next, 7).await, refused());
+    house.clock.advance(Millis::from_secs(601));
+    assert_eq!(introspects(&next, 8).await, (Code::Unavailable, "KEYS_UNAVAILABLE".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_of_arrivals_are_believed_of_who_may_make_them() {
+    let house = House::new().await;
+    let key = format!("Bearer {KEY}");
+    let mut operator = TokenServiceClient::new(house.connect(None, &[&key]).await.unwrap());
+    for (uri, is_believed) in [("spiffe://example.com/gateway", true), ("spiffe://example.com/watcher", false)] {
+        let issued = operator.issue(alice("mobile-app", "offline_access orders:read")).await.unwrap().into_inner();
+        let renewed = operator.refresh(mobile(&issued.refresh_token)).await.unwrap().into_inner();
+        let claims = renewed.access_token.split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let arrival = Arrival { grant_id: issued.grant_id, jti: claims["jti"].as_str().unwrap().into() };
+        let says = [
+            Say::Start(api::WatchStart::default()),
+            Say::Arrivals(api::WatchArrivals { arrivals: vec![arrival] }),
+            Say::Ping(api::WatchPing { id: 7 }),
+        ];
+        let mut revocations = RevocationServiceClient::new(house.connect(Some(&house.named(&[uri], &[])), &[]).await.unwrap());
+        let saying = tokio_stream::iter(says.map(|say| api::WatchRequest { message: Some(say) })).chain(tokio_stream::pending());
+        let mut told = revocations.watch(saying).await.unwrap().into_inner();
+        while !matches!(told.message().await.unwrap().unwrap().message, Some(Told::Pong(api::WatchPong { id: 7, .. }))) {}
+        house.app.service.look_at_arrivals().await.unwrap();
+        // What arrived makes who comes with the one before it a second holder; else its reply was lost.
+        house.clock.advance(Millis::from_secs(20));
+        let again = ended(operator.refresh(mobile(&issued.refresh_token)).await);
+        assert_eq!(again == ok(), !is_believed, "{uri}: {again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_library_shows_who_calls() {
+    let service = server::service().await;
+    let mut callers = Callers::default();
+    let known = Caller { permissions: Reach::All, clients: Reach::All, resources: Reach::All, ..Caller::new("x") };
+    callers.add(known, Names { key_hashes: vec![hash_of_key(KEY)], ..Names::default() }).unwrap();
+    service.exchange_callers(callers);
+    let server = server::start_on(service, open()).await;
+    let client = Client::connect([format!("http://{}", server.address)]).unwrap();
+    let asked = || jeton_client::api::IntrospectRequest { token: "jat_x".into(), ..Default::default() };
+    let asks = async |client: &Client| match client.introspect(asked()).await {
+        Ok(_) => ok(),
+        Err(jeton_client::Error::Refused(refusal)) => (refusal.code, refusal.reason),
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(asks(&client).await, stranger());
+    assert_eq!(asks(&client.clone().with_caller_token(CallerToken::new(KEY).unwrap())).await, ok());
+    assert_eq!(asks(&client.clone().with_caller_token(CallerToken::new("jck_other").unwrap())).await, stranger());
+    assert!(CallerToken::new("jck_\n").is_ok(), "line ends around it are not of it");
+    assert!(CallerToken::new("jck\nx").is_err());
+    assert_eq!(format!("{:?}", CallerToken::new(KEY).unwrap()), "CallerToken(..)");
+
+    // As Kubernetes exchanges it: the file of each call.
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("token");
+    let client = client.with_caller_token(CallerToken::file(&file));
+    for (holds, expected) in [("jck_old", stranger()), (KEY, ok()), ("jck_old", stranger())] {
+        std::fs::write(&file, format!("{holds}\n")).unwrap();
+        assert_eq!(asks(&client).await, expected, "{holds}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let missing = client.introspect(asked()).await.unwrap_err().to_string();
+    assert!(missing.contains("cannot be read"), "{missing}");
 }
 
 #[tokio::test]
