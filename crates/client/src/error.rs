@@ -112,7 +112,7 @@ impl From<Status> for Error {
                 retry_after: details.retry_info().and_then(|info| info.retry_delay),
             }));
         }
-        if never_connected(&status) {
+        if never_sent(&status) {
             return Self::NotSent(status.message().to_owned());
         }
         let passing = [
@@ -139,11 +139,11 @@ impl From<Status> for Error {
     }
 }
 
-/// Whether the call ended before there was a connection.
-fn never_connected(status: &Status) -> bool {
+/// Whether the call ended before anything was sent: there was no connection, or the one there was ended while the call waited for it.
+fn never_sent(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
-        if error.is::<ConnectError>() {
+        if error.is::<ConnectError>() || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
             return true;
         }
         cause = error.source();
