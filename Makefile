@@ -5,7 +5,7 @@ CARGO ?= cargo
 TEST = $(CARGO) test --workspace --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-tools lint soak fuzz bench
+.PHONY: help run test test-tools lint soak upgrade fuzz bench
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,7 +30,10 @@ lint: ## Check format, lints and docs; no warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked
 
 soak: test-tools ## Run the long tests, too
-	$(TEST) -- --include-ignored
+	@earlier=$$(./.ci/earlier) && EARLIER_BINARY=$$earlier $(TEST) -- --include-ignored
+
+upgrade: test-tools ## Replace an earlier build by this one under load, and take it back; EARLIER names its commit (the newest tag, or the last commit but one)
+	@earlier=$$(./.ci/earlier) && EARLIER_BINARY=$$earlier $(TEST) --test suite -- --ignored --nocapture upgrade::
 
 fuzz: ## Fuzz what is read from strangers, each target for SECONDS_A_TARGET (300); `make test` does for some seconds
 	@./.ci/fuzz

@@ -3,15 +3,17 @@
 use crate::tokens::{grant, tokens_of};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton::records::proto::{SigningKey, SigningRecord};
+use jeton::records::proto::{DeviceRecord, FloorRecord, GrantRecord, SigningKey, SigningRecord};
+use jeton::records::{devices, floors, grants, registered};
 use jeton::roots::Roots;
 use jeton::signing::{Signing, Typ};
 use jeton::tokens::{Tokens, Verified, at_hash};
 use jeton_domain::client::Algorithm;
-use jeton_domain::id::{GrantId, KeyId};
+use jeton_domain::id::{GrantId, KeyId, TargetId};
 use jeton_domain::secret::Secret;
 use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::{Opaque, Presented, parse};
+use prost::Message as _;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -172,4 +174,37 @@ fn rs256_jwts() {
     let jwt = tokens.sign(Typ::AtJwt, Algorithm::Rs256, &claims(&golden), NOW).unwrap();
     assert_eq!(jwt.expose(), golden.text("rsa_jwt"));
     assert!(matches!(tokens.verify(golden.text("rsa_jwt"), NOW), Ok(Verified::Access { .. })));
+}
+
+/// A field that only a newer version knows: number 1000, a one.
+const NEWER: [u8; 3] = [0xC0, 0x3E, 1];
+
+/// Records as they are in stores out there: each is read, also with what a newer version added, and written as it was, so that an earlier
+/// version beside this one reads it.
+#[test]
+fn records_are_what_they_always_were() {
+    let golden = Golden(serde_json::from_str(include_str!("../golden/records.json")).unwrap());
+    let same = |name: &str, again: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let bytes = golden.bytes(name);
+        assert_eq!(again(&bytes), bytes, "{name}");
+        assert_eq!(again(&[&bytes[..], &NEWER].concat()), bytes, "{name}, of a newer version");
+    };
+    let id = GrantId([7; 16]);
+    for name in ["grant", "grant_of_today"] {
+        same(name, &|bytes| {
+            let known = grants::decode(id, &GrantRecord::decode(bytes).unwrap()).unwrap();
+            let grants::Known::Grant(grant) = known else { panic!("{known:?}") };
+            assert_eq!(
+                (grant.subject.as_str(), grant.lineage.newest, grant.tokens_revoked),
+                ("alice", 5, if name == "grant" { 0 } else { 15 })
+            );
+            grants::encode(&grant).encode_to_vec()
+        });
+    }
+    same("device", &|bytes| devices::encode(&devices::decode(&DeviceRecord::decode(bytes).unwrap()).unwrap()).encode_to_vec());
+    same("floor", &|bytes| {
+        floors::encode(&floors::decode(TargetId([1; 16]), &FloorRecord::decode(bytes).unwrap()).unwrap()).encode_to_vec()
+    });
+    same("client", &|bytes| registered::client_record(&registered::client("shop", bytes).unwrap()));
+    same("resource", &|bytes| registered::resource_record(&registered::resource("urn:r", bytes).unwrap()));
 }

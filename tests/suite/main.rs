@@ -95,6 +95,8 @@ mod tour;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod watch;
 #[cfg(test)]
 mod watch_command;
