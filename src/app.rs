@@ -140,8 +140,9 @@ impl App {
         }));
         let issuer = ResourceId::parse("issuer", &settings.issuer)?;
         let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone(), settings.limits.token_cache_bytes);
-        let configured = configuration(settings, &audit);
-        let service = Arc::new(Service::new(Arc::clone(&alive), records.clone(), tokens, signing, outbound, issuer, configured));
+        let configured = configuration(settings);
+        let service = Service::new(Arc::clone(&alive), records.clone(), tokens, signing, outbound, issuer, configured);
+        let service = Arc::new(service.telling(audit.clone()));
         service.refresh_keys().await?;
         match service.follow_registry().await {
             // The clients of the file are served all the same; nobody else is, until it can be read.
@@ -179,7 +180,7 @@ async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>
 }
 
 /// What the operations rest on.
-fn configuration(settings: &Settings, audit: &Audit) -> Configuration {
+fn configuration(settings: &Settings) -> Configuration {
     let terms = Terms {
         overlap: settings.tokens.overlap,
         code_lifetime: settings.tokens.code_lifetime,
@@ -195,7 +196,6 @@ fn configuration(settings: &Settings, audit: &Audit) -> Configuration {
         max_staleness: settings.tokens.max_staleness,
         phantom_lifetime: settings.gateway.phantom_lifetime,
         grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
-        audit: audit.clone(),
     };
     Configuration {
         clients: settings.clients.clone(),

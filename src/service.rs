@@ -78,6 +78,7 @@ pub struct Service {
     /// Exchanged as a whole.
     terms: RwLock<Arc<Terms>>,
     outbound: Arc<Outbound>,
+    audit: Audit,
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
     guesses: Mutex<Guesses>,
@@ -107,8 +108,6 @@ pub struct Terms {
     pub phantom_lifetime: Millis,
     /// The most grants of a subject with all clients together.
     pub grants_per_subject: usize,
-    /// Where it is told what was done.
-    pub audit: Audit,
 }
 
 impl fmt::Debug for Service {
@@ -146,11 +145,18 @@ impl Service {
             issuer,
             terms: RwLock::new(Arc::new(terms)),
             outbound,
+            audit: Audit::default(),
             reloaded: keys::Reloaded::default(),
             arrivals: arrivals::Arrivals::default(),
             guesses,
             foreign_keys,
         }
+    }
+
+    /// The same, which tells there what was done.
+    #[must_use]
+    pub fn telling(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// Who issues: the `iss` of every token.
@@ -187,7 +193,7 @@ impl Service {
 
     /// Begins to tell what was done; none where nobody listens.
     fn deed(&self, action: Action) -> Option<Deed<'_>> {
-        self.terms().audit.deed(action)
+        self.audit.deed(action)
     }
 
     /// Raises a floor, and tells of it. `shown`: the token by which it was asked for.

@@ -65,6 +65,8 @@ mod replica_down;
 #[path = "../rfc/rfc.rs"]
 mod rfc;
 #[cfg(test)]
+mod runbooks;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod store_cluster;

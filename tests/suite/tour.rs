@@ -45,7 +45,7 @@ fn fences_and_indents_are_found() {
 }
 
 /// The contents of the fenced blocks of a language.
-fn fenced(page: &str, language: &str) -> Vec<String> {
+pub fn fenced(page: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut block: Option<String> = None;
     let opening = format!("```{language}");
@@ -83,7 +83,7 @@ impl Home {
     }
 
     /// Runs `script` as someone would who pastes it; the first command that fails ends it.
-    fn paste(&self, script: &str, variables: &[(&str, &str)]) -> Output {
+    pub fn paste(&self, script: &str, variables: &[(&str, &str)]) -> Output {
         let mut paths = vec![self.path().join("bin")];
         paths.extend(env::split_paths(&path_variable()));
         Command::new("sh")
