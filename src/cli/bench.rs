@@ -1,13 +1,14 @@
 //! `jeton bench`: a closed loop of requests against a running server, measured.
 //!
 //! Lives here: which rounds are run in which order. Below: `load` (the loop), `work` (what is called), `server` (what the
-//! server spends on it), `report` (sums and tables), `enforcement` (how soon replicas follow each other) with its `enforced`, `watchers` (streams beside
-//! it all), `progress`.
+//! server spends on it), `report` (sums and tables), `enforcement` (how soon replicas follow each other) with its `enforced`, `overload`
+//! (what is left beyond capacity), `watchers` (streams beside it all), `progress`.
 
 mod columns;
 mod enforced;
 mod enforcement;
 mod load;
+mod overload;
 mod progress;
 mod report;
 mod server;
@@ -22,6 +23,7 @@ use enforced::Enforced;
 use futures_util::future::try_join;
 use jeton_domain::error::Error;
 use load::{Links, Ran, Work};
+use overload::Overload;
 use progress::Progress;
 use report::Report;
 use server::Server;
@@ -46,22 +48,32 @@ pub(super) async fn run(arguments: &BenchArguments) -> Result<Exit, Failure> {
     let bench = Bench::new(arguments).await?;
     let measured = bench.measured().await;
     bench.progress.clear();
-    let (reports, enforced) = measured?;
+    let Measured { reports, enforced, overload } = measured?;
     match arguments.output {
-        Output::Table => print(&escape_lines(&bench.table(&reports, enforced.as_ref())))?,
+        Output::Table => print(&escape_lines(&bench.table(&reports, enforced.as_ref(), overload.as_ref())))?,
         Output::Json => {
             let reports: Vec<_> = reports.iter().map(Report::json).collect();
-            let told = serde_json::json!({ "operations": reports, "enforcement": enforced.as_ref().map(Enforced::json) });
+            let told = serde_json::json!({ "operations": reports, "enforcement": enforced.as_ref().map(Enforced::json),
+                "overload": overload.as_ref().map(Overload::json) });
             print(&escape::in_json(&format!("{told:#}\n")))?
         }
     };
-    let is_right = reports.iter().all(Report::is_right) && enforced.as_ref().is_none_or(Enforced::is_right);
+    let is_right = reports.iter().all(Report::is_right)
+        && enforced.as_ref().is_none_or(Enforced::is_right)
+        && overload.as_ref().is_none_or(Overload::is_right);
     Ok(if is_right { Exit::Ok } else { Exit::Refused })
 }
 
 /// What servers say must not act on the terminal; our own line ends must.
 fn escape_lines(text: &str) -> String {
     text.lines().map(|line| escape::for_terminal(line) + "\n").collect()
+}
+
+/// What came of it.
+struct Measured {
+    reports: Vec<Report>,
+    enforced: Option<Enforced>,
+    overload: Option<Overload>,
 }
 
 struct Bench<'a> {
@@ -95,14 +107,15 @@ impl<'a> Bench<'a> {
         })
     }
 
-    async fn measured(&self) -> Result<(Vec<Report>, Option<Enforced>), Failure> {
+    async fn measured(&self) -> Result<Measured, Failure> {
         self.progress.begin(format!("opening {} streams", self.arguments.watchers), PREPARING);
         let mut watchers = Watchers::open(&self.arguments.server, self.arguments.watchers).await?;
+        let is_asked = |asked| self.arguments.operations().any(|operation| operation == asked);
         let reports = self.operations().await?;
         watchers.are_open()?;
-        let asked = self.arguments.operations().any(|operation| operation == BenchOperation::Enforcement);
-        let enforced = if asked { Some(self.enforcement().await?) } else { None };
-        Ok((reports, enforced))
+        let enforced = if is_asked(BenchOperation::Enforcement) { Some(self.enforcement().await?) } else { None };
+        let overload = if is_asked(BenchOperation::Overload) { Some(self.overload().await?) } else { None };
+        Ok(Measured { reports, enforced, overload })
     }
 
     /// Measures what was asked for, at one size after another.
@@ -154,7 +167,9 @@ impl<'a> Bench<'a> {
                 self.rounds("revoke", work).await?
             }
             BenchOperation::RevokeClient => self.revoke_client(grants).await?,
-            BenchOperation::All | BenchOperation::Enforcement | BenchOperation::Nothing => return Ok(None),
+            BenchOperation::All | BenchOperation::Enforcement | BenchOperation::Overload | BenchOperation::Nothing => {
+                return Ok(None);
+            }
         }))
     }
 
@@ -295,7 +310,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn table(&self, reports: &[Report], enforced: Option<&Enforced>) -> String {
+    fn table(&self, reports: &[Report], enforced: Option<&Enforced>, overload: Option<&Overload>) -> String {
         let BenchArguments { connections, concurrency, rounds, seconds, .. } = self.arguments;
         let mut text = String::new();
         if !reports.is_empty() {
@@ -315,6 +330,7 @@ impl<'a> Bench<'a> {
             text.push_str(&report::side_by_side(reports));
         }
         text.extend(enforced.map(Enforced::table));
+        text.extend(overload.map(Overload::table));
         text
     }
 }

@@ -23,6 +23,10 @@ struct Server {
 
 impl Server {
     fn start(overlap: &str, options: &[&str]) -> Self {
+        Self::start_with(overlap, options, &[])
+    }
+
+    fn start_with(overlap: &str, options: &[&str], variables: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_jeton"))
             .args(["serve", "--config", &format!("{ROOT}/jeton.toml")])
@@ -30,6 +34,7 @@ impl Server {
             .args(options)
             .env("JETON_TOKENS_OVERLAP", overlap)
             .env("JETON_ROOT_KEY", "11".repeat(32))
+            .envs(variables.iter().copied())
             .current_dir(home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -190,6 +195,21 @@ fn enforcement_needs_another_replica() {
     let server = Server::start("1s", &[]);
     let output = server.bench(&["--operation", "enforcement"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn beyond_capacity_callers_are_answered_or_refused_and_nothing_else() {
+    let server = Server::start_with("10s", &[], &[("JETON_LIMITS_CONCURRENCY", "2")]);
+    let output = server.bench(&["--operation", "overload", "--places", "2"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{told}");
+    let told = told["overload"].as_array().unwrap();
+    let callers: Vec<_> = told.iter().map(|step| step["callers"].as_u64().unwrap()).collect();
+    assert_eq!(callers, [2, 4, 10, 10]);
+    for step in told {
+        assert!(number(&step["answered_per_second"]["min"]) > 0.0 && number(&step["resident_kib"]) > 0.0, "{step}");
+    }
+    assert!(number(&told[3]["refused_per_second"]["min"]) > 0.0, "{told:?}");
 }
 
 #[test]

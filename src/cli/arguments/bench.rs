@@ -59,6 +59,9 @@ pub struct BenchArguments {
     /// Requests a second to each replica beside `enforcement`, a quarter for each of the four operations
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub load: u32,
+    /// The server's `limits.concurrency`, for `overload`
+    #[arg(long, default_value_t = 1_024, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub places: u32,
     /// Milliseconds between an answer and the next question to a replica in `enforcement`; without a pause the questions keep a core busy
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub pause: u32,
@@ -90,6 +93,8 @@ pub enum BenchOperation {
     RevokeClient,
     /// How soon what one replica acknowledged as revoked is inactive on the others
     Enforcement,
+    /// Issue to as many callers as the server has places, then to twice and five times as many
+    Overload,
     /// Nothing: only what is to be there beforehand is made
     Nothing,
 }
@@ -97,7 +102,7 @@ pub enum BenchOperation {
 impl BenchOperation {
     /// Whether `all` means it, too.
     const fn is_of_all(self) -> bool {
-        !matches!(self, Self::All | Self::RevokeClient | Self::Enforcement | Self::Nothing)
+        !matches!(self, Self::All | Self::RevokeClient | Self::Enforcement | Self::Overload | Self::Nothing)
     }
 }
 

@@ -123,7 +123,7 @@ impl Ran {
     }
 }
 
-fn defect(error: &dyn std::fmt::Display) -> Failure {
+pub(super) fn defect(error: &dyn std::fmt::Display) -> Failure {
     Failure::local(format!("bench: {error}"), "this is a defect of jeton: report it")
 }
 
@@ -150,6 +150,11 @@ impl Links {
     pub(super) fn paced(&self, rate: u32) -> Self {
         let every = Duration::from_secs(u64::try_from(self.size()).unwrap_or(u64::MAX)) / rate.max(1);
         Self { server: self.server.clone(), channels: self.channels.clone(), callers: self.callers, every: Some(every) }
+    }
+
+    /// The same connections with so many callers on each, who send their next request when they have their answer.
+    pub(super) fn with_callers(&self, callers: u32) -> Self {
+        Self { server: self.server.clone(), channels: self.channels.clone(), callers, every: None }
     }
 
     /// How many call at the same time.

@@ -24,7 +24,7 @@ struct Round {
 
 /// Of the rounds: the least, the one in the middle, the most.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
+pub(super) struct Spread {
     min: f64,
     median: f64,
     max: f64,
@@ -32,7 +32,7 @@ struct Spread {
 
 impl Spread {
     /// None of nothing.
-    fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
@@ -42,7 +42,7 @@ impl Spread {
         Some(Self { min, median: f64::midpoint(lower, upper), max })
     }
 
-    fn shown(self, digits: usize) -> String {
+    pub(super) fn shown(self, digits: usize) -> String {
         let Self { min, median, max } = self;
         if min.total_cmp(&max).is_eq() {
             format!("{median:.digits$}")
@@ -51,7 +51,7 @@ impl Spread {
         }
     }
 
-    fn json(self) -> Value {
+    pub(super) fn json(self) -> Value {
         let Self { min, median, max } = self;
         json!({ "min": min, "median": median, "max": max })
     }

@@ -1,4 +1,4 @@
-//! What the server spends: the CPU time of its process.
+//! What the server spends: the CPU time of its process, and its memory.
 //!
 //! Must not live here: finding the process. Whose time is counted is the operator's to say.
 
@@ -58,6 +58,23 @@ impl Server {
         Ok(())
     }
 
+    /// What of it is in memory, in KiB.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(super) fn resident(self) -> Result<u64, Failure> {
+        let path = Path::new("/proc").join(self.pid.to_string()).join("status");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
+        kib.ok_or_else(|| {
+            Failure::usage(
+                format!("the memory of process {} cannot be read", self.pid),
+                "--server-pid names the running `jeton serve` on this machine (Linux)",
+            )
+        })
+    }
+
     fn times(self) -> Result<Times, Failure> {
         times(&Path::new("/proc").join(self.pid.to_string()).join("task")).map_err(|error| {
             Failure::usage(
@@ -112,6 +129,11 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_is_told() {
         assert!(Server::new(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn own_memory_is_told() {
+        assert!(Server::new(std::process::id()).unwrap().resident().unwrap() > 1_000);
     }
 
     #[test]
