@@ -19,6 +19,7 @@ use crate::records::Records;
 use crate::records::documents::Ceilings;
 use crate::roots::{AuditKey, Roots};
 use crate::service::device::DeviceTerms;
+use crate::service::limits::Limits;
 use crate::service::reconfigure::Configuration;
 use crate::service::{Service, Terms, dpop};
 use crate::signing::{self, Signing};
@@ -142,7 +143,8 @@ impl App {
         let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone(), settings.limits.token_cache_bytes);
         let configured = configuration(settings);
         let service = Service::new(Arc::clone(&alive), records.clone(), tokens, signing, outbound, issuer, configured);
-        let service = Arc::new(service.telling(audit.clone()));
+        let limits = Limits { caller_rate: settings.limits.caller_rate, failure_rate: settings.limits.failure_rate };
+        let service = Arc::new(service.telling(audit.clone()).limiting(limits));
         service.refresh_keys().await?;
         match service.follow_registry().await {
             // The clients of the file are served all the same; nobody else is, until it can be read.

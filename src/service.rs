@@ -21,6 +21,7 @@ mod hand_out;
 pub mod introspect;
 pub mod issue;
 pub mod keys;
+pub mod limits;
 mod logout;
 mod phantom;
 pub mod reconfigure;
@@ -82,6 +83,7 @@ pub struct Service {
     reloaded: keys::Reloaded,
     arrivals: arrivals::Arrivals,
     guesses: Mutex<Guesses>,
+    left: limits::Left,
     foreign_keys: Arc<foreign_keys::ForeignKeys>,
 }
 
@@ -144,6 +146,7 @@ impl Service {
             proved_callers: callers::Remembered::default(),
             issuer,
             terms: RwLock::new(Arc::new(terms)),
+            left: limits::Left::new(limits::Limits::default()),
             outbound,
             audit: Audit::default(),
             reloaded: keys::Reloaded::default(),
@@ -157,6 +160,12 @@ impl Service {
     #[must_use]
     pub fn telling(self, audit: Audit) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same, where nobody may call or fail more often than that.
+    #[must_use]
+    pub fn limiting(self, limits: limits::Limits) -> Self {
+        Self { left: limits::Left::new(limits), ..self }
     }
 
     /// Who issues: the `iss` of every token.
@@ -231,6 +240,8 @@ pub struct Credentials {
     pub certificate: Option<Box<Certificate>>,
     /// A DPoP proof (RFC 9449), made for the token endpoint.
     pub dpop: Option<SecretText>,
+    /// Who asks for the client; none: failures are not counted.
+    pub from: Option<limits::Source>,
 }
 
 impl Credentials {

@@ -11,7 +11,7 @@ use crate::telemetry::{self, Telemetry};
 use crate::transport::admin::page::{self, Page};
 use crate::transport::admin::{self, Saying};
 use crate::transport::caller::Admission;
-use crate::transport::connections::Listener;
+use crate::transport::connections::{Listener, Most};
 use crate::transport::gateway::Headers;
 use crate::transport::grpc::listener;
 use crate::transport::tls::{Asks, Files, Problem, Speaks, Tls};
@@ -23,13 +23,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long calls at work may take to end at shutdown.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Calls at work may end at shutdown: within their deadline, and this.
+const DRAIN_BEYOND_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long telling the store so may take.
 const LEAVE: Duration = Duration::from_secs(1);
@@ -109,14 +109,18 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
     let [grpc_tls, http_tls, admin_tls] = tls.clone();
     let app = App::start(settings, clock.clone()).await?;
 
+    // It leaves first, while it serves, and stops then.
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let leave = stop.child_token();
+    let drain = Duration::from(settings.limits.request_deadline).saturating_add(DRAIN_BEYOND_DEADLINE);
+    let most = Most { connections: settings.limits.connections, from_one_address: settings.limits.connections_per_address };
     let readiness = Readiness::new();
     let addresses = [&grpc_listener, &http_listener, &admin_listener].map(|listener| listener.local_addr());
     let grpc_settings = grpc::Settings {
         request_deadline: settings.limits.request_deadline.into(),
         max_in_flight: settings.limits.concurrency,
         max_concurrent_streams: settings.limits.max_streams,
-        drain: DRAIN,
+        drain,
         admission: Admission::of_listener(settings.listen.grpc, settings.insecure, false),
         sampler: telemetry.sampler(),
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
@@ -125,7 +129,7 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
     for tls in tls.iter().flatten() {
         tracker.spawn(tls.clone().follow(stop.clone()));
     }
-    let grpc_listener = Listener::new(grpc_listener, grpc_tls);
+    let grpc_listener = Listener::new(grpc_listener, grpc_tls).with(most);
     let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
     let http_settings = http::Settings {
         request_deadline: settings.limits.request_deadline.into(),
@@ -141,8 +145,8 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
         gateways: Admission::of_listener(settings.listen.http, settings.insecure, false),
         headers: headers(settings),
     };
-    let http_listener = Listener::new(http_listener, http_tls);
-    let http = http::serve(http_listener, http::router(app.service.clone(), http_settings), DRAIN, stop.clone());
+    let http_listener = Listener::new(http_listener, http_tls).with(most);
+    let http = http::serve(http_listener, http::router(app.service.clone(), http_settings), drain, stop.clone());
     let mut listeners = JoinSet::new();
     listeners.spawn(ended("gRPC", stop.clone(), grpc));
     listeners.spawn(ended("HTTP", stop.clone(), http));
@@ -152,14 +156,14 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
     let saying: Saying = Arc::new(move || told.said());
     let rates = Arc::new(Rates::default());
     let page = page(settings, &app, &saying, &rates, clock, telemetry)?;
-    let admin_listener = Listener::new(admin_listener, admin_tls);
-    let admin = http::serve(admin_listener, admin::router(saying, &page), DRAIN, last.clone());
+    let admin_listener = Listener::new(admin_listener, admin_tls).with(most);
+    let admin = http::serve(admin_listener, admin::router(saying, &page), drain, last.clone());
     let mut to_the_end = JoinSet::new();
     to_the_end.spawn(ended("admin", stop.clone(), admin));
 
     jobs::start(&app, &tracker, &stop);
     let remarks = Arc::new(Remarks::default());
-    tracker.spawn(readiness.watch(&app, remarks.clone(), stop.clone()));
+    tracker.spawn(readiness.watch(&app, remarks.clone(), leave.clone()));
     let reload = Reload::new(load_again, loaded.clone(), app.service.clone(), tls, telemetry.level(), remarks);
     tracker.spawn(reload.follow(hangup, stop.clone()));
     tracker.spawn(sampling(rates, stop.clone()));
@@ -176,7 +180,13 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
         }
     }
     let told_to = tokio::select! {
-        _ = terminate.recv() => true,
+        _ = terminate.recv() => {
+            leave.cancel();
+            if let Some(delay) = settings.limits.shutdown_delay {
+                linger(delay.into(), &mut interrupt, &stop).await;
+            }
+            true
+        }
         _ = interrupt.recv() => true,
         () = stop.cancelled() => false,
     };
@@ -193,6 +203,16 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
     let answered = all_ended(to_the_end).await;
     tracing::info!("stopped");
     served.and(answered).and(if told_to { Ok(()) } else { Err(ServeError::GaveUp) })
+}
+
+/// Serves on, not ready, until nobody is sent here any more; told again, or ended by itself, it waits no longer.
+async fn linger(delay: Duration, interrupt: &mut Signal, stop: &CancellationToken) {
+    tracing::info!(seconds = delay.as_secs_f64(), "leaving: not ready, and serving on");
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 /// The tour where its client is configured, and plain text is spoken; else it would be refused.

@@ -140,6 +140,8 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
             "is it typed as the device shows it? One that expired or was decided is not known any more: let the device begin anew".into()
         }
         ("TOO_MANY_GUESSES", _) => "wait: one code a second can be tried".into(),
+        ("RATE_LIMITED", _) => "wait a moment: `limits.caller_rate` says how often a caller may call".into(),
+        ("TOO_MANY_FAILURES", _) => "correct the client's or the caller's credential, and wait a moment".into(),
         ("INVALID_AUTHORIZATION_DETAILS", _) => {
             "`authorization_details_types` of the resource and of the client say what may be asked for; of a grant no more than it has".into()
         }
@@ -262,6 +264,8 @@ mod tests {
             ("devices poll", "DEVICE_DENIED", "stop polling"),
             ("devices approve", "USER_CODE_UNKNOWN", "as the device shows it"),
             ("devices describe", "TOO_MANY_GUESSES", "one code a second"),
+            ("issue", "RATE_LIMITED", "`limits.caller_rate`"),
+            ("issue", "TOO_MANY_FAILURES", "correct the client's or the caller's credential"),
             ("codes exchange", "REAUTHENTICATION_REQUIRED", "the code was not consumed"),
             ("codes create", "INVALID_AUTHORIZATION_DETAILS", "`authorization_details_types`"),
         ] {

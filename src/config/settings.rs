@@ -151,6 +151,16 @@ pub struct Limits {
     pub concurrency: usize,
     /// Requests in work at the same moment on one connection (RFC 9113 section 5.1.2).
     pub max_streams: u32,
+    /// Connections of one listener at the same moment.
+    pub connections: usize,
+    /// Of these from one address.
+    pub connections_per_address: usize,
+    /// Calls of one caller a second; 0: as many as it likes.
+    pub caller_rate: u32,
+    /// Failures a second to prove who asks, of one who asks and one client; 0: as many as he likes.
+    pub failure_rate: u32,
+    /// How long it is served once readiness is off; none: not at all.
+    pub shutdown_delay: Option<Millis>,
     /// Living grants of one subject, over all clients.
     pub grants_per_subject: u32,
     /// Revocations held in memory, at most 64 bytes each; over it what is settled is asked of the store.

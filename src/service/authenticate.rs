@@ -2,6 +2,7 @@
 //!
 //! What else the holder of a token proved is not here: `dpop`.
 
+use crate::service::limits::{Source, Whom};
 use crate::service::{Credentials, Service};
 use crate::telemetry::log::Throttle;
 use jeton_domain::assertion::{Assertion, Expected, Purpose, Refusal};
@@ -17,16 +18,24 @@ impl Service {
     /// The client, having proved who it is. Why it did not, only the log tells.
     ///
     /// # Errors
-    /// `InvalidClient`, one answer outward; `Invalid` where it authenticates in two ways; the store, which counts assertions.
+    /// `InvalidClient`, one answer outward; `TooManyFailures`; `Invalid` where it authenticates in two ways; the store, which counts
+    /// assertions.
     pub(super) async fn authenticate(&self, id: &ClientId, credentials: &Credentials) -> Result<Arc<Client>> {
         let proved = self.prove_client(id, credentials).await;
-        if let Err(Error::InvalidClient(refusal)) = &proved {
-            tell(id, *refusal);
-        }
-        proved
+        let Err(Error::InvalidClient(refusal)) = proved else { return proved };
+        tell(id, refusal);
+        Err(self.failed(credentials.from, self.whom(id), Error::InvalidClient(refusal)))
+    }
+
+    fn whom<'a>(&self, id: &'a ClientId) -> Whom<'a> {
+        if self.registry().client(id).is_some() { Whom::Client(id) } else { Whom::Nobody }
     }
 
     async fn prove_client(&self, id: &ClientId, credentials: &Credentials) -> Result<Arc<Client>> {
+        if matches!(self.whom(id), Whom::Nobody) {
+            // Whether another replica knows it is asked of the store.
+            self.may_fail(credentials.from, Whom::Nobody)?;
+        }
         match (&credentials.secret, &credentials.assertion) {
             (Some(_), Some(_)) => {
                 let problem = "comes beside a secret: a client authenticates in one way (RFC 6749 section 2.3)";
@@ -36,13 +45,18 @@ impl Service {
                 let registry = self.registry_for(id).await?;
                 registry.authenticate(id, secret.as_ref(), credentials.certificate.as_deref(), self.clock.now()).cloned()
             }
-            (None, Some(assertion)) => self.authenticate_by_assertion(id, assertion).await,
+            (None, Some(assertion)) => self.authenticate_by_assertion(id, assertion, credentials.from).await,
         }
     }
 
     /// RFC 7523 section 3. The assertion is counted as soon as it is known to be genuine, whatever becomes of the request: who makes one
     /// makes another for the next.
-    async fn authenticate_by_assertion(&self, id: &ClientId, assertion: &SecretText) -> Result<Arc<Client>> {
+    async fn authenticate_by_assertion(
+        &self,
+        id: &ClientId,
+        assertion: &SecretText,
+        from: Option<Source>,
+    ) -> Result<Arc<Client>> {
         let refused = |refusal| Error::InvalidClient(ClientRefusal::Assertion(refusal));
         let registry = self.registry_for(id).await?;
         let client = registry.client(id).ok_or(Error::InvalidClient(ClientRefusal::Unknown))?;
@@ -53,6 +67,7 @@ impl Service {
         if [&assertion.issuer, &assertion.subject].iter().any(|name| *name != id.as_str()) {
             return Err(refused(Refusal::OtherIssuer));
         }
+        self.may_fail(from, Whom::Client(id))?;
         let lifetime = self.terms().client_assertion_lifetime;
         let until = self.judge_assertion(&assertion, self.issuer(), lifetime, keys).await?.map_err(refused)?;
         self.count_assertion(&assertion, until).await?.map_err(refused)?;

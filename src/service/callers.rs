@@ -4,6 +4,7 @@
 //! from is the transport's.
 
 use crate::service::Service;
+use crate::service::limits::{Source, Whom};
 use jeton_domain::assertion::{Assertion, Purpose};
 use jeton_domain::caller::{self, Caller, Callers, TokenTerms};
 use jeton_domain::certificate::Certificate;
@@ -26,6 +27,8 @@ pub struct Shown<'a> {
     pub certificate: Option<&'a Certificate>,
     /// What stands behind `Bearer` in its `authorization`. Secret.
     pub bearer: Option<&'a str>,
+    /// From where; none: failures are not counted.
+    pub from: Option<Source>,
 }
 
 /// Tokens that were proved lately, by their SHA-256.
@@ -77,8 +80,16 @@ impl Service {
     /// Which of these callers calls.
     ///
     /// # Errors
-    /// `CallerUnknown`: nobody who is configured; two things are shown and one is wrong, or they are two callers'. `KeysUnavailable`.
+    /// `CallerUnknown`: nobody who is configured; two things are shown and one is wrong, or they are two callers'. `TooManyFailures`,
+    /// `KeysUnavailable`.
     pub async fn caller(&self, callers: &Callers, shown: Shown<'_>) -> Result<Arc<Caller>> {
+        match self.known_caller(callers, shown).await {
+            Err(refused @ Error::CallerUnknown(_)) => Err(self.failed(shown.from, Whom::Caller, refused)),
+            known => known,
+        }
+    }
+
+    async fn known_caller(&self, callers: &Callers, shown: Shown<'_>) -> Result<Arc<Caller>> {
         let by_certificate = shown.certificate.and_then(|certificate| callers.by_certificate(certificate)).cloned();
         let by_bearer = match shown.bearer {
             None => None,
@@ -86,7 +97,7 @@ impl Service {
                 let known = callers.by_key(caller::hash_of_key(key)).cloned();
                 Some(known.ok_or(Error::CallerUnknown("its key is nobody's"))?)
             }
-            Some(token) => Some(self.caller_by_token(callers, token).await?),
+            Some(token) => Some(self.caller_by_token(callers, token, shown.from).await?),
         };
         match (by_certificate, by_bearer) {
             (Some(one), Some(other)) if !Arc::ptr_eq(&one, &other) => {
@@ -98,7 +109,7 @@ impl Service {
         }
     }
 
-    async fn caller_by_token(&self, callers: &Callers, token: &str) -> Result<Arc<Caller>> {
+    async fn caller_by_token(&self, callers: &Callers, token: &str, from: Option<Source>) -> Result<Arc<Caller>> {
         let unknown = Error::CallerUnknown;
         let terms = self.terms();
         let TokenTerms { issuer, audience, keys } =
@@ -111,6 +122,7 @@ impl Service {
         if read.issuer != **issuer {
             return Err(unknown("its token is of another issuer"));
         }
+        self.may_fail(from, Whom::Caller)?;
         let until = match self.judge_assertion(&read, audience, LONGEST, keys).await? {
             Ok(until) => until.min(now.plus(REMEMBERED)),
             Err(refusal) => {

@@ -21,6 +21,8 @@ pub static REQUESTS: Tally<2> =
 /// Refusals by reason (`docs/errors.md`).
 pub static REFUSALS: Tally<1> =
     Tally::new("jeton.refusals", "Refusals by reason (`docs/errors.md`).", ["reason"]).telling(&[["WATCH_CUT"]]);
+/// Requests and connections over a limit, by limit.
+pub static LIMITED: Tally<1> = Tally::new("jeton.limited", "Requests and connections over a limit, by limit.", ["limit"]);
 /// Refreshes by verdict, or by the cause of the refusal.
 pub static REFRESHES: Tally<1> =
     Tally::new("jeton.refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]).telling(&[["forward"]]);
@@ -127,9 +129,10 @@ static REVOCATION_DELAY: Timer<0> =
     Timer::new("jeton.revocation.delay", "How long after it was made a revocation was in this view, by the clocks of both.", []);
 
 /// Everything that is measured.
-pub static INSTRUMENTS: [&dyn Instrument; 36] = [
+pub static INSTRUMENTS: [&dyn Instrument; 37] = [
     &REQUESTS,
     &REFUSALS,
+    &LIMITED,
     &REFRESHES,
     &INTROSPECTIONS,
     &AUTHORIZATIONS,

@@ -4,6 +4,9 @@
 
 use crate::service::Service;
 use crate::service::callers::Shown;
+use crate::service::limits::Source;
+use crate::transport::capacity::Lane;
+use crate::transport::connections::{CameFrom, network};
 use crate::transport::tls::Peer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +15,7 @@ use http::{Extensions, HeaderMap};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::secret::SecretText;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 pub use jeton_domain::caller::{Caller, Permission};
@@ -47,18 +51,52 @@ impl Admission {
     }
 }
 
-/// Who calls: where callers are configured it is one of them, on loopback too.
-///
-/// # Errors
-/// `CallerUnknown`, `KeysUnavailable`.
-pub async fn of(service: &Service, admission: Admission, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>> {
-    shows(service, admission, extensions, || bearer(headers)).await
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Calling {
+    /// What it is, and may do.
+    pub caller: Arc<Caller>,
+    /// As whom its calls and failures are counted.
+    pub from: Source,
 }
 
-/// The same where it may be a person at a browser, which knows no `Bearer`: a key may come as the password of `Basic`, under any name.
+impl Deref for Calling {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// Who calls from there: where callers are configured it is one of them, on loopback too, and calls no more often than it may. Nothing keeps it
+/// from revoking.
 ///
 /// # Errors
-/// As `of`.
+/// `CallerUnknown`, `TooManyFailures`, `RateLimited`, `KeysUnavailable`.
+pub async fn of(
+    service: &Service,
+    admission: Admission,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    from: Source,
+    lane: Lane,
+) -> Result<Calling> {
+    let caller = shows(service, admission, extensions, Some(from), || bearer(headers)).await?;
+    // Where nobody is configured, whoever it is has an address and no name.
+    if Arc::ptr_eq(&caller, &ANYONE) {
+        return Ok(Calling { caller, from });
+    }
+    let from = service.source_of(&caller);
+    if lane == Lane::Ordinary {
+        service.count_call(from)?;
+    }
+    Ok(Calling { caller, from })
+}
+
+/// Who it is where that may be a person at a browser, which knows no `Bearer`: a key may come as the password of `Basic`, under any name.
+///
+/// # Errors
+/// `CallerUnknown`, `TooManyFailures`, `KeysUnavailable`.
 pub async fn at_a_browser(
     service: &Service,
     admission: Admission,
@@ -67,13 +105,15 @@ pub async fn at_a_browser(
 ) -> Result<Arc<Caller>> {
     let password = password(headers);
     let shown = || password.as_ref().map_or_else(|| bearer(headers), |password| Ok(Some(password.expose())));
-    shows(service, admission, extensions, shown).await
+    let from = extensions.get::<CameFrom>().map(|CameFrom(address)| service.source_at(network(*address)));
+    shows(service, admission, extensions, from, shown).await
 }
 
 async fn shows<'a>(
     service: &Service,
     admission: Admission,
     extensions: &'a Extensions,
+    from: Option<Source>,
     bearer: impl FnOnce() -> Result<Option<&'a str>>,
 ) -> Result<Arc<Caller>> {
     let callers = service.callers();
@@ -81,7 +121,7 @@ async fn shows<'a>(
         return admission.anyone();
     }
     let certificate = extensions.get::<Peer>().and_then(Peer::certificate);
-    service.caller(&callers, Shown { certificate, bearer: bearer()? }).await
+    service.caller(&callers, Shown { certificate, bearer: bearer()?, from }).await
 }
 
 /// The password of `Basic` (RFC 7617 section 2), where that is what is shown, once.

@@ -1,6 +1,7 @@
 //! How many requests a listener works at once, and for how long on one.
 
 use crate::telemetry::metrics::{self, Level};
+use jeton_domain::error::{Error, Result};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,17 +38,23 @@ impl Capacity {
         Arc::new(Self { free: AtomicUsize::new(most), most, level, kept })
     }
 
-    /// A place for one more; none where all are taken.
-    pub fn take(self: &Arc<Self>, lane: Lane) -> Option<Place> {
+    /// A place for one more.
+    ///
+    /// # Errors
+    /// `Overloaded`: all are taken.
+    pub fn take(self: &Arc<Self>, lane: Lane) -> Result<Place> {
         let kept = match lane {
             Lane::Ordinary => self.kept,
             Lane::Revocation => 0,
         };
         let one_less = |free: usize| if free > kept { free.checked_sub(1) } else { None };
         let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        let free = taken.ok()?;
+        let Ok(free) = taken else {
+            metrics::LIMITED.add("concurrency");
+            return Err(Error::Overloaded);
+        };
         self.level.set_count(self.most.saturating_sub(free).saturating_add(1));
-        Some(Place(Arc::clone(self)))
+        Ok(Place(Arc::clone(self)))
     }
 }
 
@@ -78,20 +85,20 @@ mod tests {
     fn a_place_is_given_back() {
         let capacity = Capacity::new("test", 1);
         let place = capacity.take(Lane::Ordinary);
-        assert!(place.is_some() && capacity.take(Lane::Ordinary).is_none());
+        assert!(place.is_ok() && capacity.take(Lane::Ordinary).is_err());
         drop(place);
-        assert!(capacity.take(Lane::Ordinary).is_some());
+        assert!(capacity.take(Lane::Ordinary).is_ok());
     }
 
     #[test]
     fn places_are_kept_for_revocations_and_no_more() {
         let capacity = Capacity::new("test", 64);
-        let ordinary: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Ordinary)).collect();
+        let ordinary: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Ordinary).ok()).collect();
         assert_eq!(ordinary.len(), 64);
-        let revocations: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Revocation)).collect();
+        let revocations: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Revocation).ok()).collect();
         assert_eq!(revocations.len(), 4);
         drop(ordinary);
-        let all: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Revocation)).collect();
+        let all: Vec<_> = std::iter::from_fn(|| capacity.take(Lane::Revocation).ok()).collect();
         assert_eq!(all.len(), 64, "they may have any place");
     }
 }

@@ -1,15 +1,25 @@
 //! Connections of every listener: accepted, TLS spoken where there is some, told to go when they are old or the server ends.
 //!
-//! Must not live here: what is asked over them (`grpc`, `http`, `admin`), certificates (`tls`).
+//! Lives here: every limit of a connection, each set explicitly. Below: `places` (how many there may be), `opening` (who begins in time). Must
+//! not live here: what is asked over them (`grpc`, `http`, `admin`), certificates (`tls`).
+
+mod opening;
+mod places;
+
+pub use opening::Opening;
+pub use places::{Most, network};
 
 use super::tls::{Peer, Tls};
 use crate::coalescing::Coalescing;
+use crate::telemetry::metrics;
 use http::Request;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use places::{Place, Places};
 use std::fmt::Display;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,8 +34,15 @@ use tokio_util::task::TaskTracker;
 /// The headers of one request.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
+/// The same over HTTP/1.1, where the line of the request and what is read with it are part of it: gateways pass on whole requests.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+const MAX_HEADERS: usize = 100;
+
 /// Connections are told to go after this long, so that load spreads over new replicas, and certificates are shown anew.
 pub const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// What was begun then may end, but not for ever. Longer than the longest stream, which ends by itself.
+const GRACE: Duration = Duration::from_secs(40 * 60);
 
 /// A peer that is gone is noticed within the sum of both.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -42,7 +59,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MAX_RESET_STREAMS: usize = 20;
 const MAX_LOCAL_ERROR_RESETS: usize = 256;
 
-/// A handshake that takes longer is given up.
+/// A handshake that takes longer is given up, and so is who does not begin to speak HTTP/2.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The most handshakes at once of one listener; the next connection is closed.
@@ -53,13 +70,21 @@ const MAX_HANDSHAKES: usize = 1_024;
 pub struct Listener {
     socket: TcpListener,
     tls: Option<Tls>,
+    most: Most,
 }
 
 impl Listener {
     /// With TLS, or in plain text.
     #[must_use]
-    pub const fn new(socket: TcpListener, tls: Option<Tls>) -> Self {
-        Self { socket, tls }
+    pub fn new(socket: TcpListener, tls: Option<Tls>) -> Self {
+        Self { socket, tls, most: Most::default() }
+    }
+
+    /// The same with so many connections at most; the next is closed.
+    #[must_use]
+    pub const fn with(mut self, most: Most) -> Self {
+        self.most = most;
+        self
     }
 }
 
@@ -72,9 +97,11 @@ impl From<TcpListener> for Listener {
 /// A connection that may be served.
 pub struct Accepted {
     /// What is read from and written to.
-    pub stream: TokioIo<Stream>,
+    pub stream: Stream,
     /// Who is at the other end.
     pub peer: Peer,
+    /// Where it is.
+    pub address: IpAddr,
     /// Whether both sides agreed on HTTP/2.
     pub is_http2: bool,
 }
@@ -84,39 +111,49 @@ pub async fn accept<F>(listener: Listener, shutdown: &CancellationToken, serve: 
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let Listener { socket, tls } = listener;
-    let connections = TaskTracker::new();
+    let Listener { socket, tls, most } = listener;
+    let (connections, places) = (TaskTracker::new(), Places::new(most));
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     while let Some(accepted) = shutdown.run_until_cancelled(socket.accept()).await {
-        let stream = match accepted.and_then(|(stream, _)| ready(stream)) {
-            Ok(stream) => stream,
+        let (stream, address) = match accepted.and_then(|(stream, address)| Ok((ready(stream)?, address.ip()))) {
+            Ok(accepted) => accepted,
             Err(problem) => {
                 tracing::debug!(%problem, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        let Some(place) = places.take(address) else { continue };
         let Some(tls) = &tls else {
-            let plain = Accepted { stream: TokioIo::new(Stream::Plain(stream)), peer: Peer::default(), is_http2: false };
-            connections.spawn(serve(plain));
+            let plain = Accepted { stream: Stream::Plain(stream), peer: Peer::default(), address, is_http2: false };
+            connections.spawn(in_place(place, serve(plain)));
             continue;
         };
-        let Ok(place) = Arc::clone(&handshakes).try_acquire_owned() else { continue };
+        let Ok(shaking) = Arc::clone(&handshakes).try_acquire_owned() else {
+            metrics::LIMITED.add("handshakes");
+            continue;
+        };
         let (tls, serve, shutdown) = (tls.clone(), serve.clone(), shutdown.clone());
-        connections.spawn(async move {
-            let shaken = shutdown.run_until_cancelled(tokio::time::timeout(HANDSHAKE_WITHIN, shake(&tls, stream))).await;
-            drop(place);
+        connections.spawn(in_place(place, async move {
+            let shake = tokio::time::timeout(HANDSHAKE_WITHIN, shake(&tls, stream, address));
+            let shaken = shutdown.run_until_cancelled(shake).await;
+            drop(shaking);
             match shaken {
                 Some(Ok(Ok(accepted))) => serve(accepted).await,
                 Some(Ok(Err(problem))) => tracing::debug!(%problem, "a connection was refused by TLS"),
                 Some(Err(_late)) => tracing::debug!("a connection took too long to begin with TLS"),
                 None => {}
             }
-        });
+        }));
     }
     drop(socket);
     connections.close();
     connections.wait().await;
+}
+
+async fn in_place(place: Place, serving: impl Future<Output = ()>) {
+    serving.await;
+    drop(place);
 }
 
 fn ready(stream: TcpStream) -> io::Result<Coalescing> {
@@ -125,12 +162,12 @@ fn ready(stream: TcpStream) -> io::Result<Coalescing> {
     Ok(Coalescing::new(stream))
 }
 
-async fn shake(tls: &Tls, stream: Coalescing) -> io::Result<Accepted> {
+async fn shake(tls: &Tls, stream: Coalescing, address: IpAddr) -> io::Result<Accepted> {
     let (acceptor, peer) = tls.acceptor();
     let stream = acceptor.accept(stream).await?;
     let (_, connection) = stream.get_ref();
     let (peer, is_http2) = (peer(connection), connection.alpn_protocol() == Some(b"h2"));
-    Ok(Accepted { stream: TokioIo::new(Stream::Tls(Box::new(stream))), peer, is_http2 })
+    Ok(Accepted { stream: Stream::Tls(Box::new(stream)), peer, address, is_http2 })
 }
 
 /// HTTP/2 with every limit set.
@@ -146,14 +183,19 @@ pub fn http2(max_streams: u32) -> http2::Builder<TokioExecutor> {
     http
 }
 
+/// What HTTP/2 is spoken on: who does not begin in time is cut off.
+pub fn over_http2(stream: Stream) -> TokioIo<Opening<Stream>> {
+    TokioIo::new(Opening::within(HANDSHAKE_WITHIN, stream))
+}
+
 /// HTTP/1.1 with every limit set.
 pub fn http1() -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD_BYTES);
     http
 }
 
-/// Until it ends, or is old, or the server ends: then it may end what was begun.
+/// Until it ends, or is old, or the server ends: then it may end what was begun, for as long as the longest stream.
 pub async fn until_over<C>(connection: C, shutdown: CancellationToken)
 where
     C: GracefulConnection,
@@ -167,13 +209,21 @@ where
         ended = serving.as_mut() => ended,
         () = has_to_go => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            let Ok(ended) = tokio::time::timeout(GRACE, serving).await else {
+                tracing::debug!("a connection did not end though it was told to");
+                return;
+            };
+            ended
         }
     };
     if let Err(problem) = ended {
         tracing::debug!(%problem, "a connection broke");
     }
 }
+
+/// Where a request comes from: an extension of those over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CameFrom(pub IpAddr);
 
 /// Tells the request who is at the other end, where that is known: an extension of type `Peer`.
 pub fn introduce<B>(peer: &Peer, request: &mut Request<B>) {
@@ -223,5 +273,48 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         of_either!(self, stream => stream.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use std::convert::Infallible;
+    use tokio::io::AsyncWriteExt as _;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_dribbles_headers_is_cut_off() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let service = service_fn(|_request| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) });
+        let dribbling = async {
+            far.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if far.write_all(b"x: y\r\n").await.is_err() {
+                    return;
+                }
+            }
+        };
+        let began = tokio::time::Instant::now();
+        tokio::select! {
+            () = until_over(http1().serve_connection(TokioIo::new(near), service), CancellationToken::new()) => {}
+            () = dribbling => {}
+        }
+        assert!(began.elapsed() <= HEADERS_WITHIN + Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_connection_ends_though_nobody_reads_its_answer() {
+        let (near, mut far) = tokio::io::duplex(64);
+        far.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let service =
+            service_fn(|_request| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; 1 << 20])))) });
+        let began = tokio::time::Instant::now();
+        until_over(http1().serve_connection(TokioIo::new(near), service), CancellationToken::new()).await;
+        assert!(began.elapsed() >= MAX_AGE + GRACE, "{:?}", began.elapsed());
     }
 }

@@ -151,6 +151,8 @@ impl Fault {
             Error::RecordUnreadable(_) => Self::new(Reason::RecordUnreadable, "a stored record cannot be read"),
             Error::DeadlineExceeded => Self::new(Reason::DeadlineExceeded, "the deadline passed before the answer was ready"),
             Error::Overloaded => Self::new(Reason::Overloaded, "the server is at capacity"),
+            Error::RateLimited => Self::new(Reason::RateLimited, "the caller calls more often than it may"),
+            Error::TooManyFailures => Self::new(Reason::TooManyFailures, "there were too many failures to prove who asks"),
             Error::ShuttingDown => Self::new(Reason::ShuttingDown, "the server is shutting down"),
             Error::MethodUnknown => Self::new(Reason::MethodUnknown, "no such method"),
             Error::Internal(_) => Self::new(Reason::Internal, "internal error"),

@@ -45,10 +45,12 @@ pub mod gateways {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
 }
 
+use crate::service::limits::Source;
 use crate::service::{Credentials, Service};
 use crate::telemetry::Sampler;
-use crate::transport::caller::{self, Admission, Caller, Permission};
-use crate::transport::connections::{self, Accepted, Listener, http2, introduce, until_over};
+use crate::transport::caller::{self, Admission, Caller, Calling, Permission};
+use crate::transport::capacity::Lane;
+use crate::transport::connections::{self, Accepted, Listener, http2, introduce, network, over_http2, until_over};
 use crate::transport::fault::Fault;
 use crate::transport::gateway::Headers;
 use crate::transport::logged;
@@ -63,7 +65,7 @@ use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServe
 use authorization::Gateways;
 use gateways::envoy::service::auth::v3::authorization_server::{AuthorizationServer, SERVICE_NAME as AUTHORIZATION_SERVICE};
 use http::{Extensions, HeaderMap};
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use jeton_domain::error::Error;
 use jeton_domain::name::ClientId;
 use revocation::Revocations;
@@ -154,13 +156,14 @@ pub async fn serve(
     let (hub, pump) = Hub::new(&service, settings.watching, &shutdown);
     let front = front(&service, &hub, &settings, &health)?;
     let (http, over) = (http2(settings.max_concurrent_streams), shutdown.clone());
-    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, .. }| {
-        let front = front.clone();
+    let sources = Arc::clone(&service);
+    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, .. }| {
+        let (front, from) = (front.clone(), sources.source_at(network(address)));
         let service = service_fn(move |mut request| {
             introduce(&peer, &mut request);
-            front.call(request)
+            front.call(request, from)
         });
-        until_over(http.serve_connection(stream, service), over.clone())
+        until_over(http.serve_connection(over_http2(stream), service), over.clone())
     });
     let overdue = async {
         shutdown.cancelled().await;
@@ -190,34 +193,28 @@ fn front(
             .register_encoded_file_descriptor_set(gateways::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let tokens = TokenServiceServer::new(api.clone())
-        .max_decoding_message_size(MAX_REQUEST_BYTES)
-        .max_encoding_message_size(MAX_RESPONSE_BYTES);
-    let others = Routes::new(
-        GrantServiceServer::new(api.clone())
-            .max_decoding_message_size(MAX_REQUEST_BYTES)
-            .max_encoding_message_size(MAX_RESPONSE_BYTES),
-    )
-    .add_service(AuthorizationCodeServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
-    .add_service(DeviceServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
-    .add_service(KeyServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
-    .add_service(ClientServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
-    .add_service(ResourceServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
-    .add_service(
-        AuthorizationServer::new(Gateways { api: api.clone(), headers: Arc::new(settings.headers.clone()) })
-            .max_decoding_message_size(MAX_REQUEST_BYTES),
-    )
-    .add_service(
-        RevocationServiceServer::new(Revocations { api: api.clone(), hub: Arc::clone(hub) })
-            .max_decoding_message_size(MAX_REQUEST_BYTES),
-    )
-    .add_service(
-        tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(health.clone()))
-            .max_decoding_message_size(MAX_REQUEST_BYTES),
-    )
-    .add_service(reflection().build_v1().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
-    .add_service(reflection().build_v1alpha().map_err(ServeError::of)?.max_decoding_message_size(MAX_REQUEST_BYTES))
-    .prepare();
+    // Of each service the same two limits, which tonic leaves at 4 MiB and none.
+    macro_rules! limited {
+        ($server:expr) => {
+            $server.max_decoding_message_size(MAX_REQUEST_BYTES).max_encoding_message_size(MAX_RESPONSE_BYTES)
+        };
+    }
+    let tokens = limited!(TokenServiceServer::new(api.clone()));
+    let gateways = Gateways { api: api.clone(), headers: Arc::new(settings.headers.clone()) };
+    let revocations = Revocations { api: api.clone(), hub: Arc::clone(hub) };
+    let health = tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(health.clone()));
+    let others = Routes::new(limited!(GrantServiceServer::new(api.clone())))
+        .add_service(limited!(AuthorizationCodeServiceServer::new(api.clone())))
+        .add_service(limited!(DeviceServiceServer::new(api.clone())))
+        .add_service(limited!(KeyServiceServer::new(api.clone())))
+        .add_service(limited!(ClientServiceServer::new(api.clone())))
+        .add_service(limited!(ResourceServiceServer::new(api.clone())))
+        .add_service(limited!(AuthorizationServer::new(gateways)))
+        .add_service(limited!(RevocationServiceServer::new(revocations)))
+        .add_service(limited!(health))
+        .add_service(limited!(reflection().build_v1().map_err(ServeError::of)?))
+        .add_service(limited!(reflection().build_v1alpha().map_err(ServeError::of)?))
+        .prepare();
     Ok(layers::Front::new(api, tokens, others, settings))
 }
 
@@ -268,33 +265,35 @@ struct Api {
 
 impl Api {
     /// Who calls.
-    async fn caller(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>, Fault> {
-        caller::of(&self.service, self.admission, headers, extensions).await.map_err(logged)
+    async fn calling(&self, headers: &HeaderMap, extensions: &Extensions, from: Source, lane: Lane) -> Result<Calling, Fault> {
+        caller::of(&self.service, self.admission, headers, extensions, from, lane).await.map_err(logged)
     }
 }
 
 /// Who calls, as the front found out.
-fn caller_of<M>(request: &Request<M>) -> Result<Arc<Caller>, Fault> {
-    let caller = request.extensions().get::<Arc<Caller>>();
-    caller.cloned().ok_or_else(|| logged(Error::Internal("nobody found out who calls".into())))
+fn caller_of<M>(request: &Request<M>) -> Result<Calling, Fault> {
+    let calling = request.extensions().get::<Calling>();
+    calling.cloned().ok_or_else(|| logged(Error::Internal("nobody found out who calls".into())))
 }
 
 /// The same, where he may do this.
-fn allow<M>(request: &Request<M>, permission: Permission) -> Result<Arc<Caller>, Fault> {
-    let caller = caller_of(request)?;
-    caller.may(permission).map_err(logged)?;
-    Ok(caller)
+fn allow<M>(request: &Request<M>, permission: Permission) -> Result<Calling, Fault> {
+    let calling = caller_of(request)?;
+    calling.may(permission).map_err(logged)?;
+    Ok(calling)
 }
 
 /// What is asked in the name of a client, where the caller may act for it, and be believed whose certificate that showed.
-fn acting<T>(caller: &Caller, asked: T, of: impl FnOnce(&T) -> (&ClientId, &Credentials)) -> Result<T, Fault> {
-    let (client, credentials) = of(&asked);
-    caller.may_act_for(client).map_err(logged)?;
-    asserting(caller, credentials)?;
+fn acting<T>(calling: &Calling, mut asked: T, of: impl FnOnce(&mut T) -> (&ClientId, &mut Credentials)) -> Result<T, Fault> {
+    let (client, credentials) = of(&mut asked);
+    calling.may_act_for(client).map_err(logged)?;
+    passing_on(calling, credentials)?;
     Ok(asked)
 }
 
-fn asserting(caller: &Caller, credentials: &Credentials) -> Result<(), Fault> {
+/// What a client shows comes from its caller, who is believed whose certificate that is where it may say so.
+fn passing_on(caller: &Calling, credentials: &mut Credentials) -> Result<(), Fault> {
+    credentials.from = Some(caller.from);
     if credentials.certificate.is_some() { caller.may_assert_certificate().map_err(logged) } else { Ok(()) }
 }
 

@@ -23,10 +23,13 @@ pub use metadata::{JWKS_PATH, Pages};
 use crate::audit::{Origin, on_behalf};
 use crate::service::Service;
 use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
+use crate::service::limits::Source;
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::Admission;
 use crate::transport::capacity::{Capacity, Lane, within};
-use crate::transport::connections::{self, Accepted, Listener, http1, http2, introduce, until_over};
+use crate::transport::connections::{
+    self, Accepted, CameFrom, Listener, http1, http2, introduce, network, over_http2, until_over,
+};
 use crate::transport::fault::{Edge, Fault, code_word};
 use crate::transport::gateway::Headers;
 use axum::Router;
@@ -40,6 +43,7 @@ use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use jeton_domain::error::Error;
 use std::convert::Infallible;
 use std::future::Future;
@@ -189,12 +193,13 @@ impl Door {
     {
         let door = self.clone();
         post(move |request: Request<Body>| async move {
-            let span = door.span(endpoint, &request);
+            let (span, from) = (door.span(endpoint, &request), door.source(&request));
             let work = async {
                 let service = door.admit()?;
-                answer(service, Asked::read(request, &door.0.settings.certificates).await?).await
+                let asked = Asked::read(request, &door.0.settings.certificates).await?;
+                answer(service, Asked { from, ..asked }).await
             };
-            door.at_most(endpoint, span, work, answer::refusal).await
+            door.at_most(endpoint, from, span, work, answer::refusal).await
         })
     }
 
@@ -205,10 +210,10 @@ impl Door {
     {
         let door = self.clone();
         let handler = move |request: Request<Body>| async move {
-            let span = door.span(endpoint, &request);
+            let (span, from) = (door.span(endpoint, &request), door.source(&request));
             let scheme = Scheme::of(request.headers());
             let work = async { answer(door.admit()?, request, door.0.settings.certificates.clone()).await };
-            door.at_most(endpoint, span, work, |fault| challenge::refusal_of(fault, scheme)).await
+            door.at_most(endpoint, from, span, work, |fault| challenge::refusal_of(fault, scheme)).await
         };
         get(handler.clone()).post(handler)
     }
@@ -217,7 +222,7 @@ impl Door {
     fn gateway(&self, endpoint: Endpoint) -> MethodRouter<Self> {
         let door = self.clone();
         get(move |request: Request<Body>| async move {
-            let span = door.span(endpoint, &request);
+            let (span, from) = (door.span(endpoint, &request), door.source(&request));
             let scheme = Scheme::of(request.headers());
             let (head, _body) = request.into_parts();
             let Settings { certificates, gateways, headers, .. } = &door.0.settings;
@@ -227,8 +232,14 @@ impl Door {
                 }
                 authorize::answer(&door.0.service, &head, certificates, headers).await
             };
-            door.at_most(endpoint, span, work, |fault| challenge::refusal_of(fault, scheme)).await
+            door.at_most(endpoint, from, span, work, |fault| challenge::refusal_of(fault, scheme)).await
         })
+    }
+
+    /// Who asks; none where that is not known.
+    fn source(&self, request: &Request<Body>) -> Option<Source> {
+        let CameFrom(address) = request.extensions().get::<CameFrom>()?;
+        Some(self.0.service.source_at(network(*address)))
     }
 
     /// The service, where it is asked at all.
@@ -241,17 +252,21 @@ impl Door {
         trace::request(self.0.settings.sampler, endpoint.name, request.headers())
     }
 
-    /// Within capacity and deadline; traced and counted. `refusal` is how a fault is told at this endpoint.
+    /// Within rate, capacity and deadline; traced and counted. `refusal` is how a fault is told at this endpoint.
     async fn at_most(
         &self,
         endpoint: Endpoint,
+        from: Option<Source>,
         span: Span,
         work: impl Future<Output = Result<Response, Fault>>,
         refusal: impl FnOnce(&Fault) -> Response,
     ) -> Response {
         let arrived = Instant::now();
         let answered = async {
-            let _place = self.0.capacity.take(endpoint.lane).ok_or(Error::Overloaded)?;
+            if let (Some(from), Lane::Ordinary) = (from, endpoint.lane) {
+                self.0.service.count_call(from)?;
+            }
+            let _place = self.0.capacity.take(endpoint.lane)?;
             within(self.0.settings.request_deadline, on_behalf(Origin::Http, work))
                 .await
                 .unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
@@ -279,18 +294,19 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
     let over = shutdown.clone();
-    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, is_http2 }| {
+    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, is_http2 }| {
         let router = router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             introduce(&peer, &mut request);
+            request.extensions_mut().insert(CameFrom(address));
             router.clone().oneshot(request.map(Body::new))
         });
         let over = over.clone();
         async move {
             if is_http2 {
-                until_over(http2(MAX_STREAMS).serve_connection(stream, service), over).await;
+                until_over(http2(MAX_STREAMS).serve_connection(over_http2(stream), service), over).await;
             } else {
-                until_over(http1().serve_connection(stream, service), over).await;
+                until_over(http1().serve_connection(TokioIo::new(stream), service), over).await;
             }
         }
     });

@@ -343,6 +343,31 @@ fn asked_about(resource: &str) -> CheckRequest {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_shows_too_much_that_is_wrong_is_not_looked_at_and_locks_nobody_out() {
+    let house = House::new().await;
+    let shop = house.token(|_| {});
+    let asks = async |bearer: &str| {
+        let connection = house.connect(None, &[bearer]).await.unwrap();
+        let asked = api::IntrospectRequest { token: "jat_x".into(), resource: String::new(), freshness: fully_fresh() };
+        ended(TokenServiceClient::new(connection).introspect(asked).await)
+    };
+    let (too_many, key) = ((Code::ResourceExhausted, "TOO_MANY_FAILURES".to_owned()), format!("Bearer {KEY}"));
+    assert_eq!(asks(&shop).await, refused(), "it is known, and may not introspect for all");
+    let connection = house.connect(None, &["Bearer jck_wrong"]).await.unwrap();
+    let wrong = async || ended(TokenServiceClient::new(connection.clone()).explain(api::ExplainRequest::default()).await);
+    // `limits.failure_rate`, ten seconds' worth.
+    for _ in 0..100 {
+        assert_eq!(wrong().await, stranger());
+    }
+    assert_eq!(wrong().await, too_many);
+    assert_eq!(asks(&house.token(|claims| claims["exp"] = json!(house.now() + 60))).await, too_many, "it would cost a signature");
+    assert_eq!(asks(&key).await, ok(), "a right key costs nothing");
+    assert_eq!(asks(&shop).await, refused(), "what was proved lately is known");
+    house.clock.advance(Millis::from_secs(1));
+    assert_eq!(asks(&house.token(|claims| claims["exp"] = json!(house.now() + 60))).await, refused());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_does_what_it_is_given_and_for_whom() {
     let house = House::new().await;
     let key = format!("Bearer {KEY}");

@@ -58,6 +58,8 @@ fn defaults_are_those_that_the_documentation_promises() {
     assert_eq!(settings.signing.rotation_period, Millis::from_secs(30 * 86_400));
     assert_eq!(settings.signing.publish_ahead, Millis::from_secs(86_400));
     assert_eq!((settings.limits.concurrency, settings.limits.max_streams), (1024, 256));
+    assert_eq!((settings.limits.connections, settings.limits.connections_per_address), (20_000, 2_000));
+    assert_eq!((settings.limits.caller_rate, settings.limits.failure_rate), (50_000, 10));
     assert_eq!(settings.telemetry.otlp_endpoint, None);
 }
 

@@ -36,6 +36,8 @@ mod interop;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod linearizability;
 #[cfg(test)]
 mod manifests;
@@ -64,6 +66,8 @@ mod replica_down;
 #[cfg(test)]
 #[path = "../rfc/rfc.rs"]
 mod rfc;
+#[cfg(test)]
+mod rolling;
 #[cfg(test)]
 mod runbooks;
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::process::Command;
 
 const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
 
-fn signal(server: &Server, signal: &str) {
+/// Sends it a signal.
+pub fn signal(server: &Server, signal: &str) {
     let sent = Command::new("kill").args([signal, &server.process.id().to_string()]).status().unwrap();
     assert!(sent.success(), "kill {signal}: {sent}");
 }

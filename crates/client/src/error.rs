@@ -90,7 +90,7 @@ impl Error {
     pub fn is_unbegun(&self) -> bool {
         match self {
             // Refused before it was begun.
-            Self::Refused(refusal) => refusal.reason == "OVERLOADED",
+            Self::Refused(refusal) => matches!(refusal.reason.as_str(), "OVERLOADED" | "RATE_LIMITED" | "TOO_MANY_FAILURES"),
             Self::NotSent(_) => true,
             Self::NoAnswer(_) => false,
         }
@@ -139,11 +139,13 @@ impl From<Status> for Error {
     }
 }
 
-/// Whether the call ended before anything was sent: there was no connection, or the one there was ended while the call waited for it.
+/// Whether the call ended before there was a connection, or waited for one that was told to go.
 fn never_sent(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
-        if error.is::<ConnectError>() || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+        // Over HTTP/2 hyper cancels only what it has not begun to send.
+        let waited_in_vain = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        if waited_in_vain || error.is::<ConnectError>() {
             return true;
         }
         cause = error.source();

@@ -102,6 +102,8 @@ mod tests {
             (true, false, refusal("STORE_UNAVAILABLE", Code::Unavailable, Some(250))),
             (true, false, refusal("DEADLINE_EXCEEDED", Code::DeadlineExceeded, None)),
             (true, true, refusal("OVERLOADED", Code::ResourceExhausted, Some(250))),
+            (true, true, refusal("RATE_LIMITED", Code::ResourceExhausted, Some(1_000))),
+            (true, true, refusal("TOO_MANY_FAILURES", Code::ResourceExhausted, Some(1_000))),
             (false, false, refusal("REFRESH_TOKEN_REFUSED", Code::FailedPrecondition, None)),
             (false, false, refusal("INVALID_FIELD", Code::InvalidArgument, None)),
             (true, false, Status::unknown("connection lost")),

@@ -168,6 +168,12 @@ pub enum Error {
     /// Too many requests at once; this one was not begun.
     #[error("the server is at capacity")]
     Overloaded,
+    /// The caller calls more often than it may; this call was not begun.
+    #[error("too many calls of one caller")]
+    RateLimited,
+    /// Who asks failed too often lately to prove who he is. What he shows now was not looked at, or is wrong too.
+    #[error("too many failures to prove who asks")]
+    TooManyFailures,
     /// The server is going down.
     #[error("the server is shutting down")]
     ShuttingDown,

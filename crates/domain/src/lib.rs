@@ -36,6 +36,7 @@ pub mod logout;
 pub mod name;
 pub mod pkce;
 pub mod policy;
+pub mod rate;
 pub mod redirect;
 pub mod refresh;
 pub mod registration;

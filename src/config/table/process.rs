@@ -306,6 +306,44 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                  requests a second.",
             ),
             row(
+                "connections",
+                count(1, 1_000_000),
+                Takes("20000"),
+                "Connections of one listener at the same moment. One more is closed. Each needs a file descriptor of the process, and a \
+                 watcher is one.",
+            ),
+            row(
+                "connections_per_address",
+                count(1, 1_000_000),
+                Takes("2000"),
+                "Of these from one address, or one network of 64 bits of IPv6. Where all come through a proxy or a node, these are that \
+                 address.",
+            ),
+            row(
+                "caller_rate",
+                count(0, 10_000_000),
+                Takes("50000"),
+                "Calls a second of one caller to one replica, and as many at once. One more is refused with RESOURCE_EXHAUSTED. Over HTTP it \
+                 is requests of one address (429). 0: as many as it likes, as where no caller is configured.",
+            ),
+            row(
+                "failure_rate",
+                count(0, 1_000_000),
+                Takes("10"),
+                "Failures a second to prove who asks, and ten times as many at once: of one caller, or one address where none is known, and one \
+                 client. Over it, what is wrong is refused with RESOURCE_EXHAUSTED (429 over HTTP), and assertions and tokens are not looked \
+                 at any more; a right secret, key or certificate is taken all the same. 0: as many as he likes.",
+            ),
+            row(
+                "shutdown_delay",
+                millis(100, 60_000),
+                Off,
+                "How long it goes on as before, SIGTERM received, while it says that it is not ready: until nobody is sent here any more. \
+                 Then connections are told to go, and requests in work may end within request_deadline and 5 s. SIGINT does not wait. As \
+                 long as the platform takes to notice: 5s and more in Kubernetes, and with the rest less than terminationGracePeriodSeconds.",
+            )
+            .sample("5s"),
+            row(
                 "grants_per_subject",
                 count(1, 10_000),
                 Takes("1000"),

@@ -153,7 +153,7 @@ impl Page {
         let (arrived, Behind { capacity, settings, .. }) = (Instant::now(), &*self.0);
         let span = trace::request(settings.sampler, endpoint.name, request.headers());
         let answered = async {
-            let _place = capacity.take(endpoint.lane).ok_or(Error::Overloaded)?;
+            let _place = capacity.take(endpoint.lane)?;
             let work = self.ask(request, answer);
             within(settings.request_deadline, work).await.unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
         }

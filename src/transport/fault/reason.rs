@@ -230,6 +230,13 @@ reasons! {
     Overloaded = "OVERLOADED", ResourceExhausted, 503, "temporarily_unavailable", 250,
         "Too many requests at once. This one was not begun.",
         "Retry with growing pauses; add replicas.";
+    RateLimited = "RATE_LIMITED", ResourceExhausted, 429, "temporarily_unavailable", 1_000,
+        "The caller (over HTTP: the address that asks) calls this replica more often than `limits.caller_rate`. This call was not begun.",
+        "Retry with growing pauses. Operator: raise it, or look what calls so often.";
+    TooManyFailures = "TOO_MANY_FAILURES", ResourceExhausted, 429, "temporarily_unavailable", 1_000,
+        "From here it was tried too often lately to be this client, or a caller, by what does not prove it (`limits.failure_rate`). A right \
+         secret, key or certificate is taken all the same; assertions and tokens are not looked at.",
+        "Correct what is shown; retry after the pause.";
     ShuttingDown = "SHUTTING_DOWN", Unavailable, 503, "temporarily_unavailable", 100,
         "This replica is going down.",
         "Retry at another replica.";

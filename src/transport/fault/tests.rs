@@ -70,6 +70,8 @@ fn errors() -> Vec<(Error, Reason, Code)> {
         (Error::RecordUnreadable(SECRET.into()), Reason::RecordUnreadable, Code::Unavailable),
         (Error::DeadlineExceeded, Reason::DeadlineExceeded, Code::DeadlineExceeded),
         (Error::Overloaded, Reason::Overloaded, Code::ResourceExhausted),
+        (Error::RateLimited, Reason::RateLimited, Code::ResourceExhausted),
+        (Error::TooManyFailures, Reason::TooManyFailures, Code::ResourceExhausted),
         (Error::ShuttingDown, Reason::ShuttingDown, Code::Unavailable),
         (Error::MethodUnknown, Reason::MethodUnknown, Code::Unimplemented),
         (Error::Internal(SECRET.into()), Reason::Internal, Code::Internal),

@@ -19,7 +19,7 @@ impl AuthorizationCodeService for Api {
         request: Request<api::CreateAuthorizationCodeRequest>,
     ) -> Result<Response<api::CreateAuthorizationCodeResponse>, Status> {
         let read = allow(&request, Permission::Issue).and_then(|caller| {
-            acting(&caller, create(request.into_inner())?, |asked| (&asked.issue.client, &asked.issue.credentials))
+            acting(&caller, create(request.into_inner())?, |asked| (&asked.issue.client, &mut asked.issue.credentials))
         });
         let made = self.service.create_code(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::CreateAuthorizationCodeResponse {
@@ -37,7 +37,7 @@ impl AuthorizationCodeService for Api {
         request: Request<api::ExchangeAuthorizationCodeRequest>,
     ) -> Result<Response<api::ExchangeAuthorizationCodeResponse>, Status> {
         let read = allow(&request, Permission::Refresh)
-            .and_then(|caller| acting(&caller, redeem(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
+            .and_then(|caller| acting(&caller, redeem(request.into_inner())?, |asked| (&asked.client, &mut asked.credentials)));
         let tokens = self.service.redeem_code(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::ExchangeAuthorizationCodeResponse { tokens: Some(token::issued(tokens)) }))
     }

@@ -18,7 +18,7 @@ impl DeviceService for Api {
         request: Request<api::StartDeviceAuthorizationRequest>,
     ) -> Result<Response<api::StartDeviceAuthorizationResponse>, Status> {
         let read = allow(&request, Permission::Refresh)
-            .and_then(|caller| acting(&caller, start(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
+            .and_then(|caller| acting(&caller, start(request.into_inner())?, |asked| (&asked.client, &mut asked.credentials)));
         let started = self.service.start_device(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::StartDeviceAuthorizationResponse {
             device_code: started.device_code.expose().to_owned(),
@@ -75,7 +75,7 @@ impl DeviceService for Api {
         request: Request<api::ExchangeDeviceCodeRequest>,
     ) -> Result<Response<api::ExchangeDeviceCodeResponse>, Status> {
         let read = allow(&request, Permission::Refresh)
-            .and_then(|caller| acting(&caller, poll(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
+            .and_then(|caller| acting(&caller, poll(request.into_inner())?, |asked| (&asked.client, &mut asked.credentials)));
         let tokens = self.service.redeem_device_code(read.map_err(status::of)?).await.map_err(refused)?;
         Ok(Response::new(api::ExchangeDeviceCodeResponse { tokens: Some(token::issued(tokens)) }))
     }

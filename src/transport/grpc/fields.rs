@@ -195,6 +195,7 @@ impl Fields {
             certificate: self
                 .thumbprint(&format!("{field}.certificate_thumbprint"), &proof.certificate_thumbprint)
                 .map(|thumbprint| Box::new(Certificate::known_by_thumbprint(thumbprint))),
+            from: None,
         }
     }
 

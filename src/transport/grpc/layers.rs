@@ -6,13 +6,13 @@ use super::api::token_service_server::TokenServiceServer;
 use super::unary::{self, Unary};
 use super::{Api, Settings, introspect, polish, status};
 use crate::audit::{Origin, on_behalf};
+use crate::service::limits::Source;
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::capacity::{Capacity, Lane, Place, within};
 use crate::transport::fault::{Edge, Fault, Reason, code_word};
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::service::Service;
 use jeton_domain::error::Error;
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,6 +23,14 @@ use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tracing::Instrument as _;
+
+/// The header or trailer that says how a call ended.
+pub const GRPC_STATUS: &str = "grpc-status";
+
+type Answer = Response<Either<Unary, Body>>;
+
+/// What comes of a call: always an answer.
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
 /// Stands before all services.
 #[derive(Clone)]
@@ -44,19 +52,9 @@ impl Front {
         let capacity = Capacity::new("grpc", max_in_flight);
         Self(Arc::new(Behind { api, tokens, others, capacity, request_deadline, sampler }))
     }
-}
 
-/// The header or trailer that says how a call ended.
-pub const GRPC_STATUS: &str = "grpc-status";
-
-type Answer = Response<Either<Unary, Body>>;
-
-impl Service<Request<Incoming>> for Front {
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    /// Answers a call from there.
+    pub fn call(&self, request: Request<Incoming>, from: Source) -> Answering {
         let arrived = Instant::now();
         let called = Called::of(request.uri().path());
         let span = trace::request(self.0.sampler, called.name, request.headers());
@@ -64,7 +62,7 @@ impl Service<Request<Incoming>> for Front {
         Box::pin(
             async move {
                 let answer = match admit(&request, called, &behind.capacity, behind.request_deadline) {
-                    Ok(admitted) => match within(admitted.deadline, behind.answer(called, request)).await {
+                    Ok(admitted) => match within(admitted.deadline, behind.answer(called, request, from)).await {
                         Some(answer) => answer,
                         None => refusal(Fault::of(&Error::DeadlineExceeded)),
                     },
@@ -81,19 +79,20 @@ impl Service<Request<Incoming>> for Front {
 }
 
 impl Behind {
-    async fn answer(&self, called: Called, mut request: Request<Incoming>) -> Answer {
+    async fn answer(&self, called: Called, mut request: Request<Incoming>, from: Source) -> Answer {
         if !called.has_caller {
             return Box::pin(self.answer_by_tonic(called, request.map(Body::new))).await;
         }
-        let caller = match self.api.caller(request.headers(), request.extensions()).await {
+        let caller = match self.api.calling(request.headers(), request.extensions(), from, called.lane).await {
             Ok(caller) => caller,
             Err(fault) => return refusal(fault),
         };
         trace::called_by(&caller.name);
         let Some(introspects) = called.introspects.filter(|_| !request.headers().contains_key("grpc-encoding")) else {
-            request.extensions_mut().insert(Arc::clone(&caller));
+            let origin = Origin::Caller(Arc::clone(&caller.caller));
+            request.extensions_mut().insert(caller);
             let answer = Box::pin(self.answer_by_tonic(called, request.map(Body::new)));
-            return on_behalf(Origin::Caller(caller), answer).await;
+            return on_behalf(origin, answer).await;
         };
         let (mut head, body) = request.into_parts();
         let body = match unary::read(body).await {
@@ -234,7 +233,7 @@ fn admit<B>(request: &Request<B>, called: Called, capacity: &Arc<Capacity>, long
         return Err(Fault::at(Edge::NotGrpc));
     }
     let deadline = deadline(request.headers(), longest)?;
-    let place = if called.is_health { None } else { Some(capacity.take(called.lane).ok_or(Error::Overloaded)?) };
+    let place = if called.is_health { None } else { Some(capacity.take(called.lane)?) };
     Ok(Admitted { deadline, _place: place })
 }
 
@@ -281,7 +280,7 @@ fn parse_timeout(value: &[u8]) -> Option<Duration> {
 
 fn refusal(fault: Fault) -> Answer {
     let (reason, row) = (fault.reason, fault.row());
-    let mut answer = status::of(fault).into_http().map(Either::Right);
+    let mut answer = status::answer(fault).map(Either::Right);
     // Who does not speak gRPC reads no trailers.
     if reason == Reason::NotGrpc {
         *answer.status_mut() = row.http;

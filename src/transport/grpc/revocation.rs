@@ -38,7 +38,7 @@ impl RevocationService for Revocations {
     type WatchStream = Told;
 
     async fn watch(&self, request: Request<Streaming<api::WatchRequest>>) -> Result<Response<Told>, Status> {
-        let watched = allow(&request, Permission::Watch).and_then(|caller| self.hub.watch(caller, request.into_inner()));
+        let watched = allow(&request, Permission::Watch).and_then(|caller| self.hub.watch(caller.caller, request.into_inner()));
         watched.map(Response::new).map_err(status::of)
     }
 

@@ -1,12 +1,12 @@
 //! `jeton.v1.TokenService`: messages to operations, answers to messages.
 
 use super::fields::{Fields, MAX_REFRESH_TOKEN_BYTES, MAX_TOKEN_BYTES, signed};
-use super::{Api, acting, allow, api, asserting, caller_of, claims, exchange, grant, introspect, parsed, refused, status};
+use super::{Api, acting, allow, api, caller_of, claims, exchange, grant, introspect, parsed, passing_on, refused, status};
 use crate::service::Durability;
 use crate::service::issue::{Issue, Tokens};
 use crate::service::refresh::{MAX_REQUEST_ID_BYTES, Refresh};
 use crate::service::revoke::{Revoke, Revoked, What};
-use crate::transport::caller::{Caller, Permission};
+use crate::transport::caller::{Calling, Permission};
 use crate::transport::fault::Fault;
 use crate::transport::logged;
 use api::token_service_server::TokenService;
@@ -30,7 +30,7 @@ pub const MAX_VERIFIER_BYTES: usize = 256;
 impl TokenService for Api {
     async fn issue(&self, request: Request<api::IssueRequest>) -> Result<Response<api::IssueResponse>, Status> {
         let asked = allow(&request, Permission::Issue)
-            .and_then(|caller| acting(&caller, issue(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
+            .and_then(|caller| acting(&caller, issue(request.into_inner())?, |asked| (&asked.client, &mut asked.credentials)));
         let asked = asked.map_err(status::of)?;
         let tokens = self.service.issue(asked).await.map_err(refused)?;
         Ok(Response::new(issued(tokens)))
@@ -38,7 +38,7 @@ impl TokenService for Api {
 
     async fn refresh(&self, request: Request<api::RefreshRequest>) -> Result<Response<api::RefreshResponse>, Status> {
         let asked = allow(&request, Permission::Refresh)
-            .and_then(|caller| acting(&caller, refresh(request.into_inner())?, |asked| (&asked.client, &asked.credentials)));
+            .and_then(|caller| acting(&caller, refresh(request.into_inner())?, |asked| (&asked.client, &mut asked.credentials)));
         let asked = asked.map_err(status::of)?;
         let tokens = self.service.refresh(asked).await.map_err(refused)?;
         Ok(Response::new(refreshed(tokens)))
@@ -46,8 +46,8 @@ impl TokenService for Api {
 
     async fn revoke(&self, request: Request<api::RevokeRequest>) -> Result<Response<api::RevokeResponse>, Status> {
         let asked = allow(&request, Permission::Revoke).and_then(|caller| {
-            let asked = revoke(request.into_inner())?;
-            may_revoke(&caller, &asked.what)?;
+            let mut asked = revoke(request.into_inner())?;
+            may_revoke(&caller, &mut asked.what)?;
             Ok(asked)
         });
         let asked = asked.map_err(status::of)?;
@@ -87,7 +87,7 @@ impl TokenService for Api {
 
     async fn exchange(&self, request: Request<api::ExchangeRequest>) -> Result<Response<api::ExchangeResponse>, Status> {
         let asked = allow(&request, Permission::Exchange).and_then(|caller| {
-            acting(&caller, exchange::read(request.into_inner())?, |asked| (&asked.client, &asked.credentials))
+            acting(&caller, exchange::read(request.into_inner())?, |asked| (&asked.client, &mut asked.credentials))
         });
         let asked = asked.map_err(status::of)?;
         let tokens = self.service.exchange(asked).await.map_err(refused)?;
@@ -228,10 +228,10 @@ fn revoke(asked: api::RevokeRequest) -> Result<Revoke, Fault> {
 }
 
 /// What names a client is for who may act for it, and everything else for who may act for all.
-fn may_revoke(caller: &Caller, what: &What) -> Result<(), Fault> {
+fn may_revoke(caller: &Calling, what: &mut What) -> Result<(), Fault> {
     let client = match what {
         What::Token { client, credentials, .. } => {
-            asserting(caller, credentials)?;
+            passing_on(caller, credentials)?;
             client.as_ref()
         }
         What::Target { target, .. } => target.client(),

@@ -43,7 +43,8 @@ pub fn client(asked: &mut Asked) -> Result<(ClientId, Credentials), Fault> {
     };
     // Whoever it is, it is none of ours.
     let id = ClientId::parse("client_id", &id).map_err(|_malformed| Fault::of(&Error::InvalidClient(ClientRefusal::Unknown)))?;
-    Ok((id, Credentials { secret, assertion, certificate: asked.certificate.take().map(Box::new), ..Credentials::default() }))
+    let certificate = asked.certificate.take().map(Box::new);
+    Ok((id, Credentials { secret, assertion, certificate, from: asked.from, ..Credentials::default() }))
 }
 
 /// A client assertion, which comes with its type (RFC 7521 section 4.2).

@@ -3,6 +3,7 @@
 //! Must not live here: what a parameter means.
 
 use super::certificate::Certificates;
+use crate::service::limits::Source;
 use crate::transport::fault::{Edge, Fault};
 use axum::body::Body;
 use http::request::Parts;
@@ -28,6 +29,8 @@ pub struct Asked {
     pub certificate: Option<Certificate>,
     /// Its parameters.
     pub form: Form,
+    /// Who asks; none where that is not known.
+    pub from: Option<Source>,
 }
 
 /// The parameters of a form. Each is taken out once.
@@ -58,7 +61,7 @@ impl Asked {
             Err(_cut_off) => return Err(Fault::at(Edge::MessageMalformed)),
         };
         let text = std::str::from_utf8(&body).map_err(|_bytes| not_text())?;
-        Ok(Self { headers, certificate, form: Form::parse(text)? })
+        Ok(Self { headers, certificate, form: Form::parse(text)?, from: None })
     }
 }
 

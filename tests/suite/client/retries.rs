@@ -2,6 +2,10 @@
 
 use super::{BUSY, reached, soon};
 use crate::world::{SCOPES, World, alice, mobile};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use jeton::api::revoke_request::Target;
 use jeton_client::api::{self, IntrospectRequest, IssueRequest, RefreshRequest, RevokeRequest};
 use jeton_client::{Client, Error, Settings};
@@ -144,4 +148,14 @@ async fn an_address_that_is_none_is_said() {
     for wrong in [&[][..], &["not an address"]] {
         assert!(matches!(Client::connect(wrong.iter().copied()), Err(Error::NotSent(_))), "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn what_waited_for_a_connection_that_ended_was_not_sent() {
+    let (near, far) = tokio::io::duplex(64);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+    drop((connection, far));
+    let refused = sender.send_request(http::Request::new(Empty::<Bytes>::new())).await.unwrap_err();
+    let error = Error::from(tonic::Status::from_error(Box::new(refused)));
+    assert!(matches!(error, Error::NotSent(_)) && error.is_unbegun(), "{error}");
 }

@@ -1,0 +1,117 @@
+//! How often a caller may call, and how often somebody may fail to prove who he is.
+//!
+//! INVARIANT: nobody is locked out by what others do under his name. Failures count by who asks (the caller, else the address) *and* the client
+//! that he says he is; and what costs next to nothing to check (a secret, a key, a certificate) is checked all the same: only what is wrong, and
+//! what costs a signature or a read of the store, is refused unlooked.
+
+use crate::service::Service;
+use crate::telemetry::metrics;
+use jeton_domain::caller::Caller;
+use jeton_domain::error::{Error, Result};
+use jeton_domain::name::ClientId;
+use jeton_domain::rate::Rates;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+
+/// Who fails may go on for this many seconds' worth at once: a deployment with a wrong secret is no attack.
+const FAILURES_AT_ONCE: u32 = 10;
+
+/// How often, a second; 0: as often as one likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls of one caller.
+    pub caller_rate: u32,
+    /// Failures to prove who one is, of one who asks and one client.
+    pub failure_rate: u32,
+}
+
+/// Who asks: a keyed hash, so that nobody can choose with whom he shares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source(u64);
+
+/// Who is to be proved.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) enum Whom<'a> {
+    Caller,
+    Client(&'a ClientId),
+    /// A client that nobody knows: all of them are one, for anybody can think of names.
+    Nobody,
+}
+
+/// What is left to each.
+pub(super) struct Left {
+    hasher: RandomState,
+    calls: Option<Rates>,
+    failures: Option<Rates>,
+}
+
+impl fmt::Debug for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Left(..)")
+    }
+}
+
+impl Left {
+    pub(super) fn new(limits: Limits) -> Self {
+        let rates =
+            |per_second: u32, seconds: u32| (per_second > 0).then(|| Rates::new(per_second, per_second.saturating_mul(seconds)));
+        Self {
+            hasher: RandomState::new(),
+            calls: rates(limits.caller_rate, 1),
+            failures: rates(limits.failure_rate, FAILURES_AT_ONCE),
+        }
+    }
+}
+
+impl Service {
+    /// Who asks from this address.
+    #[must_use]
+    pub fn source_at(&self, address: IpAddr) -> Source {
+        Source(self.left.hasher.hash_one(address))
+    }
+
+    /// Who asks as this caller.
+    #[must_use]
+    pub fn source_of(&self, caller: &Caller) -> Source {
+        Source(self.left.hasher.hash_one(&*caller.name))
+    }
+
+    /// One more call.
+    ///
+    /// # Errors
+    /// `RateLimited`.
+    pub fn count_call(&self, from: Source) -> Result<()> {
+        let Some(calls) = &self.left.calls else { return Ok(()) };
+        if calls.take(from.0, self.clock.run()) {
+            return Ok(());
+        }
+        metrics::LIMITED.add("caller_rate");
+        Err(Error::RateLimited)
+    }
+
+    /// Whether what is shown may be looked at though that costs something.
+    ///
+    /// # Errors
+    /// `TooManyFailures`.
+    pub(super) fn may_fail(&self, from: Option<Source>, whom: Whom<'_>) -> Result<()> {
+        let Some((failures, name)) = self.failures(from, whom) else { return Ok(()) };
+        if failures.is_spent(name, self.clock.run()) { Err(too_many()) } else { Ok(()) }
+    }
+
+    /// What is answered where it proved nothing: this, as long as he may fail.
+    pub(super) fn failed(&self, from: Option<Source>, whom: Whom<'_>, refusal: Error) -> Error {
+        let Some((failures, name)) = self.failures(from, whom) else { return refusal };
+        if failures.take(name, self.clock.run()) { refusal } else { too_many() }
+    }
+
+    fn failures(&self, from: Option<Source>, whom: Whom<'_>) -> Option<(&Rates, u64)> {
+        let (failures, from) = (self.left.failures.as_ref()?, from?);
+        Some((failures, self.left.hasher.hash_one((from.0, whom))))
+    }
+}
+
+fn too_many() -> Error {
+    metrics::LIMITED.add("failure_rate");
+    Error::TooManyFailures
+}
