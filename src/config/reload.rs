@@ -170,6 +170,7 @@ mod tests {
     const BASE: &str = "\
         [tls]\ncertificate_file = 'a'\nkey_file = 'b'\ncaller_ca_file = 'c'\nclient_certificates = true\nclient_ca_file = 'd'\n\
         [caller_tokens]\nissuer = 'i'\naudience = 'a'\njwks_uri = 'https://a.example.com'\n\
+        [telemetry]\notlp_endpoint = 'https://a.example.com'\n\
         [callers.any]\nany_certificate = true\nrpcs = 'introspect'\nresources = '*'\n\
         [callers.key]\nkey_hashes = ['sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef']\n";
 
