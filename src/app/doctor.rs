@@ -209,7 +209,7 @@ fn client(client: &Client) -> Diagnosis {
             (_, ReusePolicy::Refuse) => {
                 return warn(
                     "it cannot prove itself, and a token used twice is only refused",
-                    "set reuse = \"end_grant\": else the thief keeps what he has (docs/refresh.md)",
+                    "set reuse = \"end-grant\": else the thief keeps what he has (docs/refresh.md)",
                 );
             }
             (Rotation::Always | Rotation::UnboundPublic, ReusePolicy::EndGrant) => {}
