@@ -28,7 +28,7 @@ use tracing_subscriber::reload;
 /// Where traces and logs go.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The OTLP/gRPC collector, such as `http://127.0.0.1:4317`. None: no traces.
+    /// The OTLP/gRPC collector, such as `http://127.0.0.1:4317`. None: neither traces nor metrics are sent.
     pub endpoint: Option<String>,
     /// The share of requests without a trace of their caller that are traced, 0 to 1.
     pub ratio: f64,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// The section whose settings are taken only where it is there before and after.
 const TLS: &str = "[tls]";
-/// The settings of the top that name files with more of the configuration.
+/// The setting of the top that names a file with more of the configuration.
 const ROOT_KEY_FILE: &str = "root_key_file";
 
 /// A setting that is another than before. No secret is in it.

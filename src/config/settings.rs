@@ -63,7 +63,7 @@ pub struct Listen {
     pub grpc: SocketAddr,
     /// HTTP: OAuth, discovery, the JWKS.
     pub http: SocketAddr,
-    /// Liveness, readiness, metrics.
+    /// Liveness, readiness, metrics, and the operator's page.
     pub admin: SocketAddr,
 }
 

@@ -245,6 +245,39 @@ async fn nginx_lets_pass_whom_jeton_allows() {
     asks(&jeton, &gateway).await;
 }
 
+/// It follows the revocations, so that the next request after that is refused; how soon the reference of the client library says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_with_the_client_library_checks_tokens_by_itself() {
+    let jeton = Jeton::start().await;
+    let (at, directory) = (free(), tempfile::tempdir().unwrap());
+    let program = Path::new(env!("CARGO_BIN_EXE_jeton")).with_file_name("examples").join("orders");
+    assert!(program.exists(), "{} is not there: `cargo build --workspace --examples`, as `make test` does", program.display());
+    let mut process = Command::new(Path::new(ROOT).join("examples/service/run"))
+        .env("ORDERS", program)
+        .env("JETON_SERVER", format!("http://{}", jeton.grpc))
+        .env("ISSUER", format!("http://{}", jeton.http))
+        .env("LISTEN", at.to_string())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    listens(at, &mut process).await;
+    let service = Gateway { at, process, _directory: directory, _service: JoinSet::new() };
+    let good = jeton.issue("orders:read", None).await;
+    let status = async |expected: u16, token: &str| {
+        let until = Instant::now() + PATIENCE;
+        while service.status("/orders", token).await != expected {
+            assert!(Instant::now() < until, "never {expected}");
+            tokio::task::yield_now().await;
+        }
+    };
+    // It reads keys and revocations first.
+    status(200, &good).await;
+    assert_eq!(service.status("/orders", &jeton.issue("openid orders:write", None).await).await, 403);
+    assert_eq!(service.status("/orders", "garbage").await, 401);
+    jeton.revoke(&good).await;
+    status(401, &good).await;
+}
+
 /// The clock is moved, so jeton is in this process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_token_passes_no_gateway_and_without_jeton_none_does() {

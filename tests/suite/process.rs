@@ -39,7 +39,7 @@ async fn a_replica_that_cannot_go_on_ends_with_a_failure() {
 #[tokio::test]
 async fn why_a_client_did_not_authenticate_only_the_log_tells() {
     let home = Home::new();
-    let server = Server::start(&home, "memory:", &[]);
+    let server = Server::start(&home, "memory:", &[("JETON_LIMITS_FAILURE_RATE", "0")]);
     let log = || std::fs::read_to_string(home.path().join("log")).unwrap();
     let wrong = "jcs_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     for (client, cause) in [("billing-job", "the credential is wrong"), ("nobody", "no such client"), (wrong, "no such client")] {

@@ -6,7 +6,7 @@ use jeton::config::written_hash;
 use jeton_domain::caller::hash_of_key;
 use rcgen::{CertificateParams, DnType, date_time_ymd};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -150,6 +150,23 @@ async fn answered(to: SocketAddr, config: &Arc<ClientConfig>, path: &str) -> std
 async fn shown(to: SocketAddr, config: &Arc<ClientConfig>) -> Vec<u8> {
     let stream = shaken(to, config, &["http/1.1"]).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[test]
+fn who_speaks_no_tls_stops_nobody_who_does() {
+    let parties = Parties::new();
+    let served = parties.serve();
+    let garbage: Vec<u8> = (0..4_096_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let beginnings =
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0x16, 3, 1, 0xff, 0xff], &garbage, b""];
+    let mut held = Vec::new();
+    for bytes in beginnings.into_iter().cycle().take(500) {
+        let mut stream = std::net::TcpStream::connect(served.grpc).unwrap();
+        // It may be ended before all was sent.
+        let _ended = stream.write_all(bytes);
+        held.push(stream);
+    }
+    assert!(served.is_let_in(Some(&parties.callers.client(billing))));
 }
 
 #[test]

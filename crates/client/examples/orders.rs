@@ -1,6 +1,7 @@
 //! A web service that lets nobody in without an access token of jeton, and shows orders only to who may read them.
 //!
-//! `README.md` beside this crate's manifest says how to run it against a jeton on the same machine.
+//! `README.md` beside this crate's manifest says how to run it against a jeton on the same machine. `JETON_SERVER`, `ISSUER` and `LISTEN`
+//! name another one, and where to listen.
 
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -8,20 +9,24 @@ use jeton_client::{Client, Verified, Verifier, VerifierSettings, VerifyLayer};
 use std::error::Error;
 use tokio::net::TcpListener;
 
-const JETON: &str = "http://127.0.0.1:50051";
-const ISSUER: &str = "http://127.0.0.1:8080";
 /// What this service is called in the configuration of jeton, and so in the `aud` of its tokens.
 const RESOURCE: &str = "https://orders.internal";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let client = Client::connect([JETON])?;
-    let verifier = Verifier::start(client, VerifierSettings::new(ISSUER));
-    let listener = TcpListener::bind("127.0.0.1:8090").await?;
-    tracing::info!(listening = %listener.local_addr()?, jeton = JETON, "serving orders");
+    let jeton = setting("JETON_SERVER", "http://127.0.0.1:50051");
+    let client = Client::connect([jeton.as_str()])?;
+    let verifier = Verifier::start(client, VerifierSettings::new(setting("ISSUER", "http://127.0.0.1:8080")));
+    let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:8090")).await?;
+    tracing::info!(listening = %listener.local_addr()?, jeton, "serving orders");
     axum::serve(listener, router(&verifier)).with_graceful_shutdown(interrupted()).await?;
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a program of its own, configured by its environment")]
+fn setting(name: &str, otherwise: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_unset| otherwise.to_owned())
 }
 
 /// The paths. Whoever holds a valid token for this service may ask who he is; for the orders he needs a scope.

@@ -142,8 +142,8 @@ async fn follow_far(redis: &Redis, position: Position, limit: usize) -> Result<O
     Ok(Some(followed))
 }
 
-/// Much of the log: its heading, and then its entries by Redis' own command, which takes a third of the time that a function takes for
-/// them. Both over one connection, so that one process answers them. What is appended in between is left for the next time.
+/// Much of the log: its heading, and then its entries by Redis' own command, which is much cheaper than a function.
+/// Both over one connection, so that one process answers them. What is appended in between is left for the next time.
 struct Far {
     /// The same in one step, for where only one command can be sent.
     whole: Call,

@@ -10,7 +10,8 @@ use crate::tour::Home;
 use rcgen::SanType;
 use serde_yaml_ng::Value;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 /// A setting of one line, as it is written.
@@ -53,9 +54,9 @@ fn production_is_three_replicas_over_zones_that_call_by_mutual_tls_and_survive_a
     assert_eq!(text(zones, "topologyKey"), "topology.kubernetes.io/zone");
     assert_eq!(text(zones, "whenUnsatisfiable"), "DoNotSchedule");
     assert_eq!(at(zones, "labelSelector.matchLabels"), labels);
-    // What it takes to stop: nobody sends any more, calls end, the store is told, the admin port, the last spans.
+    // What it takes to stop: nobody sends any more, calls end, the store is told, the admin port, the audit stream, the last spans.
     let pause = at(pod, "containers.0.lifecycle.preStop.sleep.seconds").as_u64().unwrap();
-    assert!(at(pod, "terminationGracePeriodSeconds").as_u64().unwrap() >= pause + 10 + 1 + 10 + 3);
+    assert!(at(pod, "terminationGracePeriodSeconds").as_u64().unwrap() >= pause + 10 + 1 + 10 + 3 + 3);
     assert!(at(pod, "securityContext.fsGroup").as_u64().is_some(), "else the key cannot be read");
 }
 
@@ -74,7 +75,9 @@ impl Pod {
         for (path, reference) in mounted(pod, "tls") {
             let file = format!("{here}{path}");
             fs::create_dir_all(std::path::Path::new(&file).parent().unwrap()).unwrap();
-            fs::write(file, references.get(reference.as_str()).unwrap_or_else(|| panic!("{reference}"))).unwrap();
+            fs::write(&file, references.get(reference.as_str()).unwrap_or_else(|| panic!("{reference}"))).unwrap();
+            // As the volume's `defaultMode` says.
+            fs::set_permissions(&file, Permissions::from_mode(0o440)).unwrap();
         }
         let config = format!("{here}/jeton.toml");
         fs::write(&config, toml.replace("\"/etc/", &format!("\"{here}/etc/"))).unwrap();
@@ -113,8 +116,9 @@ async fn jeton_starts_with_exactly_what_production_mounts() {
     }
 
     let (servers, callers) = (Authority::new(), Authority::new());
-    let server =
-        servers.server_of(&["127.0.0.1", text(of_kind(&objects, "ServiceMonitor")[0], "spec.endpoints.0.tlsConfig.serverName")]);
+    let scraped = text(of_kind(&objects, "ServiceMonitor")[0], "spec.endpoints.0.tlsConfig.serverName");
+    let issuer = set(toml, "issuer").strip_prefix("https://").unwrap();
+    let server = servers.server_of(&["127.0.0.1", scraped, issuer]);
     let root_key = Command::new(env!("CARGO_BIN_EXE_jeton")).args(["keys", "generate-root"]).output().unwrap().stdout;
     let references = BTreeMap::from([
         ("secret/jeton-root-keys/root-keys", String::from_utf8(root_key).unwrap()),

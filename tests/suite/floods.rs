@@ -1,0 +1,134 @@
+//! Who talks HTTP/2 to do harm, frame by frame, and who takes every descriptor: others are answered meanwhile.
+
+use crate::store_contract::eventually;
+use crate::tour::{Home, Server};
+use crate::world::alice;
+use jeton::api::token_service_client::TokenServiceClient;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+/// What no flood may add to the memory of the process.
+const BOUND_KIB: u64 = 96 * 1024;
+
+/// RFC 9113 section 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [length.as_slice(), &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The header block of a call, in HPACK (RFC 7541): fields without indexing, of names in the static table and of one that is not.
+fn call() -> Vec<u8> {
+    // `:method: POST`, `:scheme: http`.
+    let mut block = vec![0x83, 0x86];
+    let path = (&b"\x04"[..], "/jeton.v1.TokenService/Introspect");
+    for (name, value) in [path, (b"\x01", "jeton"), (b"\x0f\x10", "application/grpc"), (b"\x00\x02te", "trailers")] {
+        block.extend(name);
+        block.push(u8::try_from(value.len()).unwrap());
+        block.extend(value.as_bytes());
+    }
+    block
+}
+
+/// All frames of each flood.
+fn floods() -> Vec<(&'static str, Vec<u8>)> {
+    let opened = frame(HEADERS, END_HEADERS, 1, &call());
+    let reset =
+        |stream| [frame(HEADERS, END_HEADERS, stream, &call()), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat();
+    let resets = (0..20_000).flat_map(|n| reset(2 * n + 1));
+    let headers = b"\x00\x01x\x01y".repeat(2_000);
+    let continued = std::iter::once(frame(HEADERS, 0, 1, &call()));
+    let continued = continued.chain((0..2_000).map(|_| frame(CONTINUATION, 0, 1, &headers))).flatten();
+    vec![
+        ("streams that are reset at once (CVE-2023-44487)", resets.collect()),
+        ("a header block without end", continued.collect()),
+        ("empty frames of data", [opened, frame(DATA, 0, 1, b"").repeat(200_000)].concat()),
+        ("pings", frame(PING, 0, 0, &[0; 8]).repeat(200_000)),
+        ("settings", frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]).repeat(200_000)),
+        ("frames of a kind that nobody knows", frame(0xfe, 0, 0, &[0; 1_000]).repeat(20_000)),
+    ]
+}
+
+/// Sends it all, or until the connection is ended; what is answered is read and dropped.
+async fn flood(at: SocketAddr, frames: &[u8]) {
+    let (mut from, mut to) = TcpStream::connect(at).await.unwrap().into_split();
+    let sending = async {
+        let hello = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
+        let _ended = to.write_all(&[&hello, frames].concat()).await;
+        let _ended = to.shutdown().await;
+    };
+    let reading = async {
+        let mut dropped = vec![0; 64 * 1024];
+        while from.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
+    };
+    timeout(Duration::from_secs(60), async { tokio::join!(sending, reading) }).await.expect("the connection ends");
+}
+
+async fn issues(client: &mut TokenServiceClient<Channel>) {
+    client.issue(alice("mobile-app", "orders:read")).await.expect("whoever means well is answered");
+}
+
+fn resident_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_frames_take_no_memory_and_nothing_from_others() {
+    let home = Home::new();
+    let server = Server::start(&home, "memory:", &[]);
+    let at = server.address.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut client = TokenServiceClient::connect(server.address.clone()).await.unwrap();
+    issues(&mut client).await;
+    let before = resident_kib(server.process.id());
+    for (what, frames) in floods() {
+        let honest = async {
+            for _ in 0..20 {
+                issues(&mut client).await;
+            }
+        };
+        tokio::join!(flood(at, &frames), flood(at, &frames), honest);
+        let after = resident_kib(server.process.id());
+        assert!(after < before + BOUND_KIB, "{what}: from {before} to {after} KiB");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_every_descriptor_stops_nobody_who_is_connected_nor_the_server() {
+    let home = Home::new();
+    let server = Server::start(&home, "memory:", &[]);
+    let process = server.process.id();
+    let at: SocketAddr = server.address.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut client = TokenServiceClient::connect(server.address.clone()).await.unwrap();
+    issues(&mut client).await;
+    let open = fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let most = format!("--nofile={0}:{0}", open + 20);
+    assert!(Command::new("prlimit").args(["--pid", &process.to_string(), &most]).status().unwrap().success());
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.push(TcpStream::connect(at).await.unwrap());
+    }
+    eventually("all descriptors are taken", async || fs::read_dir(format!("/proc/{process}/fd")).unwrap().count() >= open + 20)
+        .await;
+    for _ in 0..20 {
+        issues(&mut client).await;
+    }
+    drop(held);
+    let endpoint = Endpoint::from_shared(server.address.clone()).unwrap();
+    eventually("who comes anew is let in", async || endpoint.connect().await.is_ok()).await;
+    issues(&mut TokenServiceClient::new(endpoint.connect().await.unwrap())).await;
+}
