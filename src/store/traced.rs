@@ -10,7 +10,6 @@ use jeton_domain::id::{Identity, ReplicaId};
 use jeton_domain::revision::Revision;
 use jeton_domain::time::{Millis, Timestamp};
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tracing::Instrument as _;
 
@@ -25,9 +24,6 @@ impl<S> Traced<S> {
     }
 }
 
-/// Calls that wait for an answer.
-static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
-
 /// Counts a call that is dropped before it is answered as `dropped`: that is how a deadline looks from here.
 struct Call {
     operation: &'static str,
@@ -38,7 +34,7 @@ struct Call {
 impl Drop for Call {
     fn drop(&mut self) {
         metrics::store_call(self.operation, self.outcome, self.started);
-        metrics::STORE_CALLS_IN_FLIGHT.set_count(IN_FLIGHT.fetch_sub(1, Ordering::Relaxed).saturating_sub(1));
+        metrics::STORE_CALLS_IN_FLIGHT.level([]).fall();
     }
 }
 
@@ -49,7 +45,7 @@ async fn watched<T>(
     ok: impl FnOnce(&T) -> &'static str,
 ) -> Result<T, StoreError> {
     let operation = name.strip_prefix("store.").unwrap_or(name);
-    metrics::STORE_CALLS_IN_FLIGHT.set_count(IN_FLIGHT.fetch_add(1, Ordering::Relaxed).saturating_add(1));
+    metrics::STORE_CALLS_IN_FLIGHT.level([]).rise();
     let mut watch = Call { operation, outcome: "dropped", started: Instant::now() };
     let answer = call.instrument(telemetry::child(name)).await;
     watch.outcome = match &answer {

@@ -21,7 +21,6 @@ pub enum Lane {
 /// The requests that may still begin.
 pub struct Capacity {
     free: AtomicUsize,
-    most: usize,
     /// How many are at work, as it is measured.
     level: Level,
     /// How many of them may be revocations only.
@@ -33,9 +32,8 @@ impl Capacity {
     pub fn new(listener: &'static str, most: usize) -> Arc<Self> {
         let kept = (most / 16).max(1);
         metrics::REQUESTS_IN_FLIGHT_LIMIT.level([listener]).set_count(most);
-        let (level, most) = (metrics::REQUESTS_IN_FLIGHT.level([listener]), most.saturating_add(kept));
-        level.set_count(0);
-        Arc::new(Self { free: AtomicUsize::new(most), most, level, kept })
+        let level = metrics::REQUESTS_IN_FLIGHT.level([listener]);
+        Arc::new(Self { free: AtomicUsize::new(most.saturating_add(kept)), level, kept })
     }
 
     /// A place for one more.
@@ -49,11 +47,11 @@ impl Capacity {
         };
         let one_less = |free: usize| if free > kept { free.checked_sub(1) } else { None };
         let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        let Ok(free) = taken else {
+        if taken.is_err() {
             metrics::LIMITED.add("concurrency");
             return Err(Error::Overloaded);
-        };
-        self.level.set_count(self.most.saturating_sub(free).saturating_add(1));
+        }
+        self.level.rise();
         Ok(Place(Arc::clone(self)))
     }
 }
@@ -63,8 +61,8 @@ pub struct Place(Arc<Capacity>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let free = self.0.free.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        self.0.level.set_count(self.0.most.saturating_sub(free));
+        self.0.free.fetch_add(1, Ordering::Relaxed);
+        self.0.level.fall();
     }
 }
 

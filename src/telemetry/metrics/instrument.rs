@@ -206,6 +206,24 @@ impl Level {
             place.store((count as f64).to_bits(), Ordering::Relaxed);
         }
     }
+
+    /// One more.
+    pub fn rise(self) {
+        self.change(1.0);
+    }
+
+    /// One less.
+    pub fn fall(self) {
+        self.change(-1.0);
+    }
+
+    /// Whoever changes it at the same moment, none of the changes is lost.
+    fn change(self, by: f64) {
+        if let Self(Some(place)) = self {
+            let changed = |bits| Some((f64::from_bits(bits) + by).to_bits());
+            let _before = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
+        }
+    }
 }
 
 impl Gauge<0> {
