@@ -49,7 +49,7 @@ enum Refusal {
     #[error("{0}")]
     Telemetry(telemetry::StartError),
     #[error(
-        "[callers]: the last one is gone, and beyond this machine everybody might call then: that is taken at the next start only"
+        "[callers]: the last one is gone, and everybody might call then: restart jeton if that is meant; nothing of this is taken"
     )]
     OpensTheDoor,
     #[error("{0}")]
@@ -215,10 +215,9 @@ impl Reload {
     }
 }
 
-/// Whether callers were known, and everybody could call from elsewhere then: `insecure` was said of other settings.
+/// Whether callers were known, and everybody could call then. A file that was emptied by mistake says so too.
 fn opens_the_door(before: &Settings, now: &Settings) -> bool {
-    let is_beyond = [now.listen.grpc, now.listen.http].iter().any(|address| !address.ip().to_canonical().is_loopback());
-    is_beyond && !before.callers.is_empty() && now.callers.is_empty()
+    !before.callers.is_empty() && now.callers.is_empty()
 }
 
 /// Of all that the files hold; another where one cannot be read.

@@ -178,6 +178,7 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
         (_, Code::Unauthenticated) => {
             "is --client right? Its secret comes from JETON_CLIENT_SECRET or --client-secret-file; a public client has none: unset it".into()
         }
+        ("CALLER_REFUSED", _) => "the configuration of the server says what this caller may do, under [callers]".into(),
         (_, Code::PermissionDenied) if operation == "issue" => {
             "the configuration of the server says what this client may do; without --subject it asks for itself, as client_credentials".into()
         }

@@ -182,6 +182,10 @@ async fn a_level_is_taken_and_what_is_gone_is_no_configuration() {
     eventually("it is taken", async || running.admin("/metrics").await.contains(taken)).await;
     _ = introspects(&mut tokens, BILLING).await.unwrap_err();
     assert!(!running.log().contains("CALLER_UNAUTHENTICATED"), "a warning, and errors only are logged");
+    // As a full disk leaves it.
+    fs::write(running.home.path().join("jeton.toml"), "").unwrap();
+    running.logged("[callers]: the last one is gone, and everybody might call then", 1).await;
+    assert_eq!(introspects(&mut tokens, BILLING).await.unwrap_err().code(), Code::Unauthenticated, "callers stay known");
     fs::remove_file(running.home.path().join("jeton.toml")).unwrap();
     running.logged("jeton.toml: cannot be read", 1).await;
     introspects(&mut tokens, OPERATOR).await.unwrap();

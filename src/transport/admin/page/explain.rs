@@ -8,6 +8,7 @@ use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
 use crate::transport::logged;
 use jeton_domain::grant::Binding;
+use jeton_domain::id::Generation;
 use jeton_domain::name::ResourceId;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
@@ -79,11 +80,20 @@ fn verdict(explanation: &Explanation, now: Timestamp) -> Markup {
             p { (text) }
             dl.facts {
                 (words::fact("Kind", name(*kind)))
-                (words::fact_if("Generation", (*newest > 0 || *generation > 0).then(|| format!("{generation} of {newest}"))))
+                (words::fact_if("Generation", of_how_many(*generation, *newest)))
                 (words::fact_if("Ended", ended_at.map(|at| words::moment(at, now))))
                 (words::fact("Known up to", words::code(revision.to_string())))
             }
         }
+    }
+}
+
+/// None where a token has none. How many there are only its grant's record tells.
+fn of_how_many(generation: Generation, newest: Generation) -> Option<String> {
+    match (generation, newest) {
+        (0, 0) => None,
+        (generation, 0) => Some(generation.to_string()),
+        (generation, newest) => Some(format!("{generation} of {newest}")),
     }
 }
 
