@@ -19,25 +19,29 @@ use crate::telemetry::log::Throttle;
 use fault::{Fault, Reason};
 use jeton_domain::error::Error;
 
-/// The fault of an error, and a line for the operator with what the answer to the caller must not say.
-///
-/// Faults of ours come in floods, one a request, so each kind is logged once a second.
-fn logged(error: Error) -> Fault {
-    static CALLERS: Throttle = Throttle::new();
+/// Faults of ours come in floods, one a request, so each kind that is logged at all is logged once a second.
+fn throttle(reason: Reason) -> Option<&'static Throttle> {
     static DEFECTS: Throttle = Throttle::new();
     static RECORDS: Throttle = Throttle::new();
+    static REFUSED: Throttle = Throttle::new();
     static ROOTS: Throttle = Throttle::new();
     static STORE: Throttle = Throttle::new();
-    let fault = Fault::of(&error);
-    let throttle = match fault.reason {
-        Reason::CallerUnauthenticated | Reason::CallerRefused => &CALLERS,
+    static UNAUTHENTICATED: Throttle = Throttle::new();
+    Some(match reason {
+        Reason::CallerRefused => &REFUSED,
+        Reason::CallerUnauthenticated => &UNAUTHENTICATED,
         Reason::Internal => &DEFECTS,
         Reason::RecordUnreadable => &RECORDS,
         Reason::RootKeyMissing => &ROOTS,
         Reason::StoreUnavailable => &STORE,
-        _ => return fault,
-    };
-    if let Some(unsaid) = throttle.pass() {
+        _ => return None,
+    })
+}
+
+/// The fault of an error, and a line for the operator with what the answer to the caller must not say.
+fn logged(error: Error) -> Fault {
+    let fault = Fault::of(&error);
+    if let Some(unsaid) = throttle(fault.reason).and_then(Throttle::pass) {
         let reason = fault.reason.word();
         match error {
             refused @ (Error::CallerUnknown(_) | Error::CallerRefused(_)) => tracing::warn!(reason, unsaid, "{refused}"),
@@ -46,4 +50,25 @@ fn logged(error: Error) -> Fault {
         }
     }
     fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_kind_is_unsaid_for_another() {
+        let kinds = [
+            Reason::CallerRefused,
+            Reason::CallerUnauthenticated,
+            Reason::Internal,
+            Reason::RecordUnreadable,
+            Reason::RootKeyMissing,
+            Reason::StoreUnavailable,
+        ];
+        let throttles: HashSet<_> = kinds.into_iter().filter_map(throttle).map(std::ptr::from_ref).collect();
+        assert_eq!(throttles.len(), kinds.len());
+        assert!(throttle(Reason::Overloaded).is_none());
+    }
 }
