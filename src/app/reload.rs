@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the files are looked at. What changed is read when it was the same for so long: an editor may be in the middle of it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// `ENFILE` and `EMFILE`: the system, or this process, has as many files open as it may.
+const OUT_OF_FILES: [i32; 2] = [23, 24];
 /// The most changes that are logged one by one.
 const MAX_LOGGED: usize = 256;
 
@@ -112,9 +114,14 @@ impl Reload {
     /// Whether the files hold what was not read yet, and have for a while. At first it was read by somebody else, and maybe is another since.
     async fn look(&mut self) -> bool {
         let files = self.in_force.files();
-        let Ok(now) = tokio::task::spawn_blocking(move || fingerprint(&files)).await else { return false };
+        let Ok(Some(now)) = tokio::task::spawn_blocking(move || fingerprint(&files)).await else { return false };
         let is_steady = self.looked.replace(now) == Some(now);
         is_steady && self.tried != Some(now)
+    }
+
+    async fn can_look(&self) -> bool {
+        let files = self.in_force.files();
+        tokio::task::spawn_blocking(move || fingerprint(&files)).await.is_ok_and(|seen| seen.is_some())
     }
 
     async fn reload(&mut self, is_asked: bool) {
@@ -127,6 +134,8 @@ impl Reload {
         };
         match taken {
             Ok(changes) => self.tell(&changes, is_asked),
+            // It may be that no file could be opened at all.
+            Err(_) if !self.can_look().await => self.tried = None,
             Err(refusal) => self.refuse(&refusal, is_asked),
         }
     }
@@ -220,11 +229,13 @@ fn opens_the_door(before: &Settings, now: &Settings) -> bool {
     !before.callers.is_empty() && now.callers.is_empty()
 }
 
-/// Of all that the files hold; another where one cannot be read.
-fn fingerprint(files: &[PathBuf]) -> [u8; 32] {
-    let each = files.iter().map(|file| {
-        let read = std::fs::read(file).map(zeroize::Zeroizing::new);
-        read.map_or_else(|problem| Sha256::digest(problem.to_string()), |text| Sha256::digest(&*text))
+/// Of all that the files hold; another where one cannot be read. None: too many are open, which says nothing of these.
+fn fingerprint(files: &[PathBuf]) -> Option<[u8; 32]> {
+    let each = files.iter().map(|file| match std::fs::read(file).map(zeroize::Zeroizing::new) {
+        Ok(text) => Some(Sha256::digest(&*text)),
+        Err(problem) if problem.raw_os_error().is_some_and(|number| OUT_OF_FILES.contains(&number)) => None,
+        Err(problem) => Some(Sha256::digest(problem.to_string())),
     });
-    Sha256::digest(each.flatten().collect::<Vec<u8>>()).into()
+    let all = each.collect::<Option<Vec<_>>>()?;
+    Some(Sha256::digest(all.into_iter().flatten().collect::<Vec<u8>>()).into())
 }

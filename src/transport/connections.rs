@@ -7,26 +7,25 @@ mod opening;
 mod places;
 
 pub use opening::Opening;
+pub(super) use places::Places;
 pub use places::{Most, network};
 
 use super::tls::{Peer, Tls};
 use crate::coalescing::Coalescing;
-use crate::telemetry::metrics;
+use crate::telemetry::log::Throttle;
 use http::Request;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use places::{Place, Places};
+use places::Place;
 use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,6 +50,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Who takes longer to send the headers of a request over HTTP/1.1 is cut off.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Who waited to be accepted when the server ended is told to go only after this: many have asked already, and are answered.
+const LAST_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long no connection is accepted after one could not be: out of file descriptors, say, asking again at once would take a whole core
 /// and cure nothing.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -62,8 +64,8 @@ const MAX_LOCAL_ERROR_RESETS: usize = 256;
 /// A handshake that takes longer is given up, and so is who does not begin to speak HTTP/2.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// The most handshakes at once of one listener; the next connection is closed.
-const MAX_HANDSHAKES: usize = 1_024;
+/// The most handshakes at once of one listener, and of them from one address; the next connection is closed.
+const MAX_HANDSHAKES: Most = Most { connections: 1_024, from_one_address: 128 };
 
 /// A listening socket, and the TLS that is spoken on it.
 #[derive(Debug)]
@@ -104,39 +106,32 @@ pub struct Accepted {
     pub address: IpAddr,
     /// Whether both sides agreed on HTTP/2.
     pub is_http2: bool,
+    /// When it has to go.
+    pub over: CancellationToken,
 }
 
-/// Accepts until `shutdown`, then no more, and waits for the connections that are there. `serve` serves one.
+/// Accepts until `shutdown`, and then who waits already; no more, and waits for the connections that are there. `serve` serves one.
 pub async fn accept<F>(listener: Listener, shutdown: &CancellationToken, serve: impl Fn(Accepted) -> F + Clone + Send + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let Listener { socket, tls, most } = listener;
-    let (connections, places) = (TaskTracker::new(), Places::new(most));
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    while let Some(accepted) = shutdown.run_until_cancelled(socket.accept()).await {
-        let (stream, address) = match accepted.and_then(|(stream, address)| Ok((ready(stream)?, address.ip()))) {
-            Ok(accepted) => accepted,
-            Err(problem) => {
-                tracing::debug!(%problem, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+    let connections = TaskTracker::new();
+    let places = Places::new(["connections", "connections_per_address"], most);
+    let handshakes = Places::new(["handshakes", "handshakes_per_address"], MAX_HANDSHAKES);
+    let tracker = connections.clone();
+    let begin = move |stream: TcpStream, address: IpAddr, over: CancellationToken| {
+        let (Some(place), Ok(stream)) = (places.take(address), ready(stream)) else { return };
+        let Some(tls) = tls.clone() else {
+            let plain = Accepted { stream: Stream::Plain(stream), peer: Peer::default(), address, is_http2: false, over };
+            tracker.spawn(in_place(place, serve(plain)));
+            return;
         };
-        let Some(place) = places.take(address) else { continue };
-        let Some(tls) = &tls else {
-            let plain = Accepted { stream: Stream::Plain(stream), peer: Peer::default(), address, is_http2: false };
-            connections.spawn(in_place(place, serve(plain)));
-            continue;
-        };
-        let Ok(shaking) = Arc::clone(&handshakes).try_acquire_owned() else {
-            metrics::LIMITED.add("handshakes");
-            continue;
-        };
-        let (tls, serve, shutdown) = (tls.clone(), serve.clone(), shutdown.clone());
-        connections.spawn(in_place(place, async move {
-            let shake = tokio::time::timeout(HANDSHAKE_WITHIN, shake(&tls, stream, address));
-            let shaken = shutdown.run_until_cancelled(shake).await;
+        let Some(shaking) = handshakes.take(address) else { return };
+        let serve = serve.clone();
+        tracker.spawn(in_place(place, async move {
+            let shake = tokio::time::timeout(HANDSHAKE_WITHIN, shake(&tls, stream, address, over.clone()));
+            let shaken = over.run_until_cancelled(shake).await;
             drop(shaking);
             match shaken {
                 Some(Ok(Ok(accepted))) => serve(accepted).await,
@@ -145,10 +140,41 @@ where
                 None => {}
             }
         }));
+    };
+    while let Some(accepted) = shutdown.run_until_cancelled(socket.accept()).await {
+        match accepted {
+            Ok((stream, address)) => begin(stream, address.ip(), shutdown.clone()),
+            Err(problem) => {
+                not_accepted(&problem);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
-    drop(socket);
+    let last = CancellationToken::new();
+    waiting(socket).for_each(|(stream, address)| begin(stream, address, last.clone()));
     connections.close();
-    connections.wait().await;
+    if tokio::time::timeout(LAST_WITHIN, connections.wait()).await.is_err() {
+        last.cancel();
+        connections.wait().await;
+    }
+}
+
+/// Who waits to be accepted. Asked of the system, for the runtime may not know of all yet.
+fn waiting(socket: TcpListener) -> impl Iterator<Item = (TcpStream, IpAddr)> {
+    let socket = socket.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, address) = socket.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address.ip()))
+    })
+}
+
+/// Who comes waits in the meantime, and those who are connected are served.
+fn not_accepted(problem: &io::Error) {
+    static THROTTLE: Throttle = Throttle::new();
+    if let Some(unsaid) = THROTTLE.pass() {
+        tracing::warn!(%problem, unsaid, "a connection could not be accepted");
+    }
 }
 
 async fn in_place(place: Place, serving: impl Future<Output = ()>) {
@@ -162,12 +188,12 @@ fn ready(stream: TcpStream) -> io::Result<Coalescing> {
     Ok(Coalescing::new(stream))
 }
 
-async fn shake(tls: &Tls, stream: Coalescing, address: IpAddr) -> io::Result<Accepted> {
+async fn shake(tls: &Tls, stream: Coalescing, address: IpAddr, over: CancellationToken) -> io::Result<Accepted> {
     let (acceptor, peer) = tls.acceptor();
     let stream = acceptor.accept(stream).await?;
     let (_, connection) = stream.get_ref();
     let (peer, is_http2) = (peer(connection), connection.alpn_protocol() == Some(b"h2"));
-    Ok(Accepted { stream: Stream::Tls(Box::new(stream)), peer, address, is_http2 })
+    Ok(Accepted { stream: Stream::Tls(Box::new(stream)), peer, address, is_http2, over })
 }
 
 /// HTTP/2 with every limit set.

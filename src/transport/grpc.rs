@@ -2,7 +2,7 @@
 //!
 //! Lives here: starting and ending the server. Below: `token`, `introspect`, `code`, `device`, `exchange`, `grant`, `key`, `client` and `resource` with their
 //! `registration`, `revocation` (messages to operations and back), `unary`, `watchers` (who watches the log), `fields` and `claims` (the form of what is sent), `codec`, `status`, `layers` (what
-//! holds for every call), `listener`.
+//! holds for every call), `strangers` (streams that anybody opens), `listener`.
 
 pub mod codec;
 pub mod listener;
@@ -23,6 +23,7 @@ mod polish;
 mod registration;
 mod resource;
 mod revocation;
+mod strangers;
 mod token;
 mod unary;
 mod watchers;
@@ -72,6 +73,7 @@ use revocation::Revocations;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use strangers::Strangers;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -154,16 +156,18 @@ pub async fn serve(
     let health = HealthReporter::new();
     report(&health, false).await;
     let (hub, pump) = Hub::new(&service, settings.watching, &shutdown);
-    let front = front(&service, &hub, &settings, &health)?;
-    let (http, over) = (http2(settings.max_concurrent_streams), shutdown.clone());
+    // Streams end after they were told that nothing is served any more.
+    let told = CancellationToken::new();
+    let front = front(&service, &hub, &settings, &health, &told)?;
+    let http = http2(settings.max_concurrent_streams);
     let sources = Arc::clone(&service);
-    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, .. }| {
+    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, over, .. }| {
         let (front, from) = (front.clone(), sources.source_at(network(address)));
         let service = service_fn(move |mut request| {
             introduce(&peer, &mut request);
             front.call(request, from)
         });
-        until_over(http.serve_connection(over_http2(stream), service), over.clone())
+        until_over(http.serve_connection(over_http2(stream), service), over)
     });
     let overdue = async {
         shutdown.cancelled().await;
@@ -175,7 +179,7 @@ pub async fn serve(
             tracing::warn!(drain_seconds = drain.as_secs(), "calls were still at work when the time to drain was over");
             Ok(())
         }
-        never = follow(&health, ready, &shutdown) => match never {},
+        never = follow(&health, ready, &shutdown, &told) => match never {},
         never = pump.run() => match never {},
     }
 }
@@ -185,6 +189,7 @@ fn front(
     hub: &Arc<Hub>,
     settings: &Settings,
     health: &HealthReporter,
+    over: &CancellationToken,
 ) -> Result<layers::Front, ServeError> {
     let api = Api { service: Arc::clone(service), admission: settings.admission };
     let reflection = || {
@@ -215,14 +220,15 @@ fn front(
         .add_service(limited!(reflection().build_v1().map_err(ServeError::of)?))
         .add_service(limited!(reflection().build_v1alpha().map_err(ServeError::of)?))
         .prepare();
-    Ok(layers::Front::new(api, tokens, others, settings))
+    Ok(layers::Front::new(api, tokens, others, Strangers::new(over), settings))
 }
 
-/// Health follows readiness, for the whole server and for each service, until shutdown turns it off.
+/// Health follows readiness, for the whole server and for each service, until shutdown turns it off, which is `told` then.
 async fn follow(
     health: &HealthReporter,
     mut ready: watch::Receiver<bool>,
     shutdown: &CancellationToken,
+    told: &CancellationToken,
 ) -> std::convert::Infallible {
     loop {
         let now = *ready.borrow_and_update();
@@ -235,6 +241,7 @@ async fn follow(
     // The one who tells is gone, so what was told last stays, until shutdown.
     shutdown.cancelled().await;
     report(health, false).await;
+    told.cancel();
     std::future::pending().await
 }
 

@@ -28,7 +28,7 @@ use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::Admission;
 use crate::transport::capacity::{Capacity, Lane, within};
 use crate::transport::connections::{
-    self, Accepted, CameFrom, Listener, http1, http2, introduce, network, over_http2, until_over,
+    self, Accepted, CameFrom, Listener, Most, Places, http1, http2, introduce, network, over_http2, until_over,
 };
 use crate::transport::fault::{Edge, Fault, code_word};
 use crate::transport::gateway::Headers;
@@ -46,7 +46,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jeton_domain::error::Error;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -100,6 +100,8 @@ struct Behind {
     service: Arc<Service>,
     settings: Settings,
     capacity: Arc<Capacity>,
+    /// The requests whose form is being read.
+    reading: Arc<Places>,
 }
 
 /// An endpoint: its path, and its name in spans and counters. Who asks there is a client, and proves it with each request.
@@ -141,8 +143,10 @@ pub const PATHS: [&str; 9] = [
 
 /// Serves them.
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
-    let capacity = Capacity::new("http", settings.max_in_flight);
-    let door = Door(Arc::new(Behind { service, settings, capacity }));
+    let most = settings.max_in_flight;
+    let (capacity, forms) = (Capacity::new("http", most), forms_at_once(most));
+    let reading = Places::new(["forms", "forms_per_address"], forms);
+    let door = Door(Arc::new(Behind { service, settings, capacity, reading }));
     let devices = if door.0.service.serves_devices() {
         Router::new().route(DEVICE.path, door.form(DEVICE, device::answer))
     } else {
@@ -166,6 +170,11 @@ pub fn router(service: Arc<Service>, settings: Settings) -> Router {
         })
         .layer(middleware::from_fn(plain))
         .with_state(door)
+}
+
+/// How many forms are being read where so many requests are at work at most: who sends slowly holds up nobody who sends from elsewhere.
+fn forms_at_once(most: usize) -> Most {
+    Most { connections: most.saturating_mul(4), from_one_address: (most / 4).max(1) }
 }
 
 /// A request is for one host, and what its length was is no question (RFC 9112 sections 3.2 and 6.1): a proxy may have believed a
@@ -194,12 +203,11 @@ impl Door {
         let door = self.clone();
         post(move |request: Request<Body>| async move {
             let (span, from) = (door.span(endpoint, &request), door.source(&request));
-            let work = async {
-                let service = door.admit()?;
+            let work = |(service, request)| async {
                 let asked = Asked::read(request, &door.0.settings.certificates).await?;
                 answer(service, Asked { from, ..asked }).await
             };
-            door.at_most(endpoint, from, span, work, answer::refusal).await
+            door.at_most(endpoint, from, span, door.read(request), work, answer::refusal).await
         })
     }
 
@@ -212,8 +220,8 @@ impl Door {
         let handler = move |request: Request<Body>| async move {
             let (span, from) = (door.span(endpoint, &request), door.source(&request));
             let scheme = Scheme::of(request.headers());
-            let work = async { answer(door.admit()?, request, door.0.settings.certificates.clone()).await };
-            door.at_most(endpoint, from, span, work, |fault| challenge::refusal_of(fault, scheme)).await
+            let work = |(service, request)| answer(service, request, door.0.settings.certificates.clone());
+            door.at_most(endpoint, from, span, door.read(request), work, |fault| challenge::refusal_of(fault, scheme)).await
         };
         get(handler.clone()).post(handler)
     }
@@ -226,13 +234,13 @@ impl Door {
             let scheme = Scheme::of(request.headers());
             let (head, _body) = request.into_parts();
             let Settings { certificates, gateways, headers, .. } = &door.0.settings;
-            let work = async {
+            let work = |()| async {
                 if !certificates.is_of_a_proxy(&head) {
                     gateways.anyone()?;
                 }
                 authorize::answer(&door.0.service, &head, certificates, headers).await
             };
-            door.at_most(endpoint, from, span, work, |fault| challenge::refusal_of(fault, scheme)).await
+            door.at_most(endpoint, from, span, ready(Ok(())), work, |fault| challenge::refusal_of(fault, scheme)).await
         })
     }
 
@@ -248,17 +256,29 @@ impl Door {
         Ok(Arc::clone(&self.0.service))
     }
 
+    /// The service, and the request with its form read. That takes none of the places of requests at work.
+    async fn read(&self, request: Request<Body>) -> Result<(Arc<Service>, Request<Body>), Fault> {
+        let service = self.admit()?;
+        let _place = match request.extensions().get::<CameFrom>() {
+            Some(&CameFrom(address)) => Some(self.0.reading.take(address).ok_or(Error::Overloaded)?),
+            None => None,
+        };
+        Ok((service, form::whole(request).await?))
+    }
+
     fn span(&self, endpoint: Endpoint, request: &Request<Body>) -> Span {
         trace::request(self.0.settings.sampler, endpoint.name, request.headers())
     }
 
-    /// Within rate, capacity and deadline; traced and counted. `refusal` is how a fault is told at this endpoint.
-    async fn at_most(
+    /// Within rate, capacity and deadline; traced and counted. What `read` comes to is what `work` begins with: only then it has a place.
+    /// `refusal` is how a fault is told at this endpoint.
+    async fn at_most<T, W: Future<Output = Result<Response, Fault>>>(
         &self,
         endpoint: Endpoint,
         from: Option<Source>,
         span: Span,
-        work: impl Future<Output = Result<Response, Fault>>,
+        read: impl Future<Output = Result<T, Fault>>,
+        work: impl FnOnce(T) -> W,
         refusal: impl FnOnce(&Fault) -> Response,
     ) -> Response {
         let arrived = Instant::now();
@@ -266,10 +286,12 @@ impl Door {
             if let (Some(from), Lane::Ordinary) = (from, endpoint.lane) {
                 self.0.service.count_call(from)?;
             }
-            let _place = self.0.capacity.take(endpoint.lane)?;
-            within(self.0.settings.request_deadline, on_behalf(Origin::Http, work))
-                .await
-                .unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
+            let both = async {
+                let asked = read.await?;
+                let _place = self.0.capacity.take(endpoint.lane)?;
+                on_behalf(Origin::Http, work(asked)).await
+            };
+            within(self.0.settings.request_deadline, both).await.unwrap_or_else(|| Err(Fault::of(&Error::DeadlineExceeded)))
         }
         .instrument(span.clone())
         .await;
@@ -293,15 +315,13 @@ pub async fn serve(
     drain: Duration,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let over = shutdown.clone();
-    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, is_http2 }| {
+    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, is_http2, over }| {
         let router = router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             introduce(&peer, &mut request);
             request.extensions_mut().insert(CameFrom(address));
             router.clone().oneshot(request.map(Body::new))
         });
-        let over = over.clone();
         async move {
             if is_http2 {
                 until_over(http2(MAX_STREAMS).serve_connection(over_http2(stream), service), over).await;

@@ -127,6 +127,13 @@ async fn who_takes_every_descriptor_stops_nobody_who_is_connected_nor_the_server
     for _ in 0..20 {
         issues(&mut client).await;
     }
+    // Told once a second at most, in which the configuration is looked at twice.
+    let log = || fs::read_to_string(home.path().join("log")).unwrap();
+    eventually("it is told thrice", async || {
+        log().matches("WARN jeton::transport::connections: a connection could not").count() > 2
+    })
+    .await;
+    assert!(!log().contains("the configuration is not taken"), "that none can be opened is no mistake in it: {}", log());
     drop(held);
     let endpoint = Endpoint::from_shared(server.address.clone()).unwrap();
     eventually("who comes anew is let in", async || endpoint.connect().await.is_ok()).await;

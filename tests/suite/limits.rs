@@ -21,13 +21,17 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 const INTROSPECT: &str = "/jeton.v1.TokenService/Introspect";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
@@ -92,6 +96,105 @@ async fn headers_that_are_too_large_and_bodies_that_never_end_are_refused() {
                       content-type: application/x-www-form-urlencoded\r\n\r\ngrant_type";
     let answer = said(&mut TcpStream::connect(address).await.unwrap(), unfinished.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("DEADLINE_EXCEEDED"), "{answer}");
+}
+
+/// A connection from another address of this machine.
+async fn from_elsewhere(to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// A form over HTTP/1.1, with this `Content-Length`.
+fn form(path: &str, body: &str, length: usize) -> String {
+    let head = "host: jeton\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded";
+    format!("POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+#[tokio::test]
+async fn forms_that_are_sent_slowly_hold_up_nobody_who_sends_from_elsewhere() {
+    let settings = http::Settings { request_deadline: Duration::from_secs(60), max_in_flight: 16, ..http::Settings::default() };
+    let (address, _ended, _serving) = serve_http(settings, Most::default()).await;
+    let before = LIMITED.count(["forms_per_address"]);
+    let mut slow = Vec::new();
+    for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/userinfo"].repeat(16) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(form(path, "t", 100).as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    eventually("who reads more than a quarter at once is refused", async || LIMITED.count(["forms_per_address"]) >= before + 60)
+        .await;
+    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+        let whole = form(path, "token=x", 7);
+        let answer = said(&mut from_elsewhere(address).await, whole.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "it was read and judged: {answer}");
+        let answer = said(&mut TcpStream::connect(address).await.unwrap(), whole.as_bytes()).await;
+        assert!(answer.contains("OVERLOADED"), "{answer}");
+    }
+    drop(slow);
+    eventually("there is a place again", async || {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        said(&mut stream, form("/oauth2/revoke", "token=x", 7).as_bytes()).await.starts_with("HTTP/1.1 401")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_waits_to_be_accepted_when_the_server_ends_is_answered() {
+    let listener = grpc::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let asked = format!("GET {JWKS_PATH} HTTP/1.1\r\nhost: jeton\r\nconnection: close\r\n\r\n");
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    let router = router(service().await, http::Settings { admission: Admission::Open, ..http::Settings::default() });
+    http::serve(listener, router, Duration::from_secs(60), shutdown).await.unwrap();
+    for mut stream in waiting {
+        let answer = said(&mut stream, b"").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn streams_that_anybody_may_open_have_an_end_and_a_most() {
+    const MOST: usize = 1_024;
+    let server = start(open()).await;
+    let (mut watched, asked) = (Vec::new(), HealthCheckRequest::default());
+    let mut clients = Vec::new();
+    for _ in 0..MOST / 256 {
+        clients.push(HealthClient::new(server.channel().await));
+    }
+    for client in &clients {
+        for _ in 0..256 {
+            watched.push(client.clone().watch(asked.clone()).await.unwrap().into_inner());
+        }
+    }
+    let mut one_more = HealthClient::new(server.channel().await);
+    let mut reflects = ServerReflectionClient::new(server.channel().await);
+    let list = || tokio_stream::iter([ServerReflectionRequest::default()]);
+    let over = one_more.watch(asked.clone()).await.map(drop);
+    assert_eq!((reason(over), reason(reflects.server_reflection_info(list()).await)), ("OVERLOADED".into(), "OVERLOADED".into()));
+    assert!(one_more.check(asked.clone()).await.is_ok(), "it is no stream");
+    drop(watched.split_off(1));
+    eventually("there is a place again", async || one_more.watch(asked.clone()).await.is_ok()).await;
+    assert_eq!(reason(reflects.server_reflection_info(list()).await), "");
+    let server::Server { shutdown, mut tasks, .. } = server;
+    shutdown.cancel();
+    let mut last = watched.pop().unwrap();
+    let ended = loop {
+        match last.message().await {
+            Ok(told) => assert!(told.is_some(), "it ends with a reason"),
+            Err(ended) => break refusal(&ended),
+        }
+    };
+    assert_eq!((ended.code, ended.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    tasks.join_next().await.unwrap().unwrap();
 }
 
 /// A caller who may do everything, by this key.

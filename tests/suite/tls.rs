@@ -1,6 +1,7 @@
 //! TLS of the listeners: the real binary, certificates of an authority that only these tests know, exchanged while it runs.
 
 use crate::authority::{Authority, Identity};
+use crate::store_contract::eventually;
 use crate::tour::Home;
 use jeton::config::written_hash;
 use jeton_domain::caller::hash_of_key;
@@ -13,7 +14,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
@@ -27,6 +28,8 @@ pub struct Served {
     pub admin: SocketAddr,
     _stdout: BufReader<ChildStdout>,
 }
+
+const KEYS: &str = "/.well-known/jwks.json";
 
 /// Who signs what.
 struct Parties {
@@ -137,9 +140,22 @@ async fn shaken(to: SocketAddr, config: &Arc<ClientConfig>, protocols: &[&str]) 
     TlsConnector::from(Arc::new(config)).connect("127.0.0.1".try_into().unwrap(), stream).await
 }
 
+/// The key set, asked for from another address of this machine.
+async fn answered_elsewhere(to: SocketAddr, config: &Arc<ClientConfig>) -> std::io::Result<String> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind("127.0.0.2:0".parse().unwrap())?;
+    let mut config = ClientConfig::clone(config);
+    config.alpn_protocols = vec![b"http/1.1".into()];
+    let connector = TlsConnector::from(Arc::new(config));
+    asked(connector.connect("127.0.0.1".try_into().unwrap(), socket.connect(to).await?).await?, KEYS).await
+}
+
 /// What is answered to a request over HTTP/1.1.
 async fn answered(to: SocketAddr, config: &Arc<ClientConfig>, path: &str) -> std::io::Result<String> {
-    let mut stream = shaken(to, config, &["http/1.1"]).await?;
+    asked(shaken(to, config, &["http/1.1"]).await?, path).await
+}
+
+async fn asked(mut stream: TlsStream<TcpStream>, path: &str) -> std::io::Result<String> {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
@@ -364,10 +380,15 @@ async fn who_connects_and_says_nothing_keeps_nobody_out() {
         silent.push(stream);
     }
     let trusting = parties.servers.trusted(None);
-    assert!(answered(served.http, &trusting, "/.well-known/jwks.json").await.unwrap().starts_with("HTTP/1.1 200"));
+    let over = "jeton_limited_total{limit=\"handshakes_per_address\"} 72";
+    eventually("an eighth of the handshakes is taken, and no more", async || {
+        answered(served.admin, &trusting, "/metrics").await.unwrap().contains(over)
+    })
+    .await;
+    assert!(answered_elsewhere(served.http, &trusting).await.unwrap().starts_with("HTTP/1.1 200"));
     for mut stream in silent {
         let mut rest = Vec::new();
         let _cut_off = stream.read_to_end(&mut rest).await;
     }
-    assert!(answered(served.http, &trusting, "/.well-known/jwks.json").await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(answered(served.http, &trusting, KEYS).await.unwrap().starts_with("HTTP/1.1 200"));
 }

@@ -1,4 +1,4 @@
-//! How many connections a listener has at once, over all and from one address.
+//! How many there are of something at once, over all and from one address: connections, handshakes, forms that are being read.
 
 use crate::telemetry::metrics;
 use std::collections::HashMap;
@@ -29,9 +29,10 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The connections that there are. An address is remembered only while it has one.
+/// What there is of it. An address is remembered only while it has one.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(in crate::transport) struct Places {
+    limits: [&'static str; 2],
     most: Most,
     taken: Mutex<Taken>,
 }
@@ -43,19 +44,21 @@ struct Taken {
 }
 
 impl Places {
-    pub(super) fn new(most: Most) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+    /// So many at most. `limits` are the words by which it is counted what was over all, and over the share of one address.
+    pub(in crate::transport) fn new(limits: [&'static str; 2], most: Most) -> Arc<Self> {
+        Arc::new(Self { limits, most, taken: Mutex::default() })
     }
 
-    /// A place for a connection from this address; none where all are taken, which is counted.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    /// A place for one from this address; none where all are taken, which is counted.
+    pub(in crate::transport) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let network = network(address);
         let mut taken = self.taken();
         let of_one = taken.by_network.get(&network).copied().unwrap_or_default();
+        let [all, of_address] = self.limits;
         let over = if taken.all >= self.most.connections {
-            Some("connections")
+            Some(all)
         } else {
-            (of_one >= self.most.from_one_address).then_some("connections_per_address")
+            (of_one >= self.most.from_one_address).then_some(of_address)
         };
         if let Some(limit) = over {
             metrics::LIMITED.add(limit);
@@ -71,9 +74,9 @@ impl Places {
     }
 }
 
-/// Given back when the connection ends.
+/// Given back when it ends.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::transport) struct Place {
     places: Arc<Places>,
     network: IpAddr,
 }
@@ -101,7 +104,7 @@ mod tests {
 
     #[test]
     fn one_address_takes_no_more_than_its_share_and_all_no_more_than_all() {
-        let places = Places::new(Most { connections: 3, from_one_address: 2 });
+        let places = Places::new(["all", "one"], Most { connections: 3, from_one_address: 2 });
         let one: Vec<_> = std::iter::from_fn(|| places.take(at("10.0.0.1"))).collect();
         assert_eq!(one.len(), 2);
         let other: Vec<_> = std::iter::from_fn(|| places.take(at("10.0.0.2"))).collect();

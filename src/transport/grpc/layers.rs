@@ -3,6 +3,7 @@
 //! One service instead of a stack of layers. The token service is reached without a router, and Introspect without tonic's streams.
 
 use super::api::token_service_server::TokenServiceServer;
+use super::strangers::Strangers;
 use super::unary::{self, Unary};
 use super::{Api, Settings, introspect, polish, status};
 use crate::audit::{Origin, on_behalf};
@@ -41,16 +42,17 @@ struct Behind {
     api: Api,
     tokens: TokenServiceServer<Api>,
     others: Routes,
+    strangers: Strangers,
     capacity: Arc<Capacity>,
     request_deadline: Duration,
     sampler: Sampler,
 }
 
 impl Front {
-    pub fn new(api: Api, tokens: TokenServiceServer<Api>, others: Routes, settings: &Settings) -> Self {
+    pub fn new(api: Api, tokens: TokenServiceServer<Api>, others: Routes, strangers: Strangers, settings: &Settings) -> Self {
         let Settings { request_deadline, sampler, max_in_flight, .. } = *settings;
         let capacity = Capacity::new("grpc", max_in_flight);
-        Self(Arc::new(Behind { api, tokens, others, capacity, request_deadline, sampler }))
+        Self(Arc::new(Behind { api, tokens, others, strangers, capacity, request_deadline, sampler }))
     }
 
     /// Answers a call from there.
@@ -81,7 +83,14 @@ impl Front {
 impl Behind {
     async fn answer(&self, called: Called, mut request: Request<Incoming>, from: Source) -> Answer {
         if !called.has_caller {
-            return Box::pin(self.answer_by_tonic(called, request.map(Body::new))).await;
+            let answer = self.answer_by_tonic(called, request.map(Body::new));
+            if !called.is_stream_of_strangers {
+                return Box::pin(answer).await;
+            }
+            return match Box::pin(self.strangers.hold(answer)).await {
+                Ok(answer) => answer,
+                Err(fault) => refusal(fault),
+            };
         }
         let caller = match self.api.calling(request.headers(), request.extensions(), from, called.lane).await {
             Ok(caller) => caller,
@@ -139,6 +148,8 @@ struct Called {
     has_caller: bool,
     /// Answered even at capacity: a busy server is not a sick one.
     is_health: bool,
+    /// Anybody may open it, and as long as he likes.
+    is_stream_of_strangers: bool,
     lane: Lane,
 }
 
@@ -217,6 +228,7 @@ impl Called {
             has_caller,
             is_ours: has_caller && name != WATCH,
             is_health: service.starts_with("grpc.health."),
+            is_stream_of_strangers: name == "grpc.health.v1.Health/Watch" || service.starts_with("grpc.reflection."),
             lane: if name == REVOKE { Lane::Revocation } else { Lane::Ordinary },
         }
     }

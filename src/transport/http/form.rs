@@ -5,7 +5,7 @@
 use super::certificate::Certificates;
 use crate::service::limits::Source;
 use crate::transport::fault::{Edge, Fault};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http::request::Parts;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -53,15 +53,29 @@ impl Asked {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return Err(Fault::at(Edge::EncodingUnsupported));
         }
-        let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return Err(Fault::at(Edge::MessageTooLarge { limit: MAX_BODY_BYTES }));
-            }
-            Err(_cut_off) => return Err(Fault::at(Edge::MessageMalformed)),
-        };
+        let body = read(body).await?;
         let text = std::str::from_utf8(&body).map_err(|_bytes| not_text())?;
         Ok(Self { headers, certificate, form: Form::parse(text)?, from: None })
+    }
+}
+
+/// The request with the form in its body read whole, so that nothing of it is waited for any more. One that holds no form is as it was.
+///
+/// # Errors
+/// More than [`MAX_BODY_BYTES`], or cut off.
+pub async fn whole(request: Request<Body>) -> Result<Request<Body>, Fault> {
+    if !is_form(request.headers()) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    Ok(Request::from_parts(parts, read(body).await?.into()))
+}
+
+async fn read(body: Body) -> Result<Bytes, Fault> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Fault::at(Edge::MessageTooLarge { limit: MAX_BODY_BYTES })),
+        Err(_cut_off) => Err(Fault::at(Edge::MessageMalformed)),
     }
 }
 
