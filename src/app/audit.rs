@@ -43,7 +43,12 @@ pub enum Sought {
 pub fn verify(settings: &Settings, files: &[PathBuf]) -> Result<Verified, AuditError> {
     let keys = keys(settings)?;
     let mut verifier = Verifier::new(&keys);
-    each_line(files, |line| verifier.line(line))?;
+    for file in files {
+        if files.len() > 1 {
+            verifier.file(file.display().to_string());
+        }
+        each_line(file, |line| verifier.line(line))?;
+    }
     Ok(verifier.done())
 }
 
@@ -66,12 +71,14 @@ pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<V
     };
     let hashes: Vec<String> = hashes.iter().map(|hash| format!("\"{hash}\"")).collect();
     let mut found = Vec::new();
-    each_line(files, |line| {
-        let line = String::from_utf8_lossy(line);
-        if hashes.iter().any(|hash| line.contains(hash)) {
-            found.push(line.into_owned());
-        }
-    })?;
+    for file in files {
+        each_line(file, |line| {
+            let line = String::from_utf8_lossy(line);
+            if hashes.iter().any(|hash| line.contains(hash)) {
+                found.push(line.into_owned());
+            }
+        })?;
+    }
     Ok(found)
 }
 
@@ -79,9 +86,10 @@ pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<V
 #[must_use]
 pub fn told(found: &Verified) -> String {
     let lines = found.breaks.iter().map(ToString::to_string).chain(found.chains.iter().cloned());
-    let verdict = match found.breaks.len() {
-        0 => format!("whole: {} lines", found.lines),
-        breaks => format!("broken at {breaks} of {} lines", found.lines),
+    let verdict = match (found.breaks.len(), found.unverified) {
+        (0, _) => format!("whole: {} lines", found.lines),
+        (breaks, 0) => format!("broken at {breaks} of {} lines", found.lines),
+        (_, unverified) => format!("not whole: {unverified} of {} lines cannot be verified with this ring", found.lines),
     };
     lines.chain([verdict]).map(|line| format!("{line}\n")).collect()
 }
@@ -91,19 +99,17 @@ fn keys(settings: &Settings) -> Result<Vec<AuditKey>, AuditError> {
     Ok(ring.iter().map(AuditKey::derive).collect::<Result<_, _>>().map_err(StartError::from)?)
 }
 
-fn each_line(files: &[PathBuf], mut take: impl FnMut(&[u8])) -> Result<(), AuditError> {
-    for file in files {
-        let unreadable = |problem| AuditError::File { file: file.display().to_string(), problem };
-        let mut lines: Box<dyn BufRead> = if file == Path::new("-") {
-            Box::new(io::stdin().lock())
-        } else {
-            Box::new(BufReader::new(File::open(file).map_err(unreadable)?))
-        };
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line).map_err(unreadable)? > 0 {
-            take(line.strip_suffix(b"\n").unwrap_or(&line));
-            line.clear();
-        }
+fn each_line(file: &Path, mut take: impl FnMut(&[u8])) -> Result<(), AuditError> {
+    let unreadable = |problem| AuditError::File { file: file.display().to_string(), problem };
+    let mut lines: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).map_err(unreadable)?))
+    };
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).map_err(unreadable)? > 0 {
+        take(line.strip_suffix(b"\n").unwrap_or(&line));
+        line.clear();
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ pub(super) struct Follows {
 }
 
 /// A chain that is being written.
+#[derive(Clone)]
 pub(super) struct Chain {
     key: Arc<AuditKey>,
     id: String,

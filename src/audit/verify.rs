@@ -1,7 +1,7 @@
 //! Whether a stream is whole: no line changed, moved, taken out or put in, and where it is not.
 //!
-//! Lines of several chains may stand mixed, as a collector of several replicas has them. What cannot be told from the lines alone is that the
-//! last ones of a chain are missing which nothing follows: such a chain is shown as open.
+//! Lines of several chains may stand mixed, as a collector of several replicas has them. What cannot be told from the lines alone is that
+//! some were taken away at the end: of each chain it is said how it ends, and what it follows that is not here.
 
 use super::chain::{BEGIN, END, Follows, Line, NOTHING};
 use crate::roots::{AuditKey, Hidden};
@@ -14,7 +14,9 @@ use std::fmt;
 /// Where a stream is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Break {
-    /// The line in the file, from 1.
+    /// The file, where several are read.
+    pub file: Option<String>,
+    /// The line in it, from 1.
     pub line: u64,
     /// What is wrong, in words.
     pub problem: String,
@@ -22,7 +24,10 @@ pub struct Break {
 
 impl fmt::Display for Break {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.problem)
+        match &self.file {
+            Some(file) => write!(f, "{file}:{}: {}", self.line, self.problem),
+            None => write!(f, "line {}: {}", self.line, self.problem),
+        }
     }
 }
 
@@ -31,6 +36,8 @@ impl fmt::Display for Break {
 pub struct Verified {
     /// How many lines were read.
     pub lines: u64,
+    /// How many of them are under no key of the ring.
+    pub unverified: u64,
     /// The chains, in words, in the order of their first lines.
     pub chains: Vec<String>,
     /// Where it is broken; nowhere: it is whole.
@@ -48,6 +55,8 @@ struct Chain {
     last: Follows,
     /// The key that proves it, once that is known.
     key: Option<usize>,
+    /// Whether it was said that no key proves it.
+    is_called_unproved: bool,
     follows: Option<String>,
     has_ended: bool,
     followed_by: Option<String>,
@@ -60,7 +69,10 @@ pub struct Verifier<'k> {
     places: HashMap<String, usize>,
     /// The line before, where it was none of ours: its number, and its bytes.
     strange: Option<(u64, usize)>,
+    /// The files by their names, each after so many lines.
+    files: Vec<(u64, String)>,
     lines: u64,
+    unverified: u64,
     breaks: Vec<Break>,
 }
 
@@ -68,13 +80,19 @@ impl<'k> Verifier<'k> {
     /// By the keys of the ring, old ones too.
     #[must_use]
     pub fn new(keys: &'k [AuditKey]) -> Self {
-        Self { keys, chains: Vec::new(), places: HashMap::new(), strange: None, lines: 0, breaks: Vec::new() }
+        let (chains, places, files, breaks) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
+        Self { keys, chains, places, strange: None, files, lines: 0, unverified: 0, breaks }
     }
 
     /// How a token, subject or session stands in the stream, under each key.
     #[must_use]
     pub fn hashes(keys: &[AuditKey], of: Hidden, text: &str) -> Vec<String> {
         keys.iter().map(|key| URL_SAFE_NO_PAD.encode(key.hash(of, text))).collect()
+    }
+
+    /// The next line is the first of this file.
+    pub fn file(&mut self, name: String) {
+        self.files.push((self.lines, name));
     }
 
     /// Takes the next line, without its end.
@@ -111,10 +129,13 @@ impl<'k> Verifier<'k> {
         let root_key = line.root_key.as_deref().and_then(KeyId::parse);
         let key = self.keys.iter().position(|key| Some(key.id()) == root_key);
         match key.and_then(|at| self.keys.get(at)) {
-            None => self.broken(&format!(
-                "is under root key {}, which is not in the ring: its chain cannot be verified",
-                line.root_key.as_deref().unwrap_or("(none)")
-            )),
+            None => {
+                self.unverified = self.unverified.saturating_add(1);
+                self.broken(&format!(
+                    "is under root key {}, which is not in the ring: its chain cannot be verified",
+                    line.root_key.as_deref().unwrap_or("(none)")
+                ));
+            }
             Some(key) if key.proof(&NOTHING, proved) != mac => self.broken("was changed"),
             Some(_) => self.follow_on(line),
         }
@@ -161,8 +182,15 @@ impl<'k> Verifier<'k> {
                 Some(key) => keys.get(key).is_some_and(is_proved).then_some(key),
                 None => keys.iter().position(is_proved),
             };
+            let is_proved_by_none = chain.key.is_none() && key.is_none();
             chain.key = chain.key.or(key);
-            key.is_none().then(|| "was changed".to_owned())
+            if is_proved_by_none {
+                self.unverified = self.unverified.saturating_add(1);
+                let is_news = !std::mem::replace(&mut chain.is_called_unproved, true);
+                is_news.then(|| "is under no root key of the ring, or was changed: its chain cannot be verified".to_owned())
+            } else {
+                key.is_none().then(|| "was changed".to_owned())
+            }
         };
         if line.seq > chain.seq {
             (chain.seq, chain.mac, chain.last) = (line.seq, Some(mac), line.as_last());
@@ -186,6 +214,7 @@ impl<'k> Verifier<'k> {
             mac: Some(mac),
             last: line.as_last(),
             key,
+            is_called_unproved: line.action == BEGIN && key.is_none(),
             follows: line.follows.as_ref().map(|follows| follows.chain.clone()),
             has_ended: false,
             followed_by: None,
@@ -197,7 +226,9 @@ impl<'k> Verifier<'k> {
     }
 
     fn broken_at(&mut self, line: u64, problem: &str) {
-        self.breaks.push(Break { line, problem: problem.to_owned() });
+        let (before, file) = self.files.iter().rfind(|(before, _)| *before < line).cloned().unzip();
+        let line = line.saturating_sub(before.unwrap_or_default());
+        self.breaks.push(Break { file, line, problem: problem.to_owned() });
     }
 
     /// All that was found.
@@ -206,20 +237,34 @@ impl<'k> Verifier<'k> {
         if let Some((number, _)) = self.strange.take() {
             self.broken_at(number, "is no line of an audit stream; where a process is writing it, look again");
         }
-        let chains = self.chains.iter().map(told).collect();
-        Verified { lines: self.lines, chains, breaks: self.breaks }
+        let chains = self.chains.iter().map(|chain| self.told(chain)).collect();
+        Verified { lines: self.lines, unverified: self.unverified, chains, breaks: self.breaks }
+    }
+
+    fn told(&self, chain: &Chain) -> String {
+        let is_here = |before: &String| self.places.contains_key(before);
+        let follows = match &chain.follows {
+            None if chain.first == 1 => "a new one".to_owned(),
+            None => "without its beginning".to_owned(),
+            Some(before) if is_here(before) => format!("follows {before}"),
+            Some(before) => format!("follows {before}, of which nothing is here"),
+        };
+        format!("chain {}: {follows}; {}", chain.id, extent(chain))
     }
 }
 
-fn told(chain: &Chain) -> String {
-    let follows = chain.follows.as_ref().map_or("a new one".to_owned(), |before| format!("follows {before}"));
+fn extent(chain: &Chain) -> String {
     let end = match (&chain.followed_by, chain.has_ended) {
-        (Some(next), _) => format!("followed by {next}"),
+        (Some(next), true) => format!("followed by {next}"),
+        (Some(next), false) => {
+            format!("followed by {next}, without its end: its process was killed, or its last lines were taken away")
+        }
         (None, true) => "ended".to_owned(),
         (None, false) => "open: its process runs, was killed, or its last lines were taken away".to_owned(),
     };
-    let Chain { id, first, seq, from, to, .. } = chain;
-    format!("chain {id}: {follows}; lines {first} to {seq}, {from} to {to}; {end}")
+    let Chain { first, seq, from, to, .. } = chain;
+    let unproved = if chain.key.is_none() { "; not verified" } else { "" };
+    format!("lines {first} to {seq}, {from} to {to}; {end}{unproved}")
 }
 
 #[cfg(test)]
@@ -302,7 +347,14 @@ mod tests {
 
     #[test]
     fn who_has_no_key_neither_proves_nor_forges() {
-        assert!(verified(&stream(), &[key(2)]).breaks[0].problem.contains("not in the ring"));
+        let strange = verified(&stream(), &[key(2)]);
+        assert_eq!(strange.unverified, 10);
+        let problems: Vec<&str> = strange.breaks.iter().map(|at| at.problem.as_str()).collect();
+        assert!(problems.len() == 2 && problems.iter().all(|problem| problem.contains("not in the ring")), "{problems:?}");
+        // Not even its beginning.
+        let strange = verified(&stream()[1..5], &[key(2)]);
+        let problems: Vec<&str> = strange.breaks.iter().map(|at| at.problem.as_str()).collect();
+        assert!(problems.len() == 2 && problems[1].contains("under no root key"), "{problems:?}");
         // A line made under another key.
         let mut forged = stream();
         let (_, begin) = chain::Chain::begin(Arc::new(key(3)), "2026-11-26T23:30:00.000Z", None, 0).unwrap();

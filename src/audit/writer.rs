@@ -35,6 +35,8 @@ pub(super) struct Writer {
     written: usize,
     /// Since when something is not synced.
     unsynced: Option<Instant>,
+    /// When no file could last be begun in the place of one that was moved away.
+    refused: Option<Instant>,
 }
 
 impl Writer {
@@ -48,7 +50,8 @@ impl Writer {
     ) -> io::Result<Self> {
         let (sink, tail) = Sink::open(place)?;
         let (chain, line) = Chain::begin(Arc::clone(&key), &written(clock.now()), tail.last.as_ref(), tail.torn)?;
-        let mut writer = Self { told, shared, clock, key, sink, chain, sealed: line.into_bytes(), written: 0, unsynced: None };
+        let (sealed, unsynced, refused) = (line.into_bytes(), None, None);
+        let mut writer = Self { told, shared, clock, key, sink, chain, sealed, written: 0, unsynced, refused };
         // What cannot be written at the start is told the operator, who is there.
         while writer.written < writer.sealed.len() {
             writer.write_some()?;
@@ -114,8 +117,12 @@ impl Writer {
 
     fn seal(&mut self, action: &str, count: Option<u64>) {
         let count = count.map(|count| format!(",\"lines\":{count}")).unwrap_or_default();
-        let line = self.chain.seal(&format!("\"time\":\"{}\",\"action\":\"{action}\"{count}", written(self.clock.now())));
+        let line = self.chain.seal(&format!("{}{count}", self.said(action)));
         self.sealed.extend_from_slice(line.as_bytes());
+    }
+
+    fn said(&self, action: &str) -> String {
+        format!("\"time\":\"{}\",\"action\":\"{action}\"", written(self.clock.now()))
     }
 
     fn tell_lost(&mut self) {
@@ -128,22 +135,30 @@ impl Writer {
     /// Where the file was moved away, ends the chain in it and begins another in a new one. Only between lines.
     fn follow_the_file(&mut self) {
         let Some(place) = self.sink.moved() else { return };
-        self.seal(END, None);
+        if self.refused.is_some_and(|at| at.elapsed() < RETRY) {
+            return;
+        }
+        self.refused = None;
+        if let Err(problem) = self.begin_another(&place) {
+            // The old file is held open, and its chain goes on.
+            self.refused = Some(Instant::now());
+            tracing::error!(%problem, "the audit file was moved away, and no other can be begun in its place");
+        }
+    }
+
+    /// The chain that was written ends only when the other is there: nothing may stand after its end. The other follows it, and not what
+    /// somebody has put into the place meanwhile.
+    fn begin_another(&mut self, place: &Place) -> io::Result<()> {
+        let (sink, tail) = Sink::open(place)?;
+        let mut ended = self.chain.clone();
+        let end = ended.seal(&self.said(END));
+        let (chain, line) = Chain::begin(Arc::clone(&self.key), &written(self.clock.now()), Some(&ended.last()), tail.torn)?;
+        self.sealed.extend_from_slice(end.as_bytes());
         self.write_all();
         self.sync();
-        let begun = Sink::open(&place).and_then(|(sink, tail)| {
-            let follows = tail.last.unwrap_or_else(|| self.chain.last());
-            let begun = Chain::begin(Arc::clone(&self.key), &written(self.clock.now()), Some(&follows), tail.torn)?;
-            Ok((sink, begun))
-        });
-        match begun {
-            Ok((sink, (chain, line))) => {
-                (self.sink, self.chain) = (sink, chain);
-                self.sealed.extend_from_slice(line.as_bytes());
-            }
-            // The old file is held open, and goes on.
-            Err(problem) => tracing::error!(%problem, "the audit file was moved away, and no other can be begun in its place"),
-        }
+        (self.sink, self.chain) = (sink, chain);
+        self.sealed.extend_from_slice(line.as_bytes());
+        Ok(())
     }
 
     fn write_all(&mut self) {
