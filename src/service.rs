@@ -207,16 +207,18 @@ impl Service {
 
     /// Raises a floor, and tells of it. `shown`: the token by which it was asked for.
     async fn raise_and_tell(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Raise> {
-        let raised = self.alive.raise(target, reason).await;
+        let mut deed = self.deed(Action::Revoke).map(|deed| {
+            let deed = deed.target(target).text("reason", reason.word());
+            shown.into_iter().fold(deed, Deed::presented)
+        });
+        let raised = Deed::while_doing(&mut deed, self.alive.raise(target, reason)).await;
         let (revision, durability) = match &raised {
             Ok(raise) => (raise.revision, "acknowledged"),
             Err(Error::RevokedNotDurable(revision)) => (*revision, "not_durable"),
             Err(_) => return raised,
         };
-        if let Some(deed) = self.deed(Action::Revoke) {
-            let deed = deed.target(target).text("reason", reason.word());
-            let deed = deed.text("revision", &revision.to_string()).text("durability", durability);
-            shown.into_iter().fold(deed, Deed::presented).tell();
+        if let Some(deed) = deed {
+            deed.text("revision", &revision.to_string()).text("durability", durability).tell();
         }
         raised
     }

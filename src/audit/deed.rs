@@ -3,12 +3,14 @@
 use super::{ORIGIN, Origin, Stream};
 use crate::roots::Hidden;
 use crate::telemetry::trace;
+use jeton_domain::error::{Error, Result};
 use jeton_domain::id::GrantId;
 use jeton_domain::name::{ClientId, SessionId, Subject};
 use jeton_domain::secret::{SecretText, shown};
 use jeton_domain::target::Target;
 use jeton_domain::time::{Timestamp, utc};
 use std::fmt::Write as _;
+use std::mem;
 
 /// The most of a text that a line repeats, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
@@ -83,18 +85,19 @@ actions! {
     AcceptLog = "accept_log",
 }
 
-/// What was done, being told.
+/// What was done, being told. One that is under way says so where it is dropped untold: who asked for it went away, or the time was over.
 #[must_use = "nothing is told before `tell`"]
 pub struct Deed<'a> {
     stream: &'a Stream,
     action: Action,
     members: String,
+    is_under_way: bool,
 }
 
 impl<'a> Deed<'a> {
     pub(super) fn new(stream: &'a Stream, action: Action) -> Self {
         let members = format!("\"time\":\"{}\",\"action\":\"{}\"", written(stream.clock.now()), action.word());
-        let deed = Self { stream, action, members };
+        let deed = Self { stream, action, members, is_under_way: false };
         let deed = match ORIGIN.try_with(Clone::clone) {
             Ok(Origin::Caller(caller)) => deed.text("by", "grpc").text("caller", &caller.name),
             Ok(Origin::Page(caller)) => deed.text("by", "page").text("caller", &caller.name),
@@ -175,10 +178,51 @@ impl<'a> Deed<'a> {
         self.text(name, &hash)
     }
 
-    /// Hands it to the writer. Never waits.
-    pub fn tell(self) {
-        self.stream.tell(self.action, self.members);
+    /// Does it. From then on it is told whatever comes, as `unknown` where `tell` is not reached; unless `work` is refused, for then nothing
+    /// was done.
+    ///
+    /// # Errors
+    /// As `work`.
+    pub async fn while_doing<T>(deed: &mut Option<Self>, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let now_under_way = |deed: &mut Option<Self>, is| deed.iter_mut().for_each(|deed| deed.is_under_way = is);
+        now_under_way(deed, true);
+        let done = work.await;
+        now_under_way(deed, done.as_ref().err().is_none_or(may_be_done));
+        done
     }
+
+    /// Hands it to the writer. Never waits.
+    pub fn tell(mut self) {
+        self.is_under_way = false;
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        self.stream.tell(self.action, mem::take(&mut self.members));
+    }
+}
+
+impl Drop for Deed<'_> {
+    fn drop(&mut self) {
+        if self.is_under_way {
+            self.members.push_str(",\"outcome\":\"unknown\"");
+            self.hand_over();
+        }
+    }
+}
+
+/// Whether what failed so may have been done all the same: the store was asked.
+const fn may_be_done(problem: &Error) -> bool {
+    matches!(
+        problem,
+        Error::StoreUnavailable(_)
+            | Error::NotDurable(_)
+            | Error::RevokedNotDurable(_)
+            | Error::Healing
+            | Error::Restored(_)
+            | Error::ShardRestored(_)
+            | Error::Internal(_)
+    )
 }
 
 /// A moment, to the millisecond.

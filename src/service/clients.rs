@@ -1,6 +1,6 @@
 //! Clients, registered at run time: made, read, changed, deleted, given another secret.
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::records::clients::Registry;
 use crate::records::registered::{Retiring, StoredClient};
 use crate::records::registry::{Entry, Kind, Value};
@@ -57,21 +57,21 @@ impl Service {
         };
         let stored = StoredClient { client: Arc::new(client), retiring: Vec::new() };
         let id = &stored.client.id;
+        let mut deed = self.deed(Action::CreateClient).map(|deed| deed.client(id).handed_out(&secret));
         let mut is_ended = false;
         let entry = loop {
             let mut has_trace = false;
-            let registered = self
-                .change_registered(Kind::Client, id.as_str(), |entry| {
-                    has_trace = entry.is_some_and(|entry| entry.value.is_none());
-                    match entry {
-                        Some(_) if !has_trace => {
-                            Err(Error::RegistrationExists(format!("client `{}` is registered already", shown(id.as_str()))))
-                        }
-                        Some(_) if !is_ended => Err(Error::Contended),
-                        _ => Ok(Some(Value::Client(stored.clone()))),
+            let work = self.change_registered(Kind::Client, id.as_str(), |entry| {
+                has_trace = entry.is_some_and(|entry| entry.value.is_none());
+                match entry {
+                    Some(_) if !has_trace => {
+                        Err(Error::RegistrationExists(format!("client `{}` is registered already", shown(id.as_str()))))
                     }
-                })
-                .await;
+                    Some(_) if !is_ended => Err(Error::Contended),
+                    _ => Ok(Some(Value::Client(stored.clone()))),
+                }
+            });
+            let registered = Deed::while_doing(&mut deed, work).await;
             if is_ended || !has_trace {
                 break registered?;
             }
@@ -80,9 +80,7 @@ impl Service {
             self.raise_and_tell(&Target::Client(id.clone()), Reason::Administrative, None).await?;
             is_ended = true;
         };
-        if let Some(deed) = self.deed(Action::CreateClient) {
-            deed.client(id).handed_out(&secret).tell();
-        }
+        deed.into_iter().for_each(Deed::tell);
         Ok((self.client_state(&entry, &stored), secret))
     }
 
@@ -127,19 +125,17 @@ impl Service {
         not_of_file(&registry, &client.id)?;
         judged("client", client.problems(registry.resources()))?;
         let mut now = None;
-        let entry = self
-            .change_registered(Kind::Client, client.id.as_str(), |entry| {
-                let (entry, held) = living(entry, &client.id)?;
-                same_etag(entry, Some(etag), "the client")?;
-                let client = Client { kind: with_secrets_of(&held.client, &client)?, ..client.clone() };
-                let changed = StoredClient { client: Arc::new(client), retiring: self.still_valid(held) };
-                now = Some(changed.clone());
-                Ok(Some(Value::Client(changed)))
-            })
-            .await?;
-        if let Some(deed) = self.deed(Action::UpdateClient) {
-            deed.client(&client.id).tell();
-        }
+        let work = self.change_registered(Kind::Client, client.id.as_str(), |entry| {
+            let (entry, held) = living(entry, &client.id)?;
+            same_etag(entry, Some(etag), "the client")?;
+            let client = Client { kind: with_secrets_of(&held.client, &client)?, ..client.clone() };
+            let changed = StoredClient { client: Arc::new(client), retiring: self.still_valid(held) };
+            now = Some(changed.clone());
+            Ok(Some(Value::Client(changed)))
+        });
+        let mut deed = self.deed(Action::UpdateClient).map(|deed| deed.client(&client.id));
+        let entry = Deed::while_doing(&mut deed, work).await?;
+        deed.into_iter().for_each(Deed::tell);
         now.map(|stored| self.client_state(&entry, &stored)).ok_or_else(|| unknown(&client.id))
     }
 
@@ -150,17 +146,16 @@ impl Service {
     pub async fn delete_client(&self, id: &ClientId, etag: Option<&str>) -> Result<Revision> {
         not_of_file(&*self.fresh_registry().await?, id)?;
         // First the client goes, then its tokens: who has seen the revocation and looks, finds no client.
-        self.change_registered(Kind::Client, id.as_str(), |entry| {
+        let work = self.change_registered(Kind::Client, id.as_str(), |entry| {
             let entry = entry.ok_or_else(|| unknown(id))?;
             if entry.value.is_some() {
                 same_etag(entry, etag, "the client")?;
             }
             Ok(None)
-        })
-        .await?;
-        if let Some(deed) = self.deed(Action::DeleteClient) {
-            deed.client(id).tell();
-        }
+        });
+        let mut deed = self.deed(Action::DeleteClient).map(|deed| deed.client(id));
+        Deed::while_doing(&mut deed, work).await?;
+        deed.into_iter().for_each(Deed::tell);
         let raised = self.raise_and_tell(&Target::Client(id.clone()), Reason::Administrative, None).await?;
         tracing::info!(client_id = %id, revision = %raised.revision, "a client was deleted, and its grants ended");
         Ok(raised.revision)
@@ -174,31 +169,30 @@ impl Service {
         not_of_file(&*self.fresh_registry().await?, id)?;
         let (secret, hash) = new_secret()?;
         let mut now = None;
-        let entry = self
-            .change_registered(Kind::Client, id.as_str(), |entry| {
-                let (_, held) = living(entry, id)?;
-                let ClientKind::Confidential { secret_hashes, keys } = &held.client.kind else {
-                    return Err(Error::invalid("client_id", "is a public client, which has no secret"));
-                };
-                let until = self.clock.now().plus(keep);
-                let mut retiring = if keep == Millis::ZERO { Vec::new() } else { self.still_valid(held) };
-                if keep != Millis::ZERO {
-                    retiring.extend(secret_hashes.iter().map(|hash| Retiring { hash: *hash, until }));
-                }
-                retiring.iter_mut().for_each(|one| one.until = one.until.min(until));
-                if retiring.len() >= MAX_SECRETS {
-                    let problem = "must be 0: so many secrets of the client are valid already that no more can be";
-                    return Err(Error::invalid("old_valid_for", problem));
-                }
-                let kind = ClientKind::Confidential { secret_hashes: vec![hash], keys: keys.clone() };
-                let changed = StoredClient { client: Arc::new(Client { kind, ..Client::clone(&held.client) }), retiring };
-                now = Some(changed.clone());
-                Ok(Some(Value::Client(changed)))
-            })
-            .await?;
-        if let Some(deed) = self.deed(Action::RotateClientSecret) {
-            deed.client(id).text("old_valid_for", &keep.written()).handed_out([&secret]).tell();
-        }
+        let work = self.change_registered(Kind::Client, id.as_str(), |entry| {
+            let (_, held) = living(entry, id)?;
+            let ClientKind::Confidential { secret_hashes, keys } = &held.client.kind else {
+                return Err(Error::invalid("client_id", "is a public client, which has no secret"));
+            };
+            let until = self.clock.now().plus(keep);
+            let mut retiring = if keep == Millis::ZERO { Vec::new() } else { self.still_valid(held) };
+            if keep != Millis::ZERO {
+                retiring.extend(secret_hashes.iter().map(|hash| Retiring { hash: *hash, until }));
+            }
+            retiring.iter_mut().for_each(|one| one.until = one.until.min(until));
+            if retiring.len() >= MAX_SECRETS {
+                let problem = "must be 0: so many secrets of the client are valid already that no more can be";
+                return Err(Error::invalid("old_valid_for", problem));
+            }
+            let kind = ClientKind::Confidential { secret_hashes: vec![hash], keys: keys.clone() };
+            let changed = StoredClient { client: Arc::new(Client { kind, ..Client::clone(&held.client) }), retiring };
+            now = Some(changed.clone());
+            Ok(Some(Value::Client(changed)))
+        });
+        let deed = self.deed(Action::RotateClientSecret);
+        let mut deed = deed.map(|deed| deed.client(id).text("old_valid_for", &keep.written()).handed_out([&secret]));
+        let entry = Deed::while_doing(&mut deed, work).await?;
+        deed.into_iter().for_each(Deed::tell);
         let state = now.map(|stored| self.client_state(&entry, &stored)).ok_or_else(|| unknown(id))?;
         Ok((state, secret))
     }

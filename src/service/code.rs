@@ -3,7 +3,7 @@
 //! A code is generation 0 of its grant, derived like its refresh tokens; redeeming it is the step from 0 to 1, decided as a refresh is.
 //! A grant takes its place in the subject's list when its code is redeemed: until then nobody holds anything of it.
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::records::grants::{Listed, LoadedGrant};
 use crate::service::issue::{Issue, Prepared, Tokens};
 use crate::service::refresh::Shown;
@@ -98,10 +98,12 @@ impl Service {
         let nonce = issue.nonce.map(String::into_boxed_str);
         grant.lineage.newest = 0;
         grant.lineage.code = Some(Code { until: now.plus(lifetime), challenge, redirect_uri, nonce, jkt });
-        let durability = self.write(&grant, &session).await?;
+        let mut deed = self
+            .deed(Action::CreateCode)
+            .map(|deed| deed.client(&grant.client).subject(&grant.subject).grant(Some(grant.id)).session(grant.session.as_ref()));
+        let durability = Deed::while_doing(&mut deed, self.write(&grant, &session)).await?;
         let code = self.tokens.authorization_code(&grant, 0, grant.lineage.key)?;
-        if let Some(deed) = self.deed(Action::CreateCode) {
-            let deed = deed.client(&grant.client).subject(&grant.subject).grant(Some(grant.id)).session(grant.session.as_ref());
+        if let Some(deed) = deed {
             deed.text("scope", &grant.scopes.to_string()).handed_out([&code]).tell();
         }
         Ok(Coded { code, expires_in: lifetime, grant: grant.id, session: grant.session, revision: head, durability })
@@ -138,7 +140,9 @@ impl Service {
         let terms = |grant: &Grant| check_terms(grant, client, &asked, holder.proof.jkt);
         let (caught, loaded) = self.load(&shown).await?;
         let surplus = self.list_redeemed(&shown, &loaded, terms).await?;
-        let given = self.decide(&shown, (caught, loaded), terms).await?;
+        let deed = self.deed(Action::RedeemCode);
+        let mut deed = deed.map(|deed| deed.client(&client.id).grant(Some(shown.presented.grant)).presented(&asked.code));
+        let given = Deed::while_doing(&mut deed, self.decide(&shown, (caught, loaded), terms)).await?;
         if given.out.verdict == Verdict::Next
             && let Err(problem) = self.make_room(&given.grant, &surplus, self.clock.now()).await
         {
@@ -148,8 +152,8 @@ impl Service {
         let nonce = given.grant.lineage.code.as_ref().and_then(|code| code.nonce.clone());
         let verdict = given.out.verdict;
         let tokens = self.give(given, client, nonce.as_deref())?;
-        if let Some(deed) = self.deed(Action::RedeemCode) {
-            tokens.told(deed.client(&client.id).text("verdict", verdict.word()).presented(&asked.code)).tell();
+        if let Some(deed) = deed {
+            tokens.told(deed.text("verdict", verdict.word())).tell();
         }
         Ok(tokens)
     }

@@ -3,7 +3,7 @@
 //! What is granted is decided when the user approves, as by Issue, and born then: whatever is revoked between that and the poll is dead.
 //! The grant gets its record and its place in the subject's list when the device redeems its code, for until then nobody holds anything.
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::random;
 use crate::records::devices::LoadedDevice;
 use crate::records::floors;
@@ -161,10 +161,10 @@ impl Service {
             polled_at: Timestamp::NEVER,
             state: State::Pending,
         };
-        let user_code = self.records.create_device(named(&device_code), &authorization).await?;
-        if let Some(deed) = self.deed(Action::StartDevice) {
-            deed.client(&client.id).handed_out([&device_code]).tell();
-        }
+        let mut deed = self.deed(Action::StartDevice).map(|deed| deed.client(&client.id).handed_out([&device_code]));
+        let work = self.records.create_device(named(&device_code), &authorization);
+        let user_code = Deed::while_doing(&mut deed, work).await?;
+        deed.into_iter().for_each(Deed::tell);
         let joint = if page.contains('?') { '&' } else { '?' };
         Ok(Started {
             device_code,
@@ -206,9 +206,11 @@ impl Service {
             let of_record = changed.as_ref().unwrap_or(&held).grant().map(|grant| (grant.id, grant.session.clone()));
             Ok((changed, of_record.ok_or_else(|| Error::Internal("what was approved has no grant".into()))?))
         };
-        let ((grant, session), _) = self.records.decide_device(loaded, Durability::Replicated, decide, |_| Vec::new()).await?;
-        if let Some(deed) = self.deed(Action::ApproveDevice) {
-            deed.client(&known.client).subject(&subject).grant(Some(grant)).session(session.as_ref()).tell();
+        let mut deed = self.deed(Action::ApproveDevice).map(|deed| deed.client(&known.client).subject(&subject));
+        let work = self.records.decide_device(loaded, Durability::Replicated, decide, |_| Vec::new());
+        let ((grant, session), _) = Deed::while_doing(&mut deed, work).await?;
+        if let Some(deed) = deed {
+            deed.grant(Some(grant)).session(session.as_ref()).tell();
         }
         Ok(Approved { grant, session, revision: head, durability: self.records.store().durability() })
     }
@@ -223,10 +225,10 @@ impl Service {
             let held = held.ok_or(Error::UserCodeUnknown)?;
             Ok((held.deny(self.clock.now())?, ()))
         };
-        self.records.decide_device(loaded, Durability::Replicated, decide, |()| Vec::new()).await?;
-        if let Some(deed) = self.deed(Action::DenyDevice) {
-            deed.client(&known.client).tell();
-        }
+        let mut deed = self.deed(Action::DenyDevice).map(|deed| deed.client(&known.client));
+        let work = self.records.decide_device(loaded, Durability::Replicated, decide, |()| Vec::new());
+        Deed::while_doing(&mut deed, work).await?;
+        deed.into_iter().for_each(Deed::tell);
         Ok(())
     }
 
@@ -265,22 +267,27 @@ impl Service {
             Ok((changed, answer))
         };
         let also = |answer: &Answer| floors::names(&answer.targets);
-        let (Answer { outcome, targets }, read) = self.records.decide_device(loaded, needs, decide, also).await?;
-        let (mut grant, form, audience) = outcome?;
-        if self.records.killing_floor(&targets, read, grant.born)?.is_some() {
-            return Err(Error::DeviceRefused(DeviceRefusal::Denied));
-        }
-        if grant.lineage.refreshable || form.format == TokenFormat::Opaque {
-            self.keep_redeemed(&grant, &client, &targets).await?;
-        }
+        let work = async {
+            let (Answer { outcome, targets }, read) = self.records.decide_device(loaded, needs, decide, also).await?;
+            let (grant, form, audience) = outcome?;
+            if self.records.killing_floor(&targets, read, grant.born)?.is_some() {
+                return Err(Error::DeviceRefused(DeviceRefusal::Denied));
+            }
+            if grant.lineage.refreshable || form.format == TokenFormat::Opaque {
+                self.keep_redeemed(&grant, &client, &targets).await?;
+            }
+            Ok((grant, form, audience))
+        };
+        let mut deed = self.deed(Action::RedeemDevice).map(|deed| deed.client(&client.id).presented(&asked.code));
+        let (mut grant, form, audience) = Deed::while_doing(&mut deed, work).await?;
         // The record keeps its own: this is what these tokens say.
         grant.binding = holder.proof.binds(grant.binding, &client)?;
         let (generation, key) = (grant.lineage.newest, grant.lineage.key);
         let out = HandOut { verdict: Verdict::Next, generation, key, audience, event: None };
         let next_nonce = holder.next_nonce();
         let tokens = self.give(Given { grant, out, form, now, head: caught.head, next_nonce }, &client, None)?;
-        if let Some(deed) = self.deed(Action::RedeemDevice) {
-            tokens.told(deed.client(&client.id).presented(&asked.code)).tell();
+        if let Some(deed) = deed {
+            tokens.told(deed.grant(tokens.grant)).tell();
         }
         Ok(tokens)
     }

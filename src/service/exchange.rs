@@ -3,7 +3,7 @@
 //! What is given carries the targets of what was shown (`domain::access::Ancestor`), so that whatever ends the one ends the other,
 //! by the same look into the same view. It has a grant of its own, in no subject's list, and no refresh token.
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::random;
 use crate::service::Credentials;
 use crate::service::Service;
@@ -122,7 +122,13 @@ impl Service {
         let grant = self.exchanged(now, subject, &client, &plan, caught.head.born())?;
         self.count_proof(&holder).await?;
         let is_opaque = plan.form.format == TokenFormat::Opaque;
-        let durability = if is_opaque { Some(self.write(&grant, &[]).await?) } else { None };
+        let deed = self.deed(Action::Exchange);
+        let mut deed = deed.map(|deed| {
+            let deed = deed.client(&client.id).subject(&grant.subject).grant(visible_id(&grant));
+            deed.presented(&asked.subject)
+        });
+        let written = async { if is_opaque { self.write(&grant, &[]).await.map(Some) } else { Ok(None) } };
+        let durability = Deed::while_doing(&mut deed, written).await?;
         let access = Access { audience: &plan.audience, form: plan.form, generation: 0, key: grant.lineage.key };
         let tokens = Tokens {
             access: self.access_token(&grant, &access, now)?,
@@ -139,8 +145,8 @@ impl Service {
             durability,
             next_dpop_nonce: holder.next_nonce(),
         };
-        if let Some(deed) = self.deed(Action::Exchange) {
-            tokens.told(deed.client(&client.id).subject(&grant.subject).presented(&asked.subject)).tell();
+        if let Some(deed) = deed {
+            tokens.told(deed).tell();
         }
         Ok(tokens)
     }

@@ -100,13 +100,10 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Tells that they were handed out.
+    /// Tells that they were handed out. The grant it says already.
     pub(super) fn told<'a>(&self, deed: Deed<'a>) -> Deed<'a> {
         let tokens = [Some(&self.access), self.refresh.as_ref(), self.id.as_ref()];
-        deed.grant(self.grant)
-            .session(self.session.as_ref())
-            .text("scope", &self.scopes.to_string())
-            .handed_out(tokens.into_iter().flatten())
+        deed.session(self.session.as_ref()).text("scope", &self.scopes.to_string()).handed_out(tokens.into_iter().flatten())
     }
 }
 
@@ -150,8 +147,12 @@ impl Service {
             grant.says(binding)?;
         }
         self.count_proof(&holder).await?;
+        let has_id = plan.needs_record() || grant.sign_in.method.has_user();
+        let deed = self.deed(Action::Issue);
+        let deed = deed.map(|deed| deed.client(&client.id).subject(&grant.subject).text("flow", grant.sign_in.method.word()));
+        let mut deed = deed.map(|deed| deed.grant(has_id.then_some(grant.id)));
         let durability = if plan.needs_record() {
-            let kept = self.keep(&grant, &client, &session, now).await;
+            let kept = Deed::while_doing(&mut deed, self.keep(&grant, &client, &session, now)).await;
             if kept.is_err() {
                 self.take_back(&grant, now).await;
             }
@@ -163,9 +164,6 @@ impl Service {
         // The record keeps its own: this is what these tokens say.
         grant.binding = binding;
         let generation = grant.lineage.newest;
-        let deed = self.deed(Action::Issue);
-        let deed = deed.map(|deed| deed.client(&client.id).subject(&grant.subject).text("flow", grant.sign_in.method.word()));
-        let has_id = plan.needs_record() || grant.sign_in.method.has_user();
         let details = grant.authorization_details.clone();
         let audience = Audience { scopes: plan.scopes, resources: plan.resources, details };
         let access = Access { audience: &audience, form: plan.access, generation, key: grant.lineage.key };
@@ -347,10 +345,9 @@ impl Service {
             let ended = Ended { at: now, cause: Cause::Evicted };
             // Its opaque tokens run out by themselves, and point into its record until then.
             let keep_until = evicted.expires_at.plus(self.alive.ceilings().access_token).plus(GRACE);
-            self.records.end_grant(evicted.id, ended, keep_until).await?;
-            if let Some(deed) = self.deed(Action::Evict) {
-                deed.subject(&grant.subject).grant(Some(evicted.id)).tell();
-            }
+            let mut deed = self.deed(Action::Evict).map(|deed| deed.subject(&grant.subject).grant(Some(evicted.id)));
+            Deed::while_doing(&mut deed, self.records.end_grant(evicted.id, ended, keep_until)).await?;
+            deed.into_iter().for_each(Deed::tell);
         }
         self.records.unlist_grants(subject, surplus).await
     }

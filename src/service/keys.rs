@@ -1,6 +1,6 @@
 //! Signing keys: published, listed, rotated.
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::records::proto::SigningRecord;
 use crate::service::Service;
 use crate::signing::Signing;
@@ -52,10 +52,10 @@ impl Service {
         let newest = |signing: &Signing| signing.status(now).into_iter().find(|key| key.algorithm == algorithm);
         let unknown = || Error::KeyUnknown(format!("no signing key of algorithm `{}`", algorithm.word()));
         let standby = newest(&self.signing).ok_or_else(unknown)?;
-        self.change_keys(|held| self.signing.rotate(held, algorithm, now)).await?;
-        if let Some(deed) = self.deed(Action::RotateKey) {
-            deed.text("kid", &standby.kid).text("algorithm", algorithm.word()).tell();
-        }
+        let deed = self.deed(Action::RotateKey);
+        let mut deed = deed.map(|deed| deed.text("kid", &standby.kid).text("algorithm", algorithm.word()));
+        Deed::while_doing(&mut deed, self.change_keys(|held| self.signing.rotate(held, algorithm, now))).await?;
+        deed.into_iter().for_each(Deed::tell);
         let taking_over = self.signing.status(now).into_iter().find(|key| key.kid == standby.kid).ok_or_else(unknown)?;
         Ok((taking_over, newest(&self.signing).filter(|key| key.kid != standby.kid)))
     }

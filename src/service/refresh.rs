@@ -1,6 +1,6 @@
 //! Refresh: a refresh token gets a new access token, without asking the user again (RFC 6749 section 6).
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::floors::Caught;
 use crate::records::floors;
 use crate::records::grants::{Known, LoadedGrant};
@@ -101,8 +101,9 @@ impl Service {
     /// `InvalidClient`, `InvalidDpopProof`, `UseDpopNonce`, `RefreshRefused`, `ReauthenticationRequired`, `InvalidScope`, `InvalidTarget`,
     /// `InvalidAuthorizationDetails`, the store.
     pub async fn refresh(&self, asked: Refresh) -> Result<Tokens> {
-        let refreshed = self.decide_refresh(&asked).await;
-        self.tell_refresh(&asked, &refreshed);
+        let mut deed = self.deed(Action::Refresh).map(|deed| deed.client(&asked.client).presented(&asked.token));
+        let refreshed = self.decide_refresh(&asked, &mut deed).await;
+        deed.into_iter().for_each(|deed| Self::tell_refresh(deed, &refreshed));
         metrics::REFRESHES.add(match &refreshed {
             Ok((verdict, _)) => verdict.word(),
             Err(Error::RefreshRefused(refusal)) => refusal.word(),
@@ -115,23 +116,17 @@ impl Service {
     }
 
     /// What was handed out, and that a grant was ended for how it was used. Any other refusal changes nothing.
-    fn tell_refresh(&self, asked: &Refresh, refreshed: &Result<(Verdict, Tokens)>) {
-        let Some(deed) = self.deed(Action::Refresh) else { return };
-        let deed = deed.client(&asked.client).presented(&asked.token);
+    fn tell_refresh(deed: Deed<'_>, refreshed: &Result<(Verdict, Tokens)>) {
         match refreshed {
             Ok((verdict, tokens)) => tokens.told(deed.text("verdict", verdict.word())).tell(),
             Err(Error::RefreshRefused(refusal @ (RefreshRefusal::Reuse | RefreshRefusal::RetryExpired))) => {
-                let grant = match parse(asked.token.expose()) {
-                    Presented::Numbered(presented) => Some(presented.grant),
-                    _ => None,
-                };
-                deed.text("verdict", refusal.word()).grant(grant).tell();
+                deed.text("verdict", refusal.word()).tell();
             }
             Err(_) => {}
         }
     }
 
-    async fn decide_refresh(&self, asked: &Refresh) -> Result<(Verdict, Tokens)> {
+    async fn decide_refresh(&self, asked: &Refresh, deed: &mut Option<Deed<'_>>) -> Result<(Verdict, Tokens)> {
         let Presented::Numbered(presented @ Numbered { kind: NumberedKind::Refresh, .. }) = parse(asked.token.expose()) else {
             return Err(Error::RefreshRefused(RefreshRefusal::Malformed));
         };
@@ -152,7 +147,8 @@ impl Service {
             needs: Durability::Applied,
         };
         let loaded = self.load(&shown).await?;
-        let given = self.decide(&shown, loaded, |_| Ok(())).await?;
+        *deed = deed.take().map(|deed| deed.grant(Some(shown.presented.grant)));
+        let given = Deed::while_doing(deed, self.decide(&shown, loaded, |_| Ok(()))).await?;
         Ok((given.out.verdict, self.give(given, &client, None)?))
     }
 

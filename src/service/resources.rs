@@ -1,6 +1,6 @@
 //! Resources, registered at run time: made, read, changed, deleted.
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::records::clients::Registry;
 use crate::records::registry::{Entry, Kind, Value};
 use crate::service::Service;
@@ -33,14 +33,13 @@ impl Service {
         judged("resource", resource.problems(registry.resources()))?;
         let resource = Arc::new(resource);
         let entry = self
-            .change_registered(Kind::Resource, resource.id.as_str(), |entry| match entry.and_then(|entry| entry.value.as_ref()) {
+            .change_resource(Action::CreateResource, &resource.id, |entry| match entry.and_then(|entry| entry.value.as_ref()) {
                 Some(_) => {
                     Err(Error::RegistrationExists(format!("resource `{}` is registered already", shown(resource.id.as_str()))))
                 }
                 None => Ok(Some(Value::Resource(Arc::clone(&resource)))),
             })
             .await?;
-        self.tell_resource(Action::CreateResource, &resource.id);
         Ok(ResourceState { resource, registered: Some(Registered::of(&entry)) })
     }
 
@@ -88,13 +87,12 @@ impl Service {
         judged("resource", resource.problems(registry.resources()))?;
         let resource = Arc::new(resource);
         let entry = self
-            .change_registered(Kind::Resource, resource.id.as_str(), |entry| {
+            .change_resource(Action::UpdateResource, &resource.id, |entry| {
                 let entry = entry.filter(|entry| entry.value.is_some()).ok_or_else(|| unknown(&resource.id))?;
                 same_etag(entry, Some(etag), "the resource")?;
                 Ok(Some(Value::Resource(Arc::clone(&resource))))
             })
             .await?;
-        self.tell_resource(Action::UpdateResource, &resource.id);
         Ok(ResourceState { resource, registered: Some(Registered::of(&entry)) })
     }
 
@@ -109,7 +107,7 @@ impl Service {
             let problem = format!("resource `{id}` is named by client `{}`: take it out of that first", client.id);
             return Err(Error::RegistrationInUse(problem));
         }
-        self.change_registered(Kind::Resource, id.as_str(), |entry| {
+        self.change_resource(Action::DeleteResource, id, |entry| {
             let entry = entry.ok_or_else(|| unknown(id))?;
             if entry.value.is_some() {
                 same_etag(entry, etag, "the resource")?;
@@ -117,14 +115,20 @@ impl Service {
             Ok(None)
         })
         .await?;
-        self.tell_resource(Action::DeleteResource, id);
         Ok(())
     }
 
-    fn tell_resource(&self, action: Action, id: &ResourceId) {
-        if let Some(deed) = self.deed(action) {
-            deed.text("resource", id.as_str()).tell();
-        }
+    /// Changes a resource, and tells of it.
+    async fn change_resource(
+        &self,
+        action: Action,
+        id: &ResourceId,
+        change: impl FnMut(Option<&Entry>) -> Result<Option<Value>>,
+    ) -> Result<Entry> {
+        let mut deed = self.deed(action).map(|deed| deed.text("resource", id.as_str()));
+        let entry = Deed::while_doing(&mut deed, self.change_registered(Kind::Resource, id.as_str(), change)).await?;
+        deed.into_iter().for_each(Deed::tell);
+        Ok(entry)
     }
 }
 

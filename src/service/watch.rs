@@ -1,6 +1,6 @@
 //! Watching the log, and looking after it: what a follower is told, how the log is, and taking it as it is (`jeton heal`).
 
-use crate::audit::Action;
+use crate::audit::{Action, Deed};
 use crate::service::{Durability, Freshness, Service};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::revision::Revision;
@@ -95,8 +95,9 @@ impl Service {
         if there != last_seen.map(Timestamp::secs) {
             return Err(Error::invalid("last_seen", "is not what the log says now: look at it again before you accept it"));
         }
-        let marker = self.alive.accept().await?;
-        if let Some(deed) = self.deed(Action::AcceptLog) {
+        let mut deed = self.deed(Action::AcceptLog);
+        let marker = Deed::while_doing(&mut deed, self.alive.accept()).await?;
+        if let Some(deed) = deed {
             deed.text("revision", &marker.to_string()).tell();
         }
         Ok(marker)

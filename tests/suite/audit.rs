@@ -1,14 +1,23 @@
 //! The audit stream of the real binary: who did what is in it, no token and no name is, and whatever is done to it is found.
 
+use crate::faulty::Faulty;
 use crate::rfc::raw::Asking;
 use crate::store_contract::eventually;
 use crate::tour::{Home, Server};
+use crate::world::{SCOPES, World, alice, mobile};
+use jeton::api::revoke_request::Target;
+use jeton::api::{CreateResourceRequest, Resource, RevokeRequest};
 use jeton::audit::Action;
+use jeton::store::Store;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::task::JoinHandle;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "2f2e2d2c2b2a292827262524232221201f1e1d1c1b1a19181716151413121110");
@@ -27,8 +36,19 @@ fn asked(home: &Home, server: &Server, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
-fn verified(home: &Home, file: &Path) -> Output {
-    jeton(home).args(["audit", "verify"]).arg(file).output().unwrap()
+fn verified(home: &Home, files: &[&Path]) -> Output {
+    jeton(home).args(["audit", "verify"]).args(files).output().unwrap()
+}
+
+/// The exit code, and what is said.
+fn judged(home: &Home, files: &[&Path]) -> (Option<i32>, String) {
+    let Output { status, stdout, .. } = verified(home, files);
+    (status.code(), String::from_utf8(stdout).unwrap())
+}
+
+async fn has_lines(file: &Path, lines: usize) {
+    let what = format!("{} has {lines} lines", file.display());
+    eventually(&what, async || fs::read_to_string(file).is_ok_and(|text| text.lines().count() >= lines)).await;
 }
 
 fn found(home: &Home, file: &Path, what: &[&str]) -> Vec<Value> {
@@ -102,9 +122,8 @@ async fn who_did_what_is_in_the_stream_and_whatever_is_done_to_it_is_found() {
     asked(&home, &server, &issue);
     eventually("the line is written", async || fs::read_to_string(&file).unwrap().lines().count() == done.len() + 3).await;
     drop(server);
-    let told = verified(&home, &file);
-    let said = String::from_utf8(told.stdout).unwrap();
-    assert!(told.status.success() && said.contains("whole: 11 lines"), "{said}");
+    let (code, said) = judged(&home, &[&file]);
+    assert!(code == Some(0) && said.contains("whole: 11 lines"), "{said}");
     assert!(said.contains("followed by") && said.contains("open"), "{said}");
 
     let whole = fs::read_to_string(&file).unwrap();
@@ -113,8 +132,7 @@ async fn who_did_what_is_in_the_stream_and_whatever_is_done_to_it_is_found() {
         spoil(&mut lines);
         let spoilt = home.path().join("spoilt.log");
         fs::write(&spoilt, lines.join("\n") + "\n").unwrap();
-        let told = verified(&home, &spoilt);
-        (told.status.code(), String::from_utf8(told.stdout).unwrap())
+        judged(&home, &[&spoilt])
     };
     for (at, spoil) in [
         (4, &(|lines: &mut Vec<String>| drop(lines.remove(3))) as &dyn Fn(&mut Vec<String>)),
@@ -128,6 +146,61 @@ async fn who_did_what_is_in_the_stream_and_whatever_is_done_to_it_is_found() {
         assert_eq!(code, Some(1), "{said}");
         assert!(said.starts_with(&format!("line {at}: ")), "line {at}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_rotation_that_fails_breaks_no_chain_and_a_running_process_vouches_for_no_copy() {
+    let home = Home::new();
+    let at = |name: &str| home.path().join(name);
+    for name in ["a", "b/audit.log", "c"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    // In one step, whatever the process is about.
+    let lead_to = |directory: &str| {
+        symlink(at(directory), at("next")).unwrap();
+        fs::rename(at("next"), at("here")).unwrap();
+    };
+    lead_to("a");
+    let [file, first, second] = ["here/audit.log", "a/audit.log", "c/audit.log"].map(at);
+    let variables = [ROOT_KEY, ("JETON_AUDIT_FILE", file.to_str().unwrap())];
+    let issue = ["issue", "--client", "mobile-app", "--subject", "alice", "--scope", "orders:read"];
+    let server = Server::start(&home, "memory:", &variables);
+    // A directory stands where the next file is to be.
+    lead_to("b");
+    let is_refused = async || fs::read_to_string(at("log")).unwrap().contains("no other can be begun in its place");
+    eventually("it is refused", is_refused).await;
+    asked(&home, &server, &issue);
+    has_lines(&first, 2).await;
+    lead_to("c");
+    has_lines(&second, 1).await;
+    asked(&home, &server, &issue);
+    has_lines(&second, 2).await;
+    let text = fs::read_to_string(&first).unwrap();
+    assert_eq!(actions(&read(&text)), ["begin", "issue", "end"], "{text}");
+    let (code, said) = judged(&home, &[&first, &second]);
+    assert!(code == Some(0) && said.contains("whole: 5 lines"), "{said}");
+
+    // It is killed, and another goes on.
+    drop(server);
+    let server = Server::start(&home, "memory:", &variables);
+    asked(&home, &server, &issue);
+    has_lines(&second, 4).await;
+    let (code, said) = judged(&home, &[&second]);
+    assert!(code == Some(0) && said.contains("of which nothing is here") && said.contains("without its end"), "{said}");
+
+    let text = fs::read_to_string(&second).unwrap();
+    let cut: String = text.lines().take(3).map(|line| format!("{line}\n")).collect();
+    fs::write(at("copy"), cut).unwrap();
+    fs::rename(at("copy"), &second).unwrap();
+    has_lines(&second, 4).await;
+    let (code, said) = judged(&home, &[&first, &second]);
+    let found = format!("{}:4: follows line 3 of chain ", second.display());
+    assert!(code == Some(1) && said.starts_with(&found) && said.contains("the last of it that is here is line 1"), "{said}");
+
+    let other = jeton(&home).env(ROOT_KEY.0, "08".repeat(32)).args(["audit", "verify"]).arg(&first).output().unwrap();
+    let said = String::from_utf8(other.stdout).unwrap();
+    assert!(other.status.code() == Some(1) && !said.contains("was changed"), "{said}");
+    assert!(said.starts_with("line 1: is under root key ") && said.contains("3 of 3 lines cannot be verified"), "{said}");
 }
 
 #[tokio::test]
@@ -167,6 +240,45 @@ async fn a_stream_that_cannot_be_written_is_told_and_costs_no_request() {
     .await;
     process.kill().unwrap();
     process.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_is_in_the_stream_with_what_may_be_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("audit.log");
+    let mut faulty = None;
+    let mut world = World::memory_through(|store| Arc::clone(faulty.insert(Arc::new(Faulty::over(store)))) as Arc<dyn Store>);
+    let store = faulty.unwrap();
+    world.settings.audit.file = Some(file.clone());
+    let server = Arc::new(world.start().await);
+    let issued = server.issue(alice("mobile-app", SCOPES)).await;
+    let cut = async |call: JoinHandle<()>, before: usize| {
+        eventually("it is done and not answered", async || store.hanging.load(Ordering::SeqCst) > before).await;
+        call.abort();
+        has_lines(&file, before + 3).await;
+    };
+    store.hangs.store(true, Ordering::SeqCst);
+    let [one, two, three, four] = [(); 4].map(|()| Arc::clone(&server));
+    let refreshed = issued.refresh_token.clone();
+    cut(tokio::spawn(async move { drop(one.try_refresh(mobile(&refreshed)).await) }), 0).await;
+    cut(tokio::spawn(async move { drop(two.try_issue(alice("mobile-app", SCOPES)).await) }), 1).await;
+    let resource = Resource { resource: "https://shop.internal".into(), scopes: vec!["shop:read".into()], ..Default::default() };
+    let asked = CreateResourceRequest { resource: Some(resource) };
+    cut(tokio::spawn(async move { drop(three.resources.clone().create_resource(asked).await) }), 2).await;
+    let asked = RevokeRequest { target: Some(Target::Token(issued.access_token.clone())), ..Default::default() };
+    cut(tokio::spawn(async move { drop(four.try_revoke(asked).await) }), 3).await;
+    store.hangs.store(false, Ordering::SeqCst);
+    assert!(!server.active(&issued.access_token).await, "it was done");
+    // What is refused was not done.
+    assert!(server.try_refresh(mobile("jrt_none")).await.is_err());
+    server.app.audit.close().await;
+
+    let lines = read(&fs::read_to_string(&file).unwrap());
+    assert_eq!(actions(&lines), ["begin", "issue", "refresh", "issue", "create_resource", "revoke", "end"]);
+    let unknown = |line: &Value| line.get("outcome").is_some_and(|outcome| outcome == "unknown");
+    assert_eq!(lines.iter().map(unknown).collect::<Vec<_>>(), [false, false, true, true, true, true, false]);
+    assert_eq!((&lines[2]["grant_id"], &lines[2]["by"]), (&issued.grant_id.into(), &"grpc".into()));
+    assert_eq!((&lines[4]["resource"], &lines[5]["kind"]), (&"https://shop.internal".into(), &"token".into()));
 }
 
 #[test]

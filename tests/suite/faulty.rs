@@ -26,6 +26,10 @@ pub struct Faulty {
     pub swaps_nothing: AtomicBool,
     /// A record is overwritten, whatever was expected of it.
     pub compares_nothing: AtomicBool,
+    /// What is swapped or appended is done, and never answered.
+    pub hangs: AtomicBool,
+    /// How many calls hang.
+    pub hanging: AtomicUsize,
     /// How many calls on records and lists are answered before one fails; whether that one is made all the same.
     pub fails_after: Mutex<Option<(usize, bool)>>,
 }
@@ -33,7 +37,7 @@ pub struct Faulty {
 impl Faulty {
     /// Without a fault as yet.
     pub fn over(store: Arc<dyn Store>) -> Self {
-        let [loses, appends_nothing, swaps_nothing, compares_nothing] = [(); 4].map(|()| AtomicBool::new(false));
+        let [loses, appends_nothing, swaps_nothing, compares_nothing, hangs] = [(); 5].map(|()| AtomicBool::new(false));
         Self {
             store,
             gets: AtomicUsize::new(0),
@@ -41,6 +45,8 @@ impl Faulty {
             appends_nothing,
             swaps_nothing,
             compares_nothing,
+            hangs,
+            hanging: AtomicUsize::new(0),
             fails_after: Mutex::default(),
         }
     }
@@ -61,6 +67,15 @@ impl Faulty {
             }
             _ => call.await,
         }
+    }
+
+    /// The answer, or none ever.
+    async fn answered<T>(&self, answer: T) -> T {
+        if self.hangs.load(Ordering::SeqCst) {
+            self.hanging.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        }
+        answer
     }
 
     /// Swaps whatever is there.
@@ -90,7 +105,7 @@ impl Store for Faulty {
         if self.compares_nothing.load(Ordering::SeqCst) && swap.expected.is_some() {
             return self.overwrite(swap, also).await;
         }
-        let answer = self.counted(self.store.swap(swap, also)).await;
+        let answer = self.answered(self.counted(self.store.swap(swap, also)).await).await;
         if self.loses.load(Ordering::SeqCst) { Err(StoreError::Unavailable("lost".into())) } else { answer }
     }
 
@@ -110,7 +125,7 @@ impl Store for Faulty {
         if self.appends_nothing.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("full".into()));
         }
-        self.store.append(entries, position).await
+        self.answered(self.store.append(entries, position).await).await
     }
 
     async fn follow(&self, position: Position, limit: usize) -> Answer<Followed> {
