@@ -183,12 +183,16 @@ impl<'a> Deed<'a> {
     ///
     /// # Errors
     /// As `work`.
-    pub async fn while_doing<T>(deed: &mut Option<Self>, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let now_under_way = |deed: &mut Option<Self>, is| deed.iter_mut().for_each(|deed| deed.is_under_way = is);
-        now_under_way(deed, true);
-        let done = work.await;
-        now_under_way(deed, done.as_ref().err().is_none_or(may_be_done));
-        done
+    pub fn while_doing<T>(deed: &mut Option<Self>, work: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+        // What is done is large, and would be held here once more.
+        let work = Box::pin(work);
+        async move {
+            let now_under_way = |deed: &mut Option<Self>, is| deed.iter_mut().for_each(|deed| deed.is_under_way = is);
+            now_under_way(deed, true);
+            let done = work.await;
+            now_under_way(deed, done.as_ref().err().is_none_or(may_be_done));
+            done
+        }
     }
 
     /// Hands it to the writer. Never waits.
