@@ -1,7 +1,9 @@
 //! How lines prove each other. Each ends with a MAC over itself and the MAC of the line before; a process begins a chain of its own, and
 //! says which one it follows.
 //!
-//!     {"chain":"..","seq":2,"time":"..","action":"issue", .. ,"mac":".."}
+//! ```json
+//! {"chain":"..","seq":2,"time":"..","action":"issue", .. ,"mac":".."}
+//! ```
 //!
 //! The MAC is over the text of the line before `,"mac":`, after the 32 bytes of the MAC before it; zeros for the first. The format never
 //! changes; `version` of the first line of a chain says which it is.
