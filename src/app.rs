@@ -195,7 +195,6 @@ fn configuration(settings: &Settings) -> Configuration {
         caller_tokens: settings.caller_tokens.clone(),
         issuers: settings.issuers.clone(),
         client_assertion_lifetime: settings.tokens.client_assertion_lifetime,
-        max_staleness: settings.tokens.max_staleness,
         phantom_lifetime: settings.gateway.phantom_lifetime,
         grants_per_subject: usize::try_from(settings.limits.grants_per_subject).unwrap_or(usize::MAX),
     };

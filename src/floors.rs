@@ -165,6 +165,12 @@ impl Alive {
         *self.ceilings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The oldest that what is known of the revocations may be behind an answer.
+    #[must_use]
+    pub const fn max_staleness(&self) -> Millis {
+        self.terms.max_staleness
+    }
+
     /// Where the view stands: what it does not know yet lies above.
     #[must_use]
     pub fn seen(&self) -> Revision {
@@ -198,13 +204,17 @@ impl Alive {
         })
     }
 
-    /// Makes the view as fresh as is asked, and answers the place up to which it then stands.
+    /// Makes the view as fresh as is asked, and answers the place up to which it then stands; and whether it answers by itself: it was so
+    /// fresh before, and holds every floor of the log.
     ///
     /// # Errors
     /// `RevisionLost`, `Healing`, `Restored`, the store.
-    pub async fn fresh(&self, freshness: Freshness) -> Result<Revision> {
-        if let Some(place) = self.fresh_in(&self.read(), freshness, self.clock.run()) {
-            return Ok(place);
+    pub async fn fresh(&self, freshness: Freshness) -> Result<(Revision, bool)> {
+        {
+            let view = self.read();
+            if let Some(place) = self.fresh_in(&view, freshness, self.clock.run()) {
+                return Ok((place, view.is_whole()));
+            }
         }
         let mut caught = self.caught_up().await?;
         if freshness != Freshness::Default && !self.read().is_healed_under(caught.identity) {
@@ -217,10 +227,10 @@ impl Alive {
             Freshness::AtLeast(revision) if view.knows(revision, caught.head) => {}
             Freshness::AtLeast(_) | Freshness::Full if !healed => return Err(Error::Healing),
             Freshness::AtLeast(_) => return Err(Error::RevisionLost),
-            Freshness::Full => return Ok(caught.head),
+            Freshness::Full => return Ok((caught.head, false)),
             Freshness::Default => {}
         }
-        view.fresh_at(self.clock.run(), self.terms.max_staleness).ok_or(Error::Healing)
+        view.fresh_at(self.clock.run(), self.terms.max_staleness).map(|place| (place, false)).ok_or(Error::Healing)
     }
 
     /// What Issue makes its tokens' `born` of: a catch-up that starts after this call, under a primary whose marker all replicas have, above

@@ -104,8 +104,6 @@ pub struct Terms {
     pub issuers: Issuers,
     /// The longest that an assertion of a client may be valid.
     pub client_assertion_lifetime: Millis,
-    /// How long an answer of Introspect may be reused without asking again.
-    pub max_staleness: Millis,
     /// The longest that a JWT is valid which a gateway shows in place of a token.
     pub phantom_lifetime: Millis,
     /// The most grants of a subject with all clients together.

@@ -215,9 +215,12 @@ async fn linger(delay: Duration, interrupt: &mut Signal, stop: &CancellationToke
     }
 }
 
-/// The tour where its client is configured, and plain text is spoken; else it would be refused.
+/// The tour where its client is configured, plain text is spoken and nobody has to say who calls; else it would be refused.
 fn first_steps(settings: &Settings, grpc: SocketAddr) -> String {
-    if settings.tls.is_none() && settings.clients.iter().any(|client| client.id.as_str() == cli::TOUR_CLIENT) {
+    if settings.tls.is_none()
+        && settings.callers.is_empty()
+        && settings.clients.iter().any(|client| client.id.as_str() == cli::TOUR_CLIENT)
+    {
         return cli::tour(grpc);
     }
     let nothing = "No client is configured, so nothing can be issued: `jeton config example` shows how.\n\n";

@@ -253,11 +253,10 @@ impl Service {
         write: Write,
     ) -> Result<Vec<Introspection>> {
         let keys = self.tokens.keys();
-        let is_fresh = self.alive.at_once(freshness, self.clock.run(), |_| ()).is_some();
         let recalled: Vec<_> = tokens.iter().map(|(_, digest)| self.tokens.recall(digest)).collect();
         let unknown = tokens.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
         let unknown: Vec<&str> = unknown.map(|((token, _), _)| *token).collect();
-        let (revision, looked) = tokio::try_join!(self.alive.fresh(freshness), self.look_up_all(&unknown))?;
+        let ((revision, is_fresh), looked) = tokio::try_join!(self.alive.fresh(freshness), self.look_up_all(&unknown))?;
         let mut looked = looked.into_iter();
         let asking = Asking { asker, revision, keys, write, is_fresh };
         let mut answers = Vec::with_capacity(tokens.len());
@@ -323,7 +322,7 @@ impl Service {
     }
 
     fn cache_seconds(&self, exp: Timestamp, now: Timestamp) -> u64 {
-        exp.since(now).min(self.terms().max_staleness).secs()
+        exp.since(now).min(self.alive.max_staleness()).secs()
     }
 }
 

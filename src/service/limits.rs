@@ -9,7 +9,7 @@ use crate::telemetry::metrics;
 use jeton_domain::caller::Caller;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::name::ClientId;
-use jeton_domain::rate::Rates;
+use jeton_domain::rate::Buckets;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -42,8 +42,8 @@ pub(super) enum Whom<'a> {
 /// What is left to each.
 pub(super) struct Left {
     hasher: RandomState,
-    calls: Option<Rates>,
-    failures: Option<Rates>,
+    calls: Option<Buckets>,
+    failures: Option<Buckets>,
 }
 
 impl fmt::Debug for Left {
@@ -54,8 +54,9 @@ impl fmt::Debug for Left {
 
 impl Left {
     pub(super) fn new(limits: Limits) -> Self {
-        let rates =
-            |per_second: u32, seconds: u32| (per_second > 0).then(|| Rates::new(per_second, per_second.saturating_mul(seconds)));
+        let rates = |per_second: u32, seconds: u32| {
+            (per_second > 0).then(|| Buckets::new(per_second, per_second.saturating_mul(seconds)))
+        };
         Self {
             hasher: RandomState::new(),
             calls: rates(limits.caller_rate, 1),
@@ -105,7 +106,7 @@ impl Service {
         if failures.take(name, self.clock.run()) { refusal } else { too_many() }
     }
 
-    fn failures(&self, from: Option<Source>, whom: Whom<'_>) -> Option<(&Rates, u64)> {
+    fn failures(&self, from: Option<Source>, whom: Whom<'_>) -> Option<(&Buckets, u64)> {
         let (failures, from) = (self.left.failures.as_ref()?, from?);
         Some((failures, self.left.hasher.hash_one((from.0, whom))))
     }

@@ -70,7 +70,7 @@ impl Service {
     /// The same, and read again first where it may be stale.
     pub(super) async fn fresh_registry(&self) -> Result<Arc<Registry>> {
         let registry = self.registry();
-        if registry.is_fresh(self.clock.run(), self.terms().max_staleness) {
+        if registry.is_fresh(self.clock.run(), self.alive.max_staleness()) {
             return Ok(registry);
         }
         self.follow_registry().await?;

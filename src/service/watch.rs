@@ -37,7 +37,7 @@ impl Service {
     /// What a watcher is told first.
     #[must_use]
     pub fn judging(&self) -> Judging {
-        Judging { salt: self.alive.salt().clone(), horizon: self.alive.horizon(), max_staleness: self.terms().max_staleness }
+        Judging { salt: self.alive.salt().clone(), horizon: self.alive.horizon(), max_staleness: self.alive.max_staleness() }
     }
 
     /// What the view takes in from now on, in order.
@@ -57,7 +57,7 @@ impl Service {
     /// # Errors
     /// `Healing`, `Restored`, the store.
     pub async fn caught_up(&self) -> Result<Revision> {
-        self.alive.fresh(Freshness::Full).await
+        self.alive.fresh(Freshness::Full).await.map(|(place, _)| place)
     }
 
     /// How this replica's view of the log is. From memory: no store is asked.

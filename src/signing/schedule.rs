@@ -48,7 +48,7 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// The word for it in metrics.
+    /// The word for it, in metrics and for people.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

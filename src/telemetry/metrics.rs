@@ -169,6 +169,11 @@ pub static INSTRUMENTS: [&dyn Instrument; 37] = [
     &REVOCATION_DELAY,
 ];
 
+/// Whether it is jeton or its store that fails, of the word of a gRPC code.
+pub fn is_our_fault(code: &str) -> bool {
+    matches!(code, "UNKNOWN" | "DEADLINE_EXCEEDED" | "UNIMPLEMENTED" | "INTERNAL" | "UNAVAILABLE" | "DATA_LOSS")
+}
+
 /// One call: counted, and timed by operation.
 pub fn request(operation: &'static str, outcome: &'static str, took: Duration) {
     REQUESTS.add(operation, outcome);

@@ -114,7 +114,7 @@ fn outcome_of_call(code: &'static str) -> &'static str {
     match code {
         "OK" => "answered",
         "RESOURCE_EXHAUSTED" => "shed",
-        "UNAVAILABLE" | "INTERNAL" | "DEADLINE_EXCEEDED" | "UNKNOWN" | "DATA_LOSS" => "failed",
+        word if metrics::is_our_fault(word) => "failed",
         _ => "refused",
     }
 }

@@ -6,7 +6,7 @@ use crate::service::Service;
 use crate::service::callers::Shown;
 use crate::service::limits::Source;
 use crate::transport::capacity::Lane;
-use crate::transport::connections::{CameFrom, network};
+use crate::transport::connections::CameFrom;
 use crate::transport::tls::Peer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -96,7 +96,7 @@ pub async fn of(
 /// Who it is where that may be a person at a browser, which knows no `Bearer`: a key may come as the password of `Basic`, under any name.
 ///
 /// # Errors
-/// `CallerUnknown`, `TooManyFailures`, `KeysUnavailable`.
+/// `CallerUnknown`, `TooManyFailures`, `RateLimited`, `KeysUnavailable`.
 pub async fn at_a_browser(
     service: &Service,
     admission: Admission,
@@ -105,8 +105,19 @@ pub async fn at_a_browser(
 ) -> Result<Arc<Caller>> {
     let password = password(headers);
     let shown = || password.as_ref().map_or_else(|| bearer(headers), |password| Ok(Some(password.expose())));
-    let from = extensions.get::<CameFrom>().map(|CameFrom(address)| service.source_at(network(*address)));
-    shows(service, admission, extensions, from, shown).await
+    let caller = shows(service, admission, extensions, source(service, extensions), shown).await?;
+    counted(service, &caller)?;
+    Ok(caller)
+}
+
+/// Who asks over HTTP, by where the request comes from; none where that is not known.
+pub fn source(service: &Service, extensions: &Extensions) -> Option<Source> {
+    extensions.get::<CameFrom>().map(|CameFrom(address)| service.source_at(*address))
+}
+
+/// One more call of a caller; where nobody is configured, whoever it is has no name, and is not counted.
+fn counted(service: &Service, caller: &Arc<Caller>) -> Result<()> {
+    if Arc::ptr_eq(caller, &ANYONE) { Ok(()) } else { service.count_call(service.source_of(caller)) }
 }
 
 async fn shows<'a>(

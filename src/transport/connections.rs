@@ -7,8 +7,8 @@ mod opening;
 mod places;
 
 pub use opening::Opening;
+pub use places::Most;
 pub(super) use places::Places;
-pub use places::{Most, network};
 
 use super::tls::{Peer, Tls};
 use crate::coalescing::Coalescing;
@@ -17,7 +17,7 @@ use http::Request;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use places::Place;
+use places::{Place, network};
 use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
@@ -102,7 +102,7 @@ pub struct Accepted {
     pub stream: Stream,
     /// Who is at the other end.
     pub peer: Peer,
-    /// Where it is.
+    /// Where it is: its address, of IPv6 its network, which is one holder's.
     pub address: IpAddr,
     /// Whether both sides agreed on HTTP/2.
     pub is_http2: bool,
@@ -143,7 +143,7 @@ where
     };
     while let Some(accepted) = shutdown.run_until_cancelled(socket.accept()).await {
         match accepted {
-            Ok((stream, address)) => begin(stream, address.ip(), shutdown.clone()),
+            Ok((stream, address)) => begin(stream, network(address.ip()), shutdown.clone()),
             Err(problem) => {
                 not_accepted(&problem);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -151,7 +151,7 @@ where
         }
     }
     let last = CancellationToken::new();
-    waiting(socket).for_each(|(stream, address)| begin(stream, address, last.clone()));
+    waiting(socket).for_each(|(stream, address)| begin(stream, network(address), last.clone()));
     connections.close();
     if tokio::time::timeout(LAST_WITHIN, connections.wait()).await.is_err() {
         last.cancel();
@@ -247,7 +247,7 @@ where
     }
 }
 
-/// Where a request comes from: an extension of those over HTTP.
+/// Where a request comes from, as in `Accepted`: an extension of those over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CameFrom(pub IpAddr);
 

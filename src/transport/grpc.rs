@@ -51,7 +51,7 @@ use crate::service::{Credentials, Service};
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Caller, Calling, Permission};
 use crate::transport::capacity::Lane;
-use crate::transport::connections::{self, Accepted, Listener, http2, introduce, network, over_http2, until_over};
+use crate::transport::connections::{self, Accepted, Listener, http2, introduce, over_http2, until_over};
 use crate::transport::fault::Fault;
 use crate::transport::gateway::Headers;
 use crate::transport::logged;
@@ -162,7 +162,7 @@ pub async fn serve(
     let http = http2(settings.max_concurrent_streams);
     let sources = Arc::clone(&service);
     let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, over, .. }| {
-        let (front, from) = (front.clone(), sources.source_at(network(address)));
+        let (front, from) = (front.clone(), sources.source_at(address));
         let service = service_fn(move |mut request| {
             introduce(&peer, &mut request);
             front.call(request, from)

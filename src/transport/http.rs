@@ -25,10 +25,10 @@ use crate::service::Service;
 use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
 use crate::service::limits::Source;
 use crate::telemetry::{Sampler, metrics, trace};
-use crate::transport::caller::Admission;
+use crate::transport::caller::{self, Admission};
 use crate::transport::capacity::{Capacity, Lane, within};
 use crate::transport::connections::{
-    self, Accepted, CameFrom, Listener, Most, Places, http1, http2, introduce, network, over_http2, until_over,
+    self, Accepted, CameFrom, Listener, Most, Places, http1, http2, introduce, over_http2, until_over,
 };
 use crate::transport::fault::{Edge, Fault, code_word};
 use crate::transport::gateway::Headers;
@@ -246,8 +246,7 @@ impl Door {
 
     /// Who asks; none where that is not known.
     fn source(&self, request: &Request<Body>) -> Option<Source> {
-        let CameFrom(address) = request.extensions().get::<CameFrom>()?;
-        Some(self.0.service.source_at(network(*address)))
+        caller::source(&self.0.service, request.extensions())
     }
 
     /// The service, where it is asked at all.

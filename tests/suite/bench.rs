@@ -1,8 +1,10 @@
 //! `jeton bench` against the real server: every operation really happens, and is told in numbers.
 
 use crate::redis_server::RedisServer;
+use crate::rfc::raw::Asking;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -14,6 +16,7 @@ const GRANTS: [&str; 2] = ["--grants", "300"];
 struct Server {
     process: Child,
     grpc: String,
+    admin: SocketAddr,
     #[cfg_attr(not(feature = "bench"), expect(dead_code, reason = "only that build offers one"))]
     noop: Option<String>,
     _home: tempfile::TempDir,
@@ -43,17 +46,18 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap());
         let mut noop = None;
-        let grpc = loop {
+        let (grpc, admin) = loop {
             let mut line = String::new();
             assert_ne!(lines.read_line(&mut line).unwrap(), 0, "serve ended before it listened");
             if let Some(address) = line.strip_prefix("no-op for `jeton bench` on ") {
                 noop = Some(format!("http://{}", address.trim()));
             }
-            if let Some((address, _)) = line.strip_prefix("jeton serves gRPC on ").and_then(|rest| rest.split_once(',')) {
-                break format!("http://{address}");
+            if let Some((grpc, others)) = line.strip_prefix("jeton serves gRPC on ").and_then(|rest| rest.split_once(',')) {
+                let admin = others.split_once("admin on ").unwrap().1.split(',').next().unwrap().parse().unwrap();
+                break (format!("http://{grpc}"), admin);
             }
         };
-        Self { process, grpc, noop, _home: home, _stdout: lines }
+        Self { process, grpc, admin, noop, _home: home, _stdout: lines }
     }
 
     fn bench(&self, options: &[&str]) -> Output {
@@ -181,13 +185,17 @@ async fn what_one_replica_revokes_the_others_enforce_and_the_load_goes_on() {
     }
 }
 
-#[test]
-fn what_is_watched_is_measured_beside_a_trickle_of_revocations() {
+#[tokio::test]
+async fn what_is_watched_is_measured_beside_a_trickle_of_revocations() {
     let server = Server::start("10s", &[]);
     let watched = ["--watchers", "120", "--trickle", "20", "--operation", "introspect-cached"];
     let told = operations(&server.bench(&[GRANTS.as_slice(), &watched].concat()));
     let [told] = told.as_slice() else { panic!("one operation: {told:?}") };
     is_measured(told);
+    let metrics = Asking::get(server.admin, "/metrics").send().await.body;
+    let metrics = String::from_utf8(metrics).unwrap();
+    let entries = metrics.lines().find_map(|line| line.strip_prefix("jeton_watched_entries_total ")).unwrap();
+    assert!(entries.parse::<f64>().unwrap() >= 120.0, "each stream was told of a revocation: {entries}");
 }
 
 #[test]

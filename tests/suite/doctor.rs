@@ -26,7 +26,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
+const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", crate::tour::ROOT_KEY);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What makes a Redis fit.
 const SOUND: [&str; 6] = ["--appendonly", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"];

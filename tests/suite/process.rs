@@ -5,7 +5,7 @@ use super::store_contract::eventually;
 use super::tour::{Home, Server};
 use std::process::Command;
 
-const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100");
+const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", crate::tour::ROOT_KEY);
 
 /// Sends it a signal.
 pub fn signal(server: &Server, signal: &str) {

@@ -3,11 +3,9 @@
 use crate::redis_cluster::RedisCluster;
 use crate::redis_server::RedisServer;
 use crate::store_contract::eventually;
-use crate::tour::{Home, Server};
+use crate::tour::{Home, ROOT_KEY, Server};
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
-
-const ROOT_KEY: &str = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100";
 
 fn jeton(server: &Server, secret: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));

@@ -1,5 +1,7 @@
 //! The configuration read again by a process that runs: under load, with a mistake in it, with a caller less and a client more.
 
+use crate::process::signal;
+use crate::rfc::raw::Asking;
 use crate::server::refusal;
 use crate::store_contract::eventually;
 use crate::tour::{Home, Server};
@@ -10,11 +12,8 @@ use jeton::config::written_hash;
 use jeton_domain::caller::hash_of_key;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -28,7 +27,6 @@ const ASKING: usize = 4;
 struct Running {
     home: Home,
     server: Server,
-    admin: String,
 }
 
 fn caller(name: &str, key: &str) -> String {
@@ -47,9 +45,7 @@ impl Running {
         let home = Home::new();
         written(home.path(), appended);
         let server = Server::start_as(&home.path().join("jeton.toml"), "127.0.0.1:0", "127.0.0.1:0", &home, "memory:", &[]);
-        let log = fs::read_to_string(home.path().join("log")).unwrap();
-        let admin = log.split_once(" admin=").unwrap().1.split_whitespace().next().unwrap().to_owned();
-        Self { home, server, admin }
+        Self { home, server }
     }
 
     fn log(&self) -> String {
@@ -67,17 +63,13 @@ impl Running {
 
     /// What the admin port answers.
     async fn admin(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.admin).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        let answer = Asking::get(self.server.admin, path).send().await;
+        assert_eq!(answer.status, 200, "it serves all the same");
+        String::from_utf8(answer.body).unwrap()
     }
 
     fn hangs_up(&self) {
-        let sent = Command::new("kill").args(["-HUP", &self.server.process.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal(&self.server, "-HUP");
     }
 }
 
@@ -108,6 +100,7 @@ async fn asks(mut tokens: TokenServiceClient<Channel>, ended: Arc<AtomicBool>, a
 async fn a_configuration_is_taken_under_load_and_no_request_fails() {
     let (operator, billing) = (caller("operator", OPERATOR), caller("billing", BILLING));
     let running = Running::start(&[&operator, &billing]);
+    assert!(!running.server.tours(), "it could not be followed without a key");
     let (ended, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut load = JoinSet::new();
     for _ in 0..ASKING {
@@ -139,7 +132,6 @@ async fn a_configuration_is_taken_under_load_and_no_request_fails() {
     running.logged("the configuration is not taken: the one before stays in force", 2).await;
     eventually("it is told", async || running.admin("/readyz").await.contains("[limits] grants_per_subject: is 0, outside"))
         .await;
-    assert!(running.admin("/readyz").await.starts_with("HTTP/1.1 200"), "it serves all the same");
     assert!(running.admin("/metrics").await.contains("\njeton_configuration_sound 0\n"));
     assert!(running.log().contains("concurency: is not known; did you mean `concurrency`?"));
     introspects(&mut tokens, BILLING).await.unwrap();

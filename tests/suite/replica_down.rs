@@ -3,7 +3,7 @@
 
 use crate::redis_server::RedisServer;
 use crate::store_contract::eventually;
-use crate::tour::{Home, Server};
+use crate::tour::{Home, ROOT_KEY, Server};
 use crate::world::{SCOPES, alice, fully_fresh, mobile, refusal};
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
@@ -14,7 +14,6 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-const ROOT_KEY: &str = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100";
 /// What cannot be said as long as the replica is down.
 const MISSING: &str = "has 0 replicas in step and 1 are configured";
 const READY: &str = "HTTP/1.1 200 OK";

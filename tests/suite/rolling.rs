@@ -4,7 +4,7 @@ use crate::process::signal;
 use crate::redis_server::RedisServer;
 use crate::rfc::raw::Asking;
 use crate::store_contract::eventually;
-use crate::tour::{Home, Server};
+use crate::tour::{Home, ROOT_KEY, Server};
 use crate::world::{SCOPES, alice, mobile};
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
@@ -19,7 +19,6 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-const ROOT_KEY: &str = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100";
 const REPLICAS: usize = 3;
 const WORKERS: usize = 6;
 /// Between two restarts so many calls are answered, so that each happens in the midst of some.

@@ -1,7 +1,7 @@
 //! The runbooks, their commands run as they are printed, and what became of tokens by them.
 
 use crate::redis_server::RedisServer;
-use crate::tour::{Home, fenced};
+use crate::tour::{Home, ROOT_KEY, fenced};
 use crate::upgrade::Load;
 use crate::world::{ORDERS, alice, fully_fresh, mobile};
 use jeton::api::token_service_client::TokenServiceClient;
@@ -14,7 +14,6 @@ use std::process::Command;
 use tonic::transport::{Channel, Endpoint};
 
 const PAGE: &str = include_str!("../../docs/runbooks.md");
-const ROOT_KEY: &str = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100";
 /// What makes a Redis fit.
 const SOUND: [&str; 6] = ["--appendonly", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"];
 const CONFIGURATION: &str = "

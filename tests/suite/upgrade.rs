@@ -3,6 +3,7 @@
 
 use crate::redis_server::RedisServer;
 use crate::store_contract::eventually;
+use crate::tour::ROOT_KEY;
 use crate::world::{ORDERS, SCOPES, alice, fully_fresh, mobile};
 use jeton::api::authorization_code_service_client::AuthorizationCodeServiceClient;
 use jeton::api::client_service_client::ClientServiceClient;
@@ -20,7 +21,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
-const ROOT_KEY: &str = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100";
 /// Where the binary of the earlier build is.
 const EARLIER: &str = "EARLIER_BINARY";
 /// How many ask beside the upgrade.

@@ -16,7 +16,7 @@ const NANOS_A_MILLI: u64 = 1_000_000;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 
 /// A rate, and how far each name has used it up.
-pub struct Rates {
+pub struct Buckets {
     /// What one costs: nanoseconds in which a bucket gets one more.
     each: u64,
     /// What a full bucket holds.
@@ -25,13 +25,13 @@ pub struct Rates {
     full_at: Box<[AtomicU64]>,
 }
 
-impl fmt::Debug for Rates {
+impl fmt::Debug for Buckets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rates {{ each: {} ns, most: {} ns, .. }}", self.each, self.most)
+        write!(f, "Buckets {{ each: {} ns, most: {} ns, .. }}", self.each, self.most)
     }
 }
 
-impl Rates {
+impl Buckets {
     /// So many a second for each name, and `burst` at once, both at least one.
     #[must_use]
     pub fn new(per_second: u32, burst: u32) -> Self {
@@ -82,13 +82,13 @@ mod tests {
         (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
     }
 
-    fn taken(rates: &Rates, name: u64, run: u64) -> usize {
+    fn taken(rates: &Buckets, name: u64, run: u64) -> usize {
         (0..1_000).take_while(|_| rates.take(name, Millis::new(run))).count()
     }
 
     #[test]
     fn a_burst_then_the_rate() {
-        let rates = Rates::new(10, 30);
+        let rates = Buckets::new(10, 30);
         assert_eq!(taken(&rates, hash(1), 5_000), 30);
         assert!(rates.is_spent(hash(1), Millis::new(5_099)) && !rates.is_spent(hash(1), Millis::new(5_100)));
         assert_eq!(taken(&rates, hash(1), 5_500), 5);
@@ -97,21 +97,21 @@ mod tests {
 
     #[test]
     fn more_than_one_a_millisecond_is_counted_too() {
-        let rates = Rates::new(50_000, 100);
+        let rates = Buckets::new(50_000, 100);
         assert_eq!(taken(&rates, hash(1), 7), 100);
         assert_eq!(taken(&rates, hash(1), 8), 50);
     }
 
     #[test]
     fn asking_whether_some_are_left_takes_none() {
-        let rates = Rates::new(1, 1);
+        let rates = Buckets::new(1, 1);
         assert!((0..10).all(|_| !rates.is_spent(hash(1), Millis::new(0))));
         assert!(rates.take(hash(1), Millis::new(0)) && rates.is_spent(hash(1), Millis::new(0)));
     }
 
     #[test]
     fn who_uses_up_a_thousand_names_costs_hardly_another_anything() {
-        let rates = Rates::new(1, 10);
+        let rates = Buckets::new(1, 10);
         for name in 0..1_000 {
             taken(&rates, hash(name), 0);
             assert!(rates.is_spent(hash(name), Millis::new(0)));

@@ -21,8 +21,7 @@ impl Default for Most {
 }
 
 /// Who has an address of IPv6 has all of its network, as a rule, and so counts as that.
-#[must_use]
-pub fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & (u128::MAX << 64)).into(),
         four @ IpAddr::V4(_) => four,
@@ -49,9 +48,8 @@ impl Places {
         Arc::new(Self { limits, most, taken: Mutex::default() })
     }
 
-    /// A place for one from this address; none where all are taken, which is counted.
-    pub(in crate::transport) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let network = network(address);
+    /// A place for one from this address (of IPv6: network); none where all are taken, which is counted.
+    pub(in crate::transport) fn take(self: &Arc<Self>, network: IpAddr) -> Option<Place> {
         let mut taken = self.taken();
         let of_one = taken.by_network.get(&network).copied().unwrap_or_default();
         let [all, of_address] = self.limits;

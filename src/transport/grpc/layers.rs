@@ -71,7 +71,7 @@ impl Front {
                     Err(fault) => refusal(fault),
                 };
                 let code = code_of(answer.headers());
-                trace::ended(&ended, code.into(), is_our_fault(code));
+                trace::ended(&ended, code.into(), metrics::is_our_fault(code_word(code)));
                 metrics::request(called.method, code_word(code), arrived.elapsed());
                 Ok(answer)
             }
@@ -303,13 +303,6 @@ fn refusal(fault: Fault) -> Answer {
 /// The code of an answer; OK where it says none yet, for then its message follows.
 pub fn code_of(headers: &HeaderMap) -> Code {
     headers.get(GRPC_STATUS).map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
-}
-
-const fn is_our_fault(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unknown | Code::DeadlineExceeded | Code::Unimplemented | Code::Internal | Code::Unavailable | Code::DataLoss
-    )
 }
 
 #[cfg(test)]

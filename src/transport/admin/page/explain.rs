@@ -7,7 +7,6 @@ use crate::service::introspect::Active;
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
 use crate::transport::logged;
-use jeton_domain::grant::Binding;
 use jeton_domain::id::Generation;
 use jeton_domain::name::ResourceId;
 use jeton_domain::secret::SecretText;
@@ -113,10 +112,7 @@ const fn name(kind: TokenKind) -> &'static str {
 fn said(says: &Active, now: Timestamp) -> Markup {
     let at = |seconds| words::moment(Timestamp::from_secs(seconds), now);
     let list = |texts: &[String]| (!texts.is_empty()).then(|| words::code(texts.join(" ")));
-    let bound = says.binding.map(|binding| match binding {
-        Binding::Jkt(_) => "to a DPoP key",
-        Binding::X5t(_) => "to a certificate",
-    });
+    let bound = says.binding.map(words::bound);
     html! {
         section aria-labelledby="says" {
             h2 id="says" { "What it says, proved" }

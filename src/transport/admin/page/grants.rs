@@ -7,8 +7,10 @@ use crate::service::grants::{GrantPage, GrantState, ListGrants};
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
 use crate::transport::logged;
-use jeton_domain::grant::{Binding, Grant};
+use jeton_domain::error::Error;
+use jeton_domain::grant::Grant;
 use jeton_domain::name::{ClientId, Subject};
+use jeton_domain::secret;
 use jeton_domain::target::Target;
 use jeton_domain::time::Timestamp;
 use maud::{Markup, html};
@@ -29,6 +31,10 @@ pub async fn ask(_page: Arc<Behind>, asking: Asking) -> Result<Sheet, Fault> {
 pub async fn answer(page: Arc<Behind>, mut asking: Asking) -> Result<Sheet, Fault> {
     asking.caller.may(Permission::ReadGrants).map_err(logged)?;
     let subject = Subject::parse("sub", asking.form.text("sub").unwrap_or_default().trim())?;
+    if secret::shown(subject.as_str()) != subject.as_str() {
+        // What is shown again must be no secret.
+        return Err(Fault::of(&Error::invalid("sub", "is no subject but a secret: `explain` takes tokens")));
+    }
     let client = asking.form.text("client_id").map(|text| ClientId::parse("client_id", text.trim())).transpose()?;
     asking.caller.may_concern(client.as_ref()).map_err(logged)?;
     let page_token = asking.form.text("page_token");
@@ -98,10 +104,7 @@ pub fn card(state: &GrantState, now: Timestamp) -> Markup {
     let GrantState { grant, why_not, ended_at } = state;
     let Grant { lineage, sign_in, .. } = grant;
     let resources: Vec<&str> = grant.resources.iter().map(|resource| resource.as_str()).collect();
-    let bound = grant.binding.map(|binding| match binding {
-        Binding::Jkt(_) => "to a DPoP key",
-        Binding::X5t(_) => "to a certificate",
-    });
+    let bound = grant.binding.map(words::bound);
     html! {
         dl.facts {
             (words::fact("Subject", words::code(grant.subject.as_str())))

@@ -123,21 +123,12 @@ fn keys(keys: &[KeyStatus], now: Timestamp) -> Markup {
                 @for key in keys {
                     tr {
                         th scope="row" { (words::code(&key.kid)) " " span.small { (key.algorithm.word()) } }
-                        td { (state_of(key.state)) }
+                        td { (key.state.word()) }
                         td { (next(key, now)) }
                     }
                 }
             }
         }
-    }
-}
-
-const fn state_of(state: KeyState) -> &'static str {
-    match state {
-        KeyState::Standby => "standby",
-        KeyState::Active => "active",
-        KeyState::Retired => "retired",
-        KeyState::Burnt => "burnt",
     }
 }
 

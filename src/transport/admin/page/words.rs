@@ -1,5 +1,6 @@
 //! Times, numbers and names as people read them, on every page alike.
 
+use jeton_domain::grant::Binding;
 use jeton_domain::time::{Timestamp, utc};
 use maud::{Markup, Render, html};
 
@@ -54,6 +55,14 @@ pub fn bytes(bytes: usize) -> String {
 /// So many a second.
 pub fn rate(rate: f64) -> String {
     if rate >= 100.0 || rate == 0.0 { format!("{rate:.0}") } else { format!("{rate:.1}") }
+}
+
+/// To what a grant or a token is bound.
+pub const fn bound(binding: Binding) -> &'static str {
+    match binding {
+        Binding::Jkt(_) => "to a DPoP key",
+        Binding::X5t(_) => "to a certificate",
+    }
 }
 
 /// One fact of a list of them.
