@@ -285,11 +285,14 @@ async fn a_client_that_is_deleted_while_it_refreshes_keeps_nothing(world: World)
     server.register_shop().await;
     let (_, held) = server.register(till()).await;
     other.follow().await;
+    let all_refresh = Arc::new(tokio::sync::Barrier::new(8 + 1));
     let mut refreshing = tokio::task::JoinSet::new();
     for number in 0..8 {
         let (replica, held) = (Arc::clone(if number % 2 == 0 { &server } else { &other }), held.clone());
+        let all_refresh = Arc::clone(&all_refresh);
         refreshing.spawn(async move {
             let issued: IssueResponse = replica.issue(IssueRequest { sub: format!("user-{number}"), ..by_alice() }).await;
+            all_refresh.wait().await;
             let mut tokens = vec![issued.access_token];
             let mut token = issued.refresh_token;
             loop {
@@ -303,6 +306,7 @@ async fn a_client_that_is_deleted_while_it_refreshes_keeps_nothing(world: World)
             }
         });
     }
+    all_refresh.wait().await;
     server.delete("till").await.unwrap();
     while let Some(ended) = refreshing.join_next().await {
         let (tokens, last, status) = ended.unwrap();
