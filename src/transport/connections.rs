@@ -1,11 +1,13 @@
 //! Connections of every listener: accepted, TLS spoken where there is some, told to go when they are old or the server ends.
 //!
-//! Lives here: every limit of a connection, each set explicitly. Below: `places` (how many there may be), `opening` (who begins in time). Must
-//! not live here: what is asked over them (`grpc`, `http`, `admin`), certificates (`tls`).
+//! Lives here: every limit of a connection, each set explicitly. Below: `places` (how many there may be), `opening` (who begins in time),
+//! `heard_out` (what still comes of who was answered). Must not live here: what is asked over them (`grpc`, `http`, `admin`), certificates (`tls`).
 
+mod heard_out;
 mod opening;
 mod places;
 
+pub use heard_out::HeardOut;
 pub use opening::Opening;
 pub use places::Most;
 pub(super) use places::Places;
@@ -108,6 +110,8 @@ pub struct Accepted {
     pub is_http2: bool,
     /// When it has to go.
     pub over: CancellationToken,
+    /// The tasks of its listener, which the end of it waits for.
+    pub tasks: TaskTracker,
 }
 
 /// Accepts until `shutdown`, and then who waits already; no more, and waits for the connections that are there. `serve` serves one.
@@ -123,18 +127,19 @@ where
     let begin = move |stream: TcpStream, address: IpAddr, over: CancellationToken| {
         let (Some(place), Ok(stream)) = (places.take(address), ready(stream)) else { return };
         let Some(tls) = tls.clone() else {
-            let plain = Accepted { stream: Stream::Plain(stream), peer: Peer::default(), address, is_http2: false, over };
+            let (stream, tasks) = (Stream::Plain(stream), tracker.clone());
+            let plain = Accepted { stream, peer: Peer::default(), address, is_http2: false, over, tasks };
             tracker.spawn(in_place(place, serve(plain)));
             return;
         };
         let Some(shaking) = handshakes.take(address) else { return };
-        let serve = serve.clone();
+        let (serve, tasks) = (serve.clone(), tracker.clone());
         tracker.spawn(in_place(place, async move {
-            let shake = tokio::time::timeout(HANDSHAKE_WITHIN, shake(&tls, stream, address, over.clone()));
+            let shake = tokio::time::timeout(HANDSHAKE_WITHIN, shake(&tls, stream));
             let shaken = over.run_until_cancelled(shake).await;
             drop(shaking);
             match shaken {
-                Some(Ok(Ok(accepted))) => serve(accepted).await,
+                Some(Ok(Ok((stream, peer, is_http2)))) => serve(Accepted { stream, peer, address, is_http2, over, tasks }).await,
                 Some(Ok(Err(problem))) => tracing::debug!(%problem, "a connection was refused by TLS"),
                 Some(Err(_late)) => tracing::debug!("a connection took too long to begin with TLS"),
                 None => {}
@@ -188,12 +193,13 @@ fn ready(stream: TcpStream) -> io::Result<Coalescing> {
     Ok(Coalescing::new(stream))
 }
 
-async fn shake(tls: &Tls, stream: Coalescing, address: IpAddr, over: CancellationToken) -> io::Result<Accepted> {
+/// What is spoken over, who is at the other end, and whether both agreed on HTTP/2.
+async fn shake(tls: &Tls, stream: Coalescing) -> io::Result<(Stream, Peer, bool)> {
     let (acceptor, peer) = tls.acceptor();
     let stream = acceptor.accept(stream).await?;
     let (_, connection) = stream.get_ref();
     let (peer, is_http2) = (peer(connection), connection.alpn_protocol() == Some(b"h2"));
-    Ok(Accepted { stream: Stream::Tls(Box::new(stream)), peer, address, is_http2, over })
+    Ok((Stream::Tls(Box::new(stream)), peer, is_http2))
 }
 
 /// HTTP/2 with every limit set.

@@ -51,7 +51,7 @@ use crate::service::{Credentials, Service};
 use crate::telemetry::Sampler;
 use crate::transport::caller::{self, Admission, Caller, Calling, Permission};
 use crate::transport::capacity::Lane;
-use crate::transport::connections::{self, Accepted, Listener, http2, introduce, over_http2, until_over};
+use crate::transport::connections::{self, Accepted, HeardOut, Listener, http2, introduce, over_http2, until_over};
 use crate::transport::fault::Fault;
 use crate::transport::gateway::Headers;
 use crate::transport::logged;
@@ -66,6 +66,7 @@ use api::token_service_server::{SERVICE_NAME as TOKEN_SERVICE, TokenServiceServe
 use authorization::Gateways;
 use gateways::envoy::service::auth::v3::authorization_server::{AuthorizationServer, SERVICE_NAME as AUTHORIZATION_SERVICE};
 use http::{Extensions, HeaderMap};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use jeton_domain::error::Error;
 use jeton_domain::name::ClientId;
@@ -161,14 +162,15 @@ pub async fn serve(
     let front = front(&service, &hub, &settings, &health, &told)?;
     let http = http2(settings.max_concurrent_streams);
     let sources = Arc::clone(&service);
-    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, over, .. }| {
-        let (front, from) = (front.clone(), sources.source_at(address));
-        let service = service_fn(move |mut request| {
-            introduce(&peer, &mut request);
-            front.call(request, from)
+    let serving =
+        connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, over, tasks, .. }| {
+            let (front, from) = (front.clone(), sources.source_at(address));
+            let service = service_fn(move |mut request: http::Request<Incoming>| {
+                introduce(&peer, &mut request);
+                front.call(request.map(|body| HeardOut::new(body, tasks.clone())), from)
+            });
+            until_over(http.serve_connection(over_http2(stream), service), over)
         });
-        until_over(http.serve_connection(over_http2(stream), service), over)
-    });
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(drain).await;

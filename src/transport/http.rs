@@ -28,7 +28,7 @@ use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::{self, Admission};
 use crate::transport::capacity::{Capacity, Lane, within};
 use crate::transport::connections::{
-    self, Accepted, CameFrom, Listener, Most, Places, http1, http2, introduce, over_http2, until_over,
+    self, Accepted, CameFrom, HeardOut, Listener, Most, Places, http1, http2, introduce, over_http2, until_over,
 };
 use crate::transport::fault::{Edge, Fault, code_word};
 use crate::transport::gateway::Headers;
@@ -314,21 +314,24 @@ pub async fn serve(
     drain: Duration,
     shutdown: CancellationToken,
 ) -> Result<(), Infallible> {
-    let serving = connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, is_http2, over }| {
-        let router = router.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            introduce(&peer, &mut request);
-            request.extensions_mut().insert(CameFrom(address));
-            router.clone().oneshot(request.map(Body::new))
-        });
-        async move {
-            if is_http2 {
-                until_over(http2(MAX_STREAMS).serve_connection(over_http2(stream), service), over).await;
-            } else {
-                until_over(http1().serve_connection(TokioIo::new(stream), service), over).await;
+    let serving =
+        connections::accept(listener.into(), &shutdown, move |Accepted { stream, peer, address, is_http2, over, tasks }| {
+            let router = router.clone();
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                introduce(&peer, &mut request);
+                request.extensions_mut().insert(CameFrom(address));
+                // Over HTTP/1.1 hyper sees to it.
+                let heard = |body| if is_http2 { Body::new(HeardOut::new(body, tasks.clone())) } else { Body::new(body) };
+                router.clone().oneshot(request.map(heard))
+            });
+            async move {
+                if is_http2 {
+                    until_over(http2(MAX_STREAMS).serve_connection(over_http2(stream), service), over).await;
+                } else {
+                    until_over(http1().serve_connection(TokioIo::new(stream), service), over).await;
+                }
             }
-        }
-    });
+        });
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(drain).await;

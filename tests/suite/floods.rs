@@ -1,4 +1,5 @@
-//! Who talks HTTP/2 to do harm, frame by frame, and who takes every descriptor: others are answered meanwhile.
+//! HTTP/2, frame by frame: who does harm by it, and who takes every descriptor, keeps nobody from being answered; and who is refused before
+//! all that he sends has come keeps his connection.
 
 use crate::store_contract::eventually;
 use crate::tour::{Home, Server};
@@ -8,7 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
@@ -19,7 +20,9 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// What no flood may add to the memory of the process.
 const BOUND_KIB: u64 = 96 * 1024;
@@ -28,6 +31,18 @@ const BOUND_KIB: u64 = 96 * 1024;
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [length.as_slice(), &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Its kind, its flags, its stream.
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> (u8, u8, u32) {
+    let mut head = [0; 9];
+    from.read_exact(&mut head).await.unwrap();
+    let [length @ .., kind, flags, _, _, _, _] = head;
+    let [a, b, c] = length;
+    let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
+    from.read_exact(&mut payload).await.unwrap();
+    assert_ne!(kind, GOAWAY, "{}", String::from_utf8_lossy(&payload));
+    (kind, flags, u32::from_be_bytes(head[5..].try_into().unwrap()))
 }
 
 /// The header block of a call, in HPACK (RFC 7541): fields without indexing, of names in the static table and of one that is not.
@@ -75,6 +90,31 @@ async fn flood(at: SocketAddr, frames: &[u8]) {
         while from.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
     };
     timeout(Duration::from_secs(60), async { tokio::join!(sending, reading) }).await.expect("the connection ends");
+}
+
+/// All that is refused is answered when its headers came, but what follows them is not held against the caller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_before_his_message_came_keeps_his_connection() {
+    let home = Home::new();
+    let server = Server::start(&home, "memory:", &[]);
+    let connection = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).await.unwrap();
+    connection.set_nodelay(true).unwrap();
+    let (mut from, mut to) = connection.into_split();
+    to.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()).await.unwrap();
+    let overdue = [call(), b"\x00\x0cgrpc-timeout\x021n".to_vec()].concat();
+    for stream in (0..1_000).map(|n| 2 * n + 1) {
+        to.write_all(&frame(HEADERS, END_HEADERS, stream, &overdue)).await.unwrap();
+        loop {
+            let (kind, flags, of) = read_frame(&mut from).await;
+            if (kind, of) == (HEADERS, stream) {
+                assert!(flags & END_STREAM != 0, "an answer without a message");
+                break;
+            }
+        }
+        to.write_all(&frame(DATA, END_STREAM, stream, &[0; 5])).await.unwrap();
+    }
+    to.write_all(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
+    while read_frame(&mut from).await.0 != PING {}
 }
 
 async fn issues(client: &mut TokenServiceClient<Channel>) {

@@ -58,8 +58,10 @@ impl Bench<'_> {
         let span = Duration::from_secs(self.arguments.seconds.into());
         let issue = Arc::new(Issue::endless().map_err(no_randomness)?);
         let mut steps = STEPS.into_iter().map(Step::new).collect::<Result<Vec<_>, _>>()?;
-        for round in 1..=self.arguments.rounds {
-            for step in &mut steps {
+        for (round, first) in (1..=self.arguments.rounds).zip((0..steps.len()).cycle()) {
+            // Each begins as often as any other: who comes after the flood is not always the same.
+            let (last, next) = steps.split_at_mut(first);
+            for step in next.iter_mut().chain(last) {
                 let links = self.links.with_callers(places.saturating_mul(step.times).div_ceil(connections));
                 let work = Arc::new(Beyond { work: Arc::clone(&issue), waits: step.waits });
                 self.progress.begin(format!("overload {}: round {round} of {}", step.name(), self.arguments.rounds), span);

@@ -10,10 +10,10 @@ use crate::audit::{Origin, on_behalf};
 use crate::service::limits::Source;
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::capacity::{Capacity, Lane, Place, within};
+use crate::transport::connections::HeardOut;
 use crate::transport::fault::{Edge, Fault, Reason, code_word};
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use jeton_domain::error::Error;
 use std::convert::Infallible;
 use std::future::Future;
@@ -56,7 +56,7 @@ impl Front {
     }
 
     /// Answers a call from there.
-    pub fn call(&self, request: Request<Incoming>, from: Source) -> Answering {
+    pub fn call(&self, request: Request<HeardOut>, from: Source) -> Answering {
         let arrived = Instant::now();
         let called = Called::of(request.uri().path());
         let span = trace::request(self.0.sampler, called.name, request.headers());
@@ -81,7 +81,7 @@ impl Front {
 }
 
 impl Behind {
-    async fn answer(&self, called: Called, mut request: Request<Incoming>, from: Source) -> Answer {
+    async fn answer(&self, called: Called, mut request: Request<HeardOut>, from: Source) -> Answer {
         if !called.has_caller {
             let answer = self.answer_by_tonic(called, request.map(Body::new));
             if !called.is_stream_of_strangers {
