@@ -1,5 +1,6 @@
 //! The command line as scripts see it: the real binary, its output, its exit codes. Most of what needs a server is in `tour`.
 
+use crate::port;
 use crate::server;
 use crate::world::{Replica, SCOPES, World, alice};
 use jeton::api::IssueRequest;
@@ -33,11 +34,6 @@ fn stdout(output: &Output) -> String {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// An address where nothing listens.
-fn closed() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Answers every connection with `reply` once something was read, until the test ends; keeps them open if it is empty.
@@ -230,7 +226,7 @@ fn a_wrong_command_line_is_2_and_told_on_standard_error() {
 
 #[test]
 fn a_server_that_is_not_there_is_3_with_what_to_do() {
-    let server = format!("http://{}", closed());
+    let server = format!("http://{}", port::free());
     for arguments in [
         &["issue", "--client", "mobile-app", "--subject", "alice"][..],
         &["refresh", "jrt_x", "--client", "mobile-app"],
@@ -267,7 +263,7 @@ fn a_server_that_is_not_there_is_3_with_what_to_do() {
 
 #[test]
 fn the_option_goes_before_the_variable() {
-    let (option, variable) = (format!("http://{}", closed()), "http://127.0.0.2:9");
+    let (option, variable) = (format!("http://{}", port::free()), "http://127.0.0.2:9");
     let output = jeton(&["keys", "list", "--server", &option]).env("JETON_SERVER", variable).output().unwrap();
     assert!(stderr(&output).contains(&option), "{}", stderr(&output));
 }
@@ -292,11 +288,11 @@ fn a_server_that_never_answers_is_3_at_the_deadline() {
 
 #[test]
 fn a_token_can_come_from_standard_input() {
-    let output = run(&["introspect", "-", "--server", &format!("http://{}", closed())]);
+    let output = run(&["introspect", "-", "--server", &format!("http://{}", port::free())]);
     assert_eq!(code(&output), 2, "nothing comes from it");
     assert!(stderr(&output).contains("standard input is empty"), "{}", stderr(&output));
 
-    let mut child = jeton(&["introspect", "-", "--server", &format!("http://{}", closed())])
+    let mut child = jeton(&["introspect", "-", "--server", &format!("http://{}", port::free())])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -519,7 +515,7 @@ async fn every_token_in_a_text_is_found_revoked_and_never_shown() {
         (code(&output), serde_json::from_str::<Value>(&stdout(&output)).unwrap(), stderr(&output))
     };
 
-    let asks_nobody = format!("http://{}", closed());
+    let asks_nobody = format!("http://{}", port::free());
     assert_eq!(json(&["--dry-run", "--server", &asks_nobody]), (0, json!({ "found": leak.found }), String::new()));
 
     let (failed, told, said) = json(&["--server", &asks_nobody]);

@@ -4,6 +4,7 @@ mod cluster;
 mod sentinel;
 
 use crate::authority::Authority;
+use crate::port;
 use crate::receiver::{Receiver, Reply};
 use crate::redis_server::RedisServer;
 use crate::world::{World, ring};
@@ -17,7 +18,6 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest
 use rcgen::date_time_ymd;
 use serde_json::{Value, json};
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
@@ -342,7 +342,7 @@ async fn whom_it_asks_for_keys_and_tells_its_spans_is_reached() {
     };
     let row = |check: &str, at: &str, verdict: &str| [check, at, verdict].map(str::to_owned);
     // A port that is closed, and one where something else is.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = port::free();
     let nobody = format!("http://{closed}");
     keys.answers(Reply::status(403));
     assert_eq!(told(&nobody).await, [row("caller tokens", &at, "fail"), row("collector", &nobody, "warn")]);

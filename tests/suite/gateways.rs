@@ -2,6 +2,7 @@
 //!
 //! `make test` installs both: where one is not there, these tests fail.
 
+use crate::port;
 use crate::rfc::proof::Prover;
 use crate::rfc::raw::{Answer, Asking};
 use crate::tour::{Home, Server};
@@ -15,7 +16,7 @@ use jeton::api::{Confirmation, IssueRequest, RevokeRequest};
 use jeton::clock::Clock;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,11 +44,6 @@ impl Drop for Gateway {
     }
 }
 
-/// A port that was free a moment ago.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// Waits until somebody listens there.
 async fn listens(at: SocketAddr, process: &mut Child) {
     let until = Instant::now() + PATIENCE;
@@ -65,7 +61,7 @@ impl Gateway {
     /// `examples/NAME/run`, with a jeton there.
     async fn start(name: &str, grpc: SocketAddr, http: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (service, at, directory) = (listener.local_addr().unwrap(), free(), tempfile::tempdir().unwrap());
+        let (service, at, directory) = (listener.local_addr().unwrap(), port::free(), tempfile::tempdir().unwrap());
         let mut serving = JoinSet::new();
         serving.spawn(async { axum::serve(listener, axum::Router::new().fallback(echo)).await.unwrap() });
         let envoy = Path::new(ROOT).join("target/interop/envoy/envoy/_bin/envoy");
@@ -126,7 +122,7 @@ struct Jeton {
 
 impl Jeton {
     async fn start() -> Self {
-        let (home, http) = (Home::new(), free());
+        let (home, http) = (Home::new(), port::free());
         let config = home.path().join("jeton.toml");
         let settings = std::fs::read_to_string(Path::new(ROOT).join("jeton.toml")).unwrap();
         std::fs::write(&config, settings.replace("http://127.0.0.1:8080", &format!("http://{http}"))).unwrap();
@@ -249,7 +245,7 @@ async fn nginx_lets_pass_whom_jeton_allows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_with_the_client_library_checks_tokens_by_itself() {
     let jeton = Jeton::start().await;
-    let (at, directory) = (free(), tempfile::tempdir().unwrap());
+    let (at, directory) = (port::free(), tempfile::tempdir().unwrap());
     let program = Path::new(env!("CARGO_BIN_EXE_jeton")).with_file_name("examples").join("orders");
     assert!(program.exists(), "{} is not there: `cargo build --workspace --examples`, as `make test` does", program.display());
     let mut process = Command::new(Path::new(ROOT).join("examples/service/run"))

@@ -3,6 +3,7 @@
 //! The login service is played here: it signs alice in without asking, and does over gRPC what a real one does after its pages. DPoP
 //! proofs must name a nonce, so that libraries show that they know how to get one.
 
+use crate::port;
 use crate::rfc::proof::Prover;
 use crate::tour::{Home, Server};
 use crate::world::{JOB_SECRET, WEB_SECRET, alice};
@@ -21,7 +22,6 @@ use jeton::api::{
     ApproveDeviceAuthorizationRequest, CreateAuthorizationCodeRequest, DescribeDeviceAuthorizationRequest, IssueRequest,
 };
 use std::collections::HashMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tokio::task::JoinSet;
@@ -42,8 +42,8 @@ impl Platform {
     /// With ID tokens of that algorithm for the web application.
     async fn start(id_token_algorithm: &str) -> Self {
         let login = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // Metadata must name the address before it is known; nobody else takes a port that was free a moment ago.
-        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Metadata must name the address before anybody listens there.
+        let http = port::free();
         let issuer = format!("http://{http}");
         let home = Home::new();
         let config = home.path().join("jeton.toml");

@@ -42,6 +42,8 @@ mod limits;
 #[cfg(test)]
 mod linearizability;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod monitoring;
@@ -49,6 +51,8 @@ mod monitoring;
 mod outbound;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+mod port;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Real `redis-server`s for tests: each on a port and in a directory of its own. No tests here.
 
+use crate::port;
 use redis::{Cmd, FromRedisValue, Value};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -58,7 +58,7 @@ impl RedisServer {
             paused: AtomicBool::new(false),
         };
         loop {
-            (server.port, server.tls_port) = (free_port(), free_port());
+            (server.port, server.tls_port) = (port::free().port(), port::free().port());
             server.configure();
             if server.launch().await {
                 return server;
@@ -230,18 +230,4 @@ impl RedisServer {
 
 fn field_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-}
-
-/// A port that stays free while its server is down: below those that connections are given, and not handed out again for long. Ten
-/// thousand above it is where a node of a cluster talks to the others.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(7_919);
-    loop {
-        let next = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + u16::try_from(next % 10_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

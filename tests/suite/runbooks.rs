@@ -1,8 +1,8 @@
 //! The runbooks, their commands run as they are printed, and what became of tokens by them.
 
+use crate::load::Load;
 use crate::redis_server::RedisServer;
 use crate::tour::{Home, ROOT_KEY, fenced};
-use crate::upgrade::Load;
 use crate::world::{ORDERS, alice, fully_fresh, mobile};
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::{IntrospectRequest, IssueResponse};

@@ -1,5 +1,6 @@
 //! W3C context in, spans out over OTLP: seen by a collector that this test is.
 
+use crate::port;
 use crate::server::{open, start};
 use crate::store_contract::eventually;
 use crate::tour::{self, Home};
@@ -13,7 +14,6 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{Tra
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::HashSet;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
@@ -191,8 +191,7 @@ impl Rotel {
         let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/rotel/rotel/rotel-agent");
         assert!(agent.exists(), "{} is not there: run `./.ci/interop`, as `make test` does", agent.display());
         let home = tempfile::tempdir().unwrap();
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let (grpc, http) = (free(), free());
+        let (grpc, http) = (port::free().to_string(), port::free().to_string());
         let process = Command::new(agent)
             .args(["start", "--otlp-grpc-endpoint", &grpc, "--otlp-http-endpoint", &http, "--exporter", "blackhole"])
             .args(["--debug-log", "traces", "--debug-log", "metrics", "--debug-log-verbosity", "detailed", "--pid-file"])

@@ -1,6 +1,8 @@
 //! An earlier build beside this one on one Redis, as in a rolling upgrade and when it is taken back: no request fails, and what either
 //! writes the other reads.
 
+use crate::load::Load;
+use crate::port;
 use crate::redis_server::RedisServer;
 use crate::store_contract::eventually;
 use crate::tour::ROOT_KEY;
@@ -11,14 +13,9 @@ use jeton::api::key_service_client::KeyServiceClient;
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::{self, IntrospectRequest, RevokeRequest};
-use jeton_client::{Client, Settings};
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
-use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 /// Where the binary of the earlier build is.
@@ -135,68 +132,6 @@ async fn understand_each_other(one: &Replica, other: &Replica, round: usize) {
     assert_eq!(keys(one).await, keys(other).await);
 }
 
-/// Those who ask while something happens, each one request after another, at whichever replica.
-pub struct Load {
-    ended: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    tasks: JoinSet<()>,
-}
-
-impl Load {
-    /// So many of them.
-    pub fn of(addresses: &[String], asking: usize) -> Self {
-        let (ended, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let mut tasks = JoinSet::new();
-        for _ in 0..asking {
-            tasks.spawn(asks(addresses.to_vec(), ended.clone(), answered.clone()));
-        }
-        Self { ended, answered, tasks }
-    }
-
-    /// Waits until so many more were answered.
-    async fn goes_on(&self, count: usize) {
-        let before = self.answered.load(Ordering::Relaxed);
-        eventually("they are asked on", async || self.answered.load(Ordering::Relaxed) >= before + count).await;
-    }
-
-    /// How many requests were answered. None failed.
-    pub async fn ended(mut self) -> usize {
-        self.ended.store(true, Ordering::Relaxed);
-        while let Some(asked) = self.tasks.join_next().await {
-            asked.unwrap();
-        }
-        self.answered.load(Ordering::Relaxed)
-    }
-}
-
-/// Issue, refresh, introspect, revoke, again and again.
-async fn asks(addresses: Vec<String>, ended: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
-    use jeton_client::api;
-    // A replica may take a while to start where others build and test beside it.
-    let settings = Settings { deadline: Duration::from_secs(60), ..Settings::default() };
-    let client = Client::connect(addresses).unwrap().with_settings(settings);
-    while !ended.load(Ordering::Relaxed) {
-        let issue = api::IssueRequest {
-            client_id: "mobile-app".into(),
-            sub: "bob".into(),
-            scope: "offline_access orders:read".into(),
-            ..Default::default()
-        };
-        let issued = client.issue(issue).await.unwrap();
-        let refresh =
-            api::RefreshRequest { refresh_token: issued.refresh_token, client_id: "mobile-app".into(), ..Default::default() };
-        let renewed = client.refresh(refresh).await.unwrap();
-        let asked = |token: &str| api::IntrospectRequest { token: token.into(), resource: ORDERS.into(), ..Default::default() };
-        assert!(client.introspect(asked(&renewed.access_token)).await.unwrap().active);
-        let target = Some(api::revoke_request::Target::GrantId(issued.grant_id));
-        let revoked = client.revoke(api::RevokeRequest { target, ..Default::default() }).await.unwrap();
-        let known = api::Freshness { requirement: Some(api::freshness::Requirement::AtLeastAsFresh(revoked.revision)) };
-        let asked = api::IntrospectRequest { freshness: Some(known), ..asked(&renewed.access_token) };
-        assert!(!client.introspect(asked).await.unwrap().active);
-        answered.fetch_add(5, Ordering::Relaxed);
-    }
-}
-
 #[expect(clippy::disallowed_methods, reason = "which build is the earlier one is for who runs this")]
 fn earlier() -> String {
     let binary =
@@ -210,8 +145,10 @@ fn earlier() -> String {
 async fn an_earlier_build_is_replaced_and_taken_back_on_one_redis_and_no_request_fails() {
     let (earlier, now) = (earlier(), env!("CARGO_BIN_EXE_jeton"));
     let redis = RedisServer::start().await;
-    let mut replicas =
-        [Replica::start(&earlier, "127.0.0.1:0", &redis).await, Replica::start(&earlier, "127.0.0.1:0", &redis).await];
+    let mut replicas = [
+        Replica::start(&earlier, &port::free().to_string(), &redis).await,
+        Replica::start(&earlier, &port::free().to_string(), &redis).await,
+    ];
     let addresses: Vec<String> = replicas.iter().map(|replica| format!("http://{}", replica.address)).collect();
     let load = Load::of(&addresses, ASKING);
     // Upgraded one after the other, and taken back so.

@@ -1,6 +1,7 @@
 //! What is asked again, and that it is as if it had been asked once.
 
 use super::{BUSY, reached, soon};
+use crate::port;
 use crate::world::{SCOPES, World, alice, mobile};
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -9,7 +10,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use jeton::api::revoke_request::Target;
 use jeton_client::api::{self, IntrospectRequest, IssueRequest, RefreshRequest, RevokeRequest};
 use jeton_client::{Client, Error, Settings};
-use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 fn issue(client: &str) -> IssueRequest {
@@ -22,11 +22,6 @@ fn refresh(token: &str) -> RefreshRequest {
 
 async fn generation(server: &crate::world::Replica, grant_id: &str) -> u32 {
     server.grant(grant_id).await.generation
-}
-
-/// An address where nobody listens.
-fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,13 +107,13 @@ async fn an_issue_that_certainly_did_not_happen_is_repeated() {
     let world = World::memory().await;
     let server = world.start().await;
     let patience = Settings { deadline: Duration::from_millis(200), ..Settings::default() };
-    let nobody = Client::connect([format!("http://{}", nowhere())]).unwrap().with_settings(patience);
+    let nobody = Client::connect([format!("http://{}", port::free())]).unwrap().with_settings(patience);
     let unsent = soon(nobody.issue(issue("mobile-app"))).await.unwrap_err();
     assert!(matches!(unsent, Error::NotSent(_)) && unsent.is_unbegun(), "{unsent}");
 
     // One replica of two is gone: sooner or later the other is asked.
     let patience = Settings { deadline: Duration::from_secs(50), ..Settings::default() };
-    let client = Client::connect([nowhere(), server.address].map(|address| format!("http://{address}"))).unwrap();
+    let client = Client::connect([port::free(), server.address].map(|address| format!("http://{address}"))).unwrap();
     let client = client.with_settings(patience);
     for _ in 0..10 {
         soon(client.issue(issue("mobile-app"))).await.unwrap();
