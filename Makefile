@@ -1,8 +1,8 @@
 # Everything a contributor runs. `make` alone lists it.
 
 CARGO ?= cargo
-# One profile for everything, so that two cores build nothing twice.
-TEST = $(CARGO) test --workspace --locked
+# One profile for everything, so that two cores build nothing twice. Tests wait for other processes about as long as they compute.
+TEST = RUST_TEST_THREADS=$$((2 * $$(nproc))) $(CARGO) test --workspace --locked
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-tools lint soak upgrade fuzz bench
