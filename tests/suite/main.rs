@@ -28,6 +28,8 @@ mod documents;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod gateways;
