@@ -36,6 +36,7 @@ pub use settings::{
 };
 pub use store_url::StoreUrl;
 
+use jeton_domain::secret::shown;
 use jeton_domain::time::Millis;
 use mistake::{Place, Report, suggestion};
 use reload::Said;
@@ -225,9 +226,16 @@ impl<'a> Reading<'a> {
         let whole = Section::new(group, format!("[{}]", group.section), source, report).under(self.top, group.section);
         whole.table().into_iter().flat_map(move |table| {
             table.iter().filter_map(move |(name, _)| {
-                let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+                let is_secret = shown(name) != name;
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+                let bare = !name.is_empty() && !is_secret && name.chars().all(is_plain);
                 let written = if bare { name.into() } else { format!("\"{}\"", mistake::quoted(name).trim_matches('`')) };
                 let section = Section::new(group, format!("[{}.{written}]", group.section), source, report).under(table, name);
+                if is_secret {
+                    section.mistake_of_name(
+                        "is a key or a secret by its looks: write a name, for logs and answers repeat it, and make another secret",
+                    );
+                }
                 // What is no section was reported as that.
                 section.table().is_some().then_some((name, section))
             })

@@ -67,17 +67,13 @@ pub struct Service {
     alive: Arc<Alive>,
     tokens: Tokens,
     signing: Arc<Signing>,
-    registry: RwLock<Arc<Registry>>,
+    in_force: RwLock<InForce>,
     /// Who reads the registry again.
     following: Turns<()>,
     /// Held by the one who reads or changes it: what is read before a change is never taken over after it.
     registering: tokio::sync::Mutex<()>,
-    /// Who calls. Exchanged as a whole.
-    callers: RwLock<Arc<Callers>>,
     proved_callers: callers::Remembered,
     issuer: ResourceId,
-    /// Exchanged as a whole.
-    terms: RwLock<Arc<Terms>>,
     outbound: Arc<Outbound>,
     audit: Audit,
     reloaded: keys::Reloaded,
@@ -85,6 +81,13 @@ pub struct Service {
     guesses: Mutex<Guesses>,
     left: limits::Left,
     foreign_keys: Arc<foreign_keys::ForeignKeys>,
+}
+
+/// What of a configuration is in force: exchanged together, so that nobody finds the callers of one beside the terms of another.
+struct InForce {
+    registry: Arc<Registry>,
+    callers: Arc<Callers>,
+    terms: Arc<Terms>,
 }
 
 /// What the operations hold to beside clients and resources.
@@ -116,6 +119,12 @@ impl fmt::Debug for Service {
     }
 }
 
+impl InForce {
+    fn of(registry: Registry, callers: Callers, terms: Terms) -> Self {
+        Self { registry: Arc::new(registry), callers: Arc::new(callers), terms: Arc::new(terms) }
+    }
+}
+
 impl Service {
     /// Over the rooms below, for `issuer`: the `iss` claim, and the audience of a token that is for no resource.
     #[must_use]
@@ -137,13 +146,11 @@ impl Service {
             alive,
             tokens,
             signing,
-            registry: RwLock::new(Arc::new(Registry::new(clients, resources))),
+            in_force: RwLock::new(InForce::of(Registry::new(clients, resources), callers, terms)),
             following: Turns::default(),
             registering: tokio::sync::Mutex::default(),
-            callers: RwLock::new(Arc::new(callers)),
             proved_callers: callers::Remembered::default(),
             issuer,
-            terms: RwLock::new(Arc::new(terms)),
             left: limits::Left::new(limits::Limits::default()),
             outbound,
             audit: Audit::default(),
@@ -174,7 +181,17 @@ impl Service {
 
     /// What the operations hold to now.
     fn terms(&self) -> Arc<Terms> {
-        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_force(|held| &held.terms)
+    }
+
+    /// A part of what is in force now.
+    fn in_force<T>(&self, part: impl FnOnce(&InForce) -> &Arc<T>) -> Arc<T> {
+        Arc::clone(part(&self.in_force.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Another from now on.
+    fn put_in_force(&self, change: impl FnOnce(&mut InForce)) {
+        change(&mut self.in_force.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The scopes that there are: those of OpenID Connect and of every resource, in order.
@@ -203,13 +220,19 @@ impl Service {
         self.audit.deed(action)
     }
 
-    /// Raises a floor, and tells of it. `shown`: the token by which it was asked for.
+    /// Raises a floor, and tells of it; of a signing key its own document says first that it is burnt. `shown`: the token by which it was asked for.
     async fn raise_and_tell(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Raise> {
         let mut deed = self.deed(Action::Revoke).map(|deed| {
             let deed = deed.target(target).text("reason", reason.word());
             shown.into_iter().fold(deed, Deed::presented)
         });
-        let raised = Deed::while_doing(&mut deed, self.alive.raise(target, reason)).await;
+        let ending = async {
+            if let Target::SigningKey { kid } = target {
+                self.burn_key(kid).await?;
+            }
+            self.alive.raise(target, reason).await
+        };
+        let raised = Deed::while_doing(&mut deed, ending).await;
         let (revision, durability) = match &raised {
             Ok(raise) => (raise.revision, "acknowledged"),
             Err(Error::RevokedNotDurable(revision)) => (*revision, "not_durable"),

@@ -11,6 +11,7 @@ pub mod trace;
 
 pub use trace::{Sampler, child};
 
+use jeton_domain::secret::shown_address;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
@@ -197,7 +198,7 @@ fn pushing(endpoint: &str) -> Result<MetricExporter, StartError> {
 }
 
 fn unusable(endpoint: &str, error: &ExporterBuildError) -> StartError {
-    StartError::Endpoint { endpoint: endpoint.into(), problem: error.to_string() }
+    StartError::Endpoint { endpoint: shown_address(endpoint), problem: error.to_string() }
 }
 
 fn resource() -> Resource {

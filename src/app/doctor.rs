@@ -19,7 +19,7 @@ use jeton_domain::client::{Client, ClientKind, ReusePolicy, Rotation};
 use jeton_domain::client_secret;
 use jeton_domain::error::Error;
 use jeton_domain::resource::{Resource, TokenFormat};
-use jeton_domain::secret::SecretText;
+use jeton_domain::secret::{SecretText, shown_address};
 use jeton_domain::time::Millis;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -231,8 +231,9 @@ fn resource(resource: &Resource) -> Diagnosis {
 
 /// Who takes the spans.
 async fn collector(settings: &Settings) -> Option<Diagnosis> {
-    let at = settings.telemetry.otlp_endpoint.as_deref()?;
-    Some(match telemetry::reach(at).await {
+    let endpoint = settings.telemetry.otlp_endpoint.as_deref()?;
+    let at = shown_address(endpoint);
+    Some(match telemetry::reach(endpoint).await {
         Ok(()) => Diagnosis::ok("collector", at, "it takes OTLP"),
         Err(problem) => {
             let advice = "let otlp_endpoint name a collector that takes OTLP over gRPC (often port 4317), reached from here: what it does not \

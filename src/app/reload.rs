@@ -239,3 +239,50 @@ fn fingerprint(files: &[PathBuf]) -> Option<[u8; 32]> {
     let all = each.collect::<Option<Vec<_>>>()?;
     Some(Sha256::digest(all.into_iter().flatten().collect::<Vec<u8>>()).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+    use crate::clock::Clock;
+    use crate::config::{self, Overrides};
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const TIMES: usize = 100;
+
+    /// A configuration whose scope and whose caller have this number.
+    fn numbered(number: usize) -> Settings {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("jeton.toml");
+        let hash = "a1".repeat(32);
+        let text = format!(
+            "store = 'memory:'\n[resources.'https://a']\nscopes = ['a:{number}']\n[callers.{number}]\nkey_hashes = 'sha256:{hash}'\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        config::load(Some(&file), &BTreeMap::<String, String>::new(), &Overrides::default()).unwrap().settings
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_finds_the_resources_of_one_configuration_beside_the_callers_of_the_one_before() {
+        let app = App::start(&numbered(0), Clock::system()).await.unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (service, told) = (app.service.clone(), ended.clone());
+        let looks = tokio::task::spawn_blocking(move || {
+            let scope = || service.scopes().iter().find_map(|scope| scope.strip_prefix("a:")?.parse::<usize>().ok()).unwrap();
+            let caller = || service.callers().iter().find_map(|caller| caller.name.parse::<usize>().ok()).unwrap();
+            while !told.load(Ordering::Relaxed) {
+                let (first, second) = (scope(), caller());
+                assert!(first <= second, "the callers of {second} stood beside the resources of {first}");
+                let (first, second) = (caller(), scope());
+                assert!(first <= second, "the resources of {second} stood beside the callers of {first}");
+            }
+        });
+        for number in 1..=TIMES {
+            app.service.reconfigure(configuration(&numbered(number))).await.unwrap();
+        }
+        ended.store(true, Ordering::Relaxed);
+        looks.await.unwrap();
+        assert_eq!(app.service.callers().iter().map(|caller| caller.name.to_string()).collect::<Vec<_>>(), [TIMES.to_string()]);
+    }
+}

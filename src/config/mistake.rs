@@ -2,6 +2,7 @@
 
 use super::reload::Said;
 use super::table::Row;
+use jeton_domain::secret::shown_address;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -105,9 +106,10 @@ impl Report {
     }
 }
 
-/// What someone wrote, fit to be repeated: escaped, and cut where it is long.
+/// What someone wrote, fit to be repeated: escaped, cut where it is long, and without what may be a secret.
 pub(super) fn quoted(text: &str) -> String {
     const MAX_CHARS: usize = 64;
+    let text = text.split(' ').map(shown_address).collect::<Vec<_>>().join(" ");
     let cut = text.chars().nth(MAX_CHARS).map_or("", |_| "...");
     format!("`{}{cut}`", text.chars().take(MAX_CHARS).collect::<String>().escape_debug())
 }
@@ -161,5 +163,6 @@ mod tests {
     fn what_is_repeated_is_escaped_and_cut() {
         assert_eq!(quoted("a\u{1b}[31m\n"), "`a\\u{1b}[31m\\n`");
         assert!(quoted(&"x".repeat(10_000)).len() < 80);
+        assert_eq!(quoted("https://a?key=hunter2 jck_hunter2"), "`https://a?*** (a secret)`");
     }
 }

@@ -67,7 +67,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
     let retiring = stored.retiring.iter().map(|one| SecretRecord { hash: one.hash.to_vec(), until: one.until.millis() });
     let (jwks, jwks_uri) = match keys {
         Some(KeySource::Inline(keys)) => (keys.written(), String::new()),
-        Some(KeySource::Uri(endpoint)) => (String::new(), endpoint.to_string()),
+        Some(KeySource::Uri(endpoint)) => (String::new(), endpoint.as_str().into()),
         None => (String::new(), String::new()),
     };
     let record = ClientRecord {
@@ -87,7 +87,7 @@ pub fn client_record(stored: &StoredClient) -> Vec<u8> {
         id_token_lifetime: id_token_lifetime.get(),
         jwks,
         jwks_uri,
-        backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
+        backchannel_logout_uri: backchannel_logout_uri.as_ref().map(|uri| uri.as_str().into()).unwrap_or_default(),
         impersonates: *impersonates,
         details_types: details_types.iter().map(ToString::to_string).collect(),
         mutual_tls: certificates::record(mutual_tls),

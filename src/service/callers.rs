@@ -69,12 +69,12 @@ impl Service {
     /// Who may call, and what.
     #[must_use]
     pub fn callers(&self) -> Arc<Callers> {
-        Arc::clone(&self.callers.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_force(|held| &held.callers)
     }
 
     /// Others from now on, on connections that are open too.
     pub fn exchange_callers(&self, callers: Callers) {
-        *self.callers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(callers);
+        self.put_in_force(|held| held.callers = Arc::new(callers));
     }
 
     /// Which of these callers calls.

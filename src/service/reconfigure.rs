@@ -3,12 +3,11 @@
 //! Must not live here: which settings can be exchanged so (`config`), what becomes of those that cannot (`app`).
 
 use crate::records::documents::Ceilings;
-use crate::service::{Service, Terms};
+use crate::service::{InForce, Service, Terms};
 use jeton_domain::caller::Callers;
 use jeton_domain::client::Client;
 use jeton_domain::error::Result;
 use jeton_domain::resource::Resources;
-use std::sync::{Arc, PoisonError};
 
 /// What of a configuration the operations rest on.
 #[derive(Clone, Debug)]
@@ -38,14 +37,11 @@ impl Service {
         let registry = self.registry().configured(clients, resources);
         self.provide_for(longest, uses_rs256).await?;
         // Nothing fails from here on.
-        self.exchange_registry(registry);
-        let before = self.terms();
-        let takes_others = before.caller_tokens != terms.caller_tokens;
-        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+        let takes_others = self.terms().caller_tokens != terms.caller_tokens;
+        self.put_in_force(|held| *held = InForce::of(registry, callers, terms));
         if takes_others {
             self.proved_callers.forget();
         }
-        self.exchange_callers(callers);
         Ok(())
     }
 }

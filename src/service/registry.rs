@@ -20,7 +20,7 @@ use jeton_domain::name::ClientId;
 use jeton_domain::registration::Problem;
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::{Millis, Timestamp};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A replica that has not followed for so long believes the store, and puts nothing back.
@@ -64,7 +64,7 @@ pub struct ListRegistered {
 impl Service {
     /// Clients and resources as this replica knows them. From memory.
     pub(super) fn registry(&self) -> Arc<Registry> {
-        Arc::clone(&self.registry.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_force(|held| &held.registry)
     }
 
     /// The same, and read again first where it may be stale.
@@ -112,13 +112,8 @@ impl Service {
         if !registry.stored().is_unchanged(before.stored()) {
             self.provide_for(registry.longest(), registry.uses_rs256()).await?;
         }
-        self.exchange_registry(registry);
+        self.put_in_force(|held| held.registry = Arc::new(registry));
         Ok(())
-    }
-
-    /// Another from now on.
-    pub(super) fn exchange_registry(&self, registry: Registry) {
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
     }
 
     /// Before what lives so long is handed out, or is signed with RS256: the store knows that lifetime, and there are keys.

@@ -89,8 +89,9 @@ impl Service {
             self.alive.caught_up().await?;
             return self.count(&target, subject.as_ref()).await.map(Revoked::Counted);
         }
-        if let Target::SigningKey { kid } = &target {
-            self.burn_key(kid).await?;
+        // Whatever is known of a key, its document must say that it is burnt, too.
+        if matches!(target, Target::SigningKey { .. }) {
+            return self.raise_and_tell(&target, reason, None).await.map(Revoked::from);
         }
         self.raise(&target, reason, None).await
     }

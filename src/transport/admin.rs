@@ -1,15 +1,18 @@
 //! The admin port: is it alive, may it be sent requests, what has it counted; and the operator's `page`. For the platform, never for the
-//! world.
+//! world. `host` looks under which name it is asked for.
 
+mod host;
 pub mod page;
 
 use crate::telemetry::metrics;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{Request, StatusCode};
 use page::Page;
 use std::sync::Arc;
 
@@ -27,17 +30,28 @@ pub type Saying = Arc<dyn Fn() -> Said + Send + Sync>;
 
 /// The paths: `/livez`, `/readyz`, `/metrics`, and those of the page. To be served by `http::serve`.
 pub fn router(saying: Saying, page: &Page) -> Router {
-    probes(saying).merge(page.router())
+    probes(saying, page.is_local()).merge(page.router())
 }
 
-fn probes(saying: Saying) -> Router {
+fn probes(saying: Saying, is_local: bool) -> Router {
     Router::new()
-        // That this is answered says that the event loop turns. Nothing else, so that a store's outage restarts no process.
-        .route("/livez", get(|| async { text(StatusCode::OK, "alive\n".into()) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(exposition))
+        .route_layer(middleware::from_fn(move |request: Request<Body>, next: Next| lead_here(is_local, request, next)))
+        // That this is answered says that the event loop turns. Nothing else, so that a store's outage restarts no process.
+        .route("/livez", get(|| async { text(StatusCode::OK, "alive\n".into()) }))
         .fallback(|| async { text(StatusCode::NOT_FOUND, "there is /livez, /readyz, /metrics and the page: /\n".into()) })
         .with_state(saying)
+}
+
+/// What is told here is told to who calls it by a name of this machine, so that no stranger's name leads a browser to it.
+async fn lead_here(is_local: bool, request: Request<Body>, next: Next) -> Response {
+    match host::asked_for(&request) {
+        // Probes of HTTP/1.0 name none; browsers always do.
+        Ok(None) => next.run(request).await,
+        Ok(Some(host)) if !is_local || host::is_no_strangers(&host) => next.run(request).await,
+        Ok(Some(_)) | Err(_) => text(StatusCode::FORBIDDEN, format!("{}\n", host::NOT_OURS)),
+    }
 }
 
 async fn readyz(State(saying): State<Saying>) -> Response {
@@ -62,15 +76,13 @@ fn text(status: StatusCode, body: String) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
-    use http::Request;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
     async fn asked(wrong: &[&str], remarkable: &[&str], path: &str) -> (StatusCode, String) {
         let lines = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         let said = Said { wrong: lines(wrong), remarkable: lines(remarkable) };
-        let asked = probes(Arc::new(move || said.clone())).oneshot(Request::get(path).body(Body::empty()).unwrap());
+        let asked = probes(Arc::new(move || said.clone()), true).oneshot(Request::get(path).body(Body::empty()).unwrap());
         let answer = asked.await.unwrap();
         let status = answer.status();
         (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
@@ -91,6 +103,26 @@ mod tests {
     #[tokio::test]
     async fn what_is_worth_a_look_is_told_and_is_ready() {
         assert_eq!(asked(&[], &["nearly full"], "/readyz").await, (StatusCode::OK, "ready\nnearly full\n".into()));
+    }
+
+    #[tokio::test]
+    async fn no_strangers_name_leads_to_what_is_told_here() {
+        let asked = async |is_local: bool, path: &str, hosts: &[&str]| {
+            let request = hosts.iter().fold(Request::get(path), |request, host| request.header("host", *host));
+            let answer = probes(Arc::new(Said::default), is_local).oneshot(request.body(Body::empty()).unwrap());
+            answer.await.unwrap().status()
+        };
+        for path in ["/readyz", "/metrics"] {
+            for ours in ["localhost:9464", "127.0.0.1:9464", "[::1]", "10.0.0.7:9464"] {
+                assert_eq!(asked(true, path, &[ours]).await, StatusCode::OK, "{path} {ours}");
+            }
+            for other in [&["evil.example:9464"][..], &["127.0.0.1.evil.example"], &[""], &["localhost", "localhost"]] {
+                assert_eq!(asked(true, path, other).await, StatusCode::FORBIDDEN, "{path} {other:?}");
+            }
+            assert_eq!(asked(true, path, &[]).await, StatusCode::OK, "a probe of HTTP/1.0");
+            assert_eq!(asked(false, path, &["jeton-0.jeton:9464"]).await, StatusCode::OK, "elsewhere names lead to it");
+        }
+        assert_eq!(asked(true, "/livez", &["evil.example"]).await, StatusCode::OK);
     }
 
     #[tokio::test]

@@ -270,6 +270,10 @@ async fn who_hangs_up_is_in_the_stream_with_what_may_be_done() {
     cut_off(server.resources.clone().create_resource(asked), &store, &file, 2).await;
     let asked = RevokeRequest { target: Some(Target::Token(issued.access_token.clone())), ..Default::default() };
     cut_off(server.try_revoke(asked), &store, &file, 3).await;
+    // The key's own document says that it is burnt before the log does.
+    let kid = server.jwks().await.keys.first().unwrap().kid.clone();
+    let asked = RevokeRequest { target: Some(Target::Kid(kid.clone())), ..Default::default() };
+    cut_off(server.try_revoke(asked), &store, &file, 4).await;
     store.hangs.store(false, Ordering::SeqCst);
     assert!(!server.active(&issued.access_token).await, "it was done");
     // What is refused was not done.
@@ -277,11 +281,12 @@ async fn who_hangs_up_is_in_the_stream_with_what_may_be_done() {
     server.app.audit.close().await;
 
     let lines = read(&fs::read_to_string(&file).unwrap());
-    assert_eq!(actions(&lines), ["begin", "issue", "refresh", "issue", "create_resource", "revoke", "end"]);
+    assert_eq!(actions(&lines), ["begin", "issue", "refresh", "issue", "create_resource", "revoke", "revoke", "end"]);
     let unknown = |line: &Value| line.get("outcome").is_some_and(|outcome| outcome == "unknown");
-    assert_eq!(lines.iter().map(unknown).collect::<Vec<_>>(), [false, false, true, true, true, true, false]);
+    assert_eq!(lines.iter().map(unknown).collect::<Vec<_>>(), [false, false, true, true, true, true, true, false]);
     assert_eq!((&lines[2]["grant_id"], &lines[2]["by"]), (&issued.grant_id.into(), &"grpc".into()));
     assert_eq!((&lines[4]["resource"], &lines[5]["kind"]), (&"https://shop.internal".into(), &"token".into()));
+    assert_eq!((&lines[6]["kind"], &lines[6]["kid"]), (&"signing_key".into(), &kid.into()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Endpoints: addresses of others that jeton calls by itself. Over TLS, or on this machine.
 
 use crate::error::{Error, Result};
+use crate::secret::shown_address;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -101,15 +102,16 @@ impl Endpoint {
     }
 }
 
+/// For people: without its query, where keys are put.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&shown_address(&self.text))
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &self.text)
+        write!(f, "{:?}", shown_address(&self.text))
     }
 }
 
@@ -152,6 +154,9 @@ mod tests {
         ] {
             assert_eq!(parts(text), parts_of_it, "{text}");
         }
+        let secret = Endpoint::parse("uri", "https://a.example/b?key=hunter2").unwrap();
+        assert_eq!(format!("{secret} {secret:?}"), "https://a.example/b?*** \"https://a.example/b?***\"");
+        assert_eq!(secret.as_str(), "https://a.example/b?key=hunter2");
     }
 
     #[test]

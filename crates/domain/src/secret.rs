@@ -74,12 +74,28 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// A piece of a request as an error may repeat it: what looks like a token or a client secret was put into the wrong field,
-/// and is left out.
+/// A piece of a request or a configuration as an error may repeat it: what looks like a token, a key or a client's secret was put into the
+/// wrong field, and is left out.
 #[must_use]
 pub fn shown(text: &str) -> &str {
     const SECRET: [&str; 7] = ["jrt_", "jat_", "jac_", "jdc_", "jcs_", "jck_", "eyJ"];
-    if SECRET.iter().any(|prefix| text.contains(prefix)) { "(a secret)" } else { text }
+    if SECRET.iter().any(|prefix| text.contains(prefix)) || has_root_key(text) { "(a secret)" } else { text }
+}
+
+/// Whether 64 hexadecimal digits stand in it, as a root key is written. A hash says what it is.
+fn has_root_key(text: &str) -> bool {
+    !text.contains("sha256:") && text.split(|c: char| !c.is_ascii_hexdigit()).any(|digits| digits.len() >= 64)
+}
+
+/// The address of a server as logs and people may see it: without user and password, and without what stands behind `?` and `#`, where keys
+/// are put. Of what is no address only that is left out which [`shown`] leaves out.
+#[must_use]
+pub fn shown_address(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return shown(text).into() };
+    // The last `@`: a password may hold whatever ends a host.
+    let (login, rest) = rest.rsplit_once('@').map_or(("", rest), |(_secret, rest)| ("***@", rest));
+    let (kept, query) = rest.split_once(['?', '#']).map_or((rest, ""), |(kept, _secret)| (kept, "?***"));
+    shown(&format!("{scheme}://{login}{kept}{query}")).into()
 }
 
 #[cfg(test)]
@@ -92,5 +108,27 @@ mod tests {
             assert_eq!(shown(text), "(a secret)");
         }
         assert_eq!(shown("orders:read"), "orders:read");
+        let root_key = "a1".repeat(32);
+        assert_eq!(shown(&format!("[{root_key}]")), "(a secret)");
+        let hash = format!("sha256:{root_key}");
+        assert_eq!(shown(&hash), hash);
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_secret() {
+        for (written, shown) in [
+            ("https://keys.example/jwks", "https://keys.example/jwks"),
+            ("https://keys.example/jwks?key=hunter2", "https://keys.example/jwks?***"),
+            ("http://[::1]:4317?hunter2", "http://[::1]:4317?***"),
+            ("https://keys.example/#hunter2", "https://keys.example/?***"),
+            ("https://user:hunter2@keys.example/", "https://***@keys.example/"),
+            ("rediss://jeton:hunter2/?hunter2@redis:6379/0?sentinel_password=hunter2", "rediss://***@redis:6379/0?***"),
+            ("https://keys.example/jck_hunter2", "(a secret)"),
+            ("jck_hunter2", "(a secret)"),
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("", ""),
+        ] {
+            assert_eq!(shown_address(written), shown);
+        }
     }
 }

@@ -117,9 +117,14 @@ impl Page {
         Ok(Self(Arc::new(Behind { service, saying, rates, clock, seals, settings, capacity })))
     }
 
+    /// Whether it listens on loopback.
+    pub(super) fn is_local(&self) -> bool {
+        self.0.settings.is_local
+    }
+
     /// Its addresses.
     pub(super) fn router(&self) -> Router {
-        let is_local = self.0.settings.is_local;
+        let is_local = self.is_local();
         Router::new()
             .route("/", self.on(Method::GET, OVERVIEW, overview::answer))
             .route("/explain", self.on(Method::GET, EXPLAIN, explain::ask).merge(self.on(Method::POST, EXPLAIN, explain::answer)))

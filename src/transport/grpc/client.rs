@@ -284,7 +284,7 @@ fn message(client: &Client) -> api::Client {
     let [public, confidential] = KINDS;
     let (jwks, jwks_uri) = match kind {
         ClientKind::Confidential { keys: Some(KeySource::Inline(keys)), .. } => (keys.written(), String::new()),
-        ClientKind::Confidential { keys: Some(KeySource::Uri(endpoint)), .. } => (String::new(), endpoint.to_string()),
+        ClientKind::Confidential { keys: Some(KeySource::Uri(endpoint)), .. } => (String::new(), endpoint.as_str().into()),
         ClientKind::Confidential { keys: None, .. } | ClientKind::Public => (String::new(), String::new()),
     };
     let ([subject, dns, uri, ip, email], self_signed_certificates) = certificates::written(authenticates.as_ref());
@@ -305,7 +305,7 @@ fn message(client: &Client) -> api::Client {
         id_token_lifetime: signed(id_token_lifetime.secs()),
         jwks,
         jwks_uri,
-        backchannel_logout_uri: backchannel_logout_uri.as_ref().map(ToString::to_string).unwrap_or_default(),
+        backchannel_logout_uri: backchannel_logout_uri.as_ref().map(|uri| uri.as_str().into()).unwrap_or_default(),
         impersonates: *impersonates,
         authorization_details_types: details_types.iter().map(ToString::to_string).collect(),
         tls_client_auth_subject_dn: subject,

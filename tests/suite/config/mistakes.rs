@@ -121,6 +121,25 @@ fn unknown_keys_and_sections() {
 }
 
 #[test]
+fn a_secret_in_the_place_of_a_name_is_not_repeated() {
+    let root_key = "a1".repeat(32);
+    let hash = format!("sha256:{root_key}");
+    for secret in ["jck_hunter2", "jcs_hunter2", &root_key] {
+        for text in [
+            format!("{secret} = 'x'"),
+            format!("[{secret}]\nx = 1"),
+            format!("[limits]\n{secret} = 1"),
+            format!("[callers.{secret}]\nkey_hashes = '{hash}'"),
+            format!("[clients.{secret}]\nkind = 'public'\ngrant_types = ['password']"),
+            format!("[callers.a]\nkey_hashes = '{hash}'\nclients = ['{secret}?']\nrpcs = '{secret}'"),
+        ] {
+            let told = mistakes(&text).concat();
+            assert!(!told.contains(secret) && told.contains("(a secret)"), "{told}");
+        }
+    }
+}
+
+#[test]
 fn resources() {
     let many =
         format!("[resources.'urn:a:b']\nformat = 'opaque'\nscopes = '{}'", (0..65).map(|n| format!("s{n} ")).collect::<String>());

@@ -2,15 +2,15 @@
 //! name of a stranger can be made to lead there (DNS rebinding).
 
 use super::refusal;
+use crate::transport::admin::host::{NOT_OURS, asked_for, is_of_this_machine, one};
 use crate::transport::fault::{Edge, Fault};
 use axum::body::Body;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::header::{CACHE_CONTROL, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request};
-use std::net::IpAddr;
+use http::{Method, Request};
 
 /// What a browser says of who asks (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -45,11 +45,11 @@ pub async fn stand(is_local: bool, request: Request<Body>, next: Next) -> Respon
 /// A request that changes something, or brings what is secret, must say that it is the page's own; any other must not say otherwise.
 fn passes<B>(request: &Request<B>, is_local: bool) -> Result<(), Fault> {
     let refuse = |what| Err(Fault::at(Edge::CrossSite { what }));
-    let Some(host) = host(request).and_then(|host| host.parse::<Authority>().ok()) else {
+    let Ok(Some(host)) = asked_for(request) else {
         return refuse("the request does not name one host");
     };
     if is_local && !is_of_this_machine(&host) {
-        return refuse("the page listens on loopback and was asked for under a name that is not this machine's");
+        return refuse(NOT_OURS);
     }
     let headers = request.headers();
     if one(headers, &FETCH_SITE).is_some_and(|site| !matches!(site, Ok("same-origin" | "none"))) {
@@ -60,30 +60,6 @@ fn passes<B>(request: &Request<B>, is_local: bool) -> Result<(), Fault> {
         Some(origin) if !origin.is_ok_and(|origin| is_origin_of(origin, &host)) => refuse("another site asks for the page"),
         None | Some(_) => Ok(()),
     }
-}
-
-/// The value of a header; `Err` where there are several or it is no text.
-fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Result<&'a str, ()>> {
-    let mut given = headers.get_all(name).iter();
-    let first = given.next()?;
-    Some(match (first.to_str(), given.next()) {
-        (Ok(text), None) => Ok(text),
-        _ => Err(()),
-    })
-}
-
-/// The host and port that is asked for. Over HTTP/2 it is no header (RFC 9113 section 8.3.1).
-fn host<B>(request: &Request<B>) -> Option<&str> {
-    match one(request.headers(), &HOST) {
-        Some(host) => host.ok(),
-        None => request.uri().authority().map(Authority::as_str),
-    }
-}
-
-fn is_of_this_machine(host: &Authority) -> bool {
-    let name = host.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Whether an origin (RFC 6454 section 6.1) is that host. A proxy before the page may speak TLS for it.
