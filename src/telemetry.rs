@@ -1,9 +1,10 @@
 //! What is the process doing? Spans, counters, logs.
 //!
 //! Lives here: where traces and logs go (`start`), the sampling decision and spans (`trace`), counters and histograms
-//! (`metrics`), what they did lately (`rates`), the form of a log line (`log`). Any room may name this one. Must not live here: tokens, secrets, keys,
-//! names of subjects; what is recorded is chosen from fixed words.
+//! (`metrics`), what they did lately (`rates`), what was over a limit (`limits`), the form of a log line (`log`). Any room may name this one.
+//! Must not live here: tokens, secrets, keys, names of subjects; what is recorded is chosen from fixed words.
 
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod rates;

@@ -215,3 +215,61 @@ fn a_wrong_word_is_found_and_a_right_one_is_not() {
         assert_eq!(faults(path, &format!("{line}\n")), Vec::<String>::new(), "{path}: {line}");
     }
 }
+
+/// The warnings and errors that a file logs, in the fixed words of each: the last text of a macro, without what stands in braces.
+fn warnings(source: &str) -> Vec<Vec<String>> {
+    let source = source.split("\nmod tests {").next().unwrap_or_default();
+    let begins = ["tracing::warn!(", "tracing::error!("]
+        .into_iter()
+        .flat_map(|macro_| source.match_indices(macro_).map(move |(at, found)| at + found.len()));
+    begins.filter_map(|at| last_text(source.get(at..)?)).map(|text| fixed_words(&text)).collect()
+}
+
+/// The last text in quotation marks before the parenthesis that ends the macro.
+fn last_text(inside: &str) -> Option<String> {
+    let (mut depth, mut text, mut last) = (1, None::<String>, None);
+    let mut characters = inside.chars();
+    while let Some(character) = characters.next() {
+        match (&mut text, character) {
+            (Some(held), '\\') => held.extend(characters.next()),
+            (Some(_), '"') => last = text.take(),
+            (Some(held), other) => held.push(other),
+            (None, '"') => text = Some(String::new()),
+            (None, '(') => depth += 1,
+            (None, ')') => depth -= 1,
+            (None, _) => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    last
+}
+
+/// What of a format is the same in every line.
+fn fixed_words(format: &str) -> Vec<String> {
+    let pieces = format.split('{').map(|piece| piece.rsplit('}').next().unwrap_or_default().trim());
+    pieces.filter(|piece| !piece.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn operations_says_what_to_do_for_each_warning_and_error() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    let table = page.split("\n## Log\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| warn |") || line.starts_with("| error |")).collect();
+    let is_told = |words: &String| rows.iter().any(|row| row.contains(words.as_str()));
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files).unwrap();
+    let mut found = 0;
+    for file in files {
+        for words in warnings(&fs::read_to_string(&file).unwrap()).into_iter().flatten() {
+            found += 1;
+            assert!(is_told(&words), "{}: `{words}` has no row in the table of docs/operations.md, Log", file.display());
+        }
+    }
+    assert!(found > 25, "{found}");
+    let planted = "tracing::error!(%problem, why = \"x\", \"lost {count} (of all) \\\"things\\\"\");";
+    assert_eq!(warnings(planted), [["lost", "(of all) \"things\""]]);
+    assert!(!is_told(&"lost".repeat(2)));
+}

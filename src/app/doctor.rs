@@ -1,11 +1,13 @@
 //! `jeton doctor`: what is unwise in a configuration that is right, and whether its store is fit, before it goes live.
 //!
-//! Below: `certificates` (what listeners show and whom they believe), `callers`, `keys` (those of others that are at an address).
+//! Below: `certificates` (what listeners show and whom they believe), `callers`, `keys` (those of others that are at an address),
+//! `machine` (open files, the place of the audit stream).
 //! Must not live here: what is a mistake (`config`, which refuses it), how a store is examined (`store`).
 
 mod callers;
 mod certificates;
 mod keys;
+mod machine;
 
 use super::open_store;
 use crate::cli::{self, Finding, Output};
@@ -57,6 +59,7 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     all.extend(settings.clients.iter().map(client));
     all.extend(settings.resources.iter().map(resource));
     all.extend(kept(settings, in_kubernetes));
+    all.extend(machine::examine(settings));
     all.extend(keys::examine(settings).await);
     all.extend(collector(settings).await);
     if let StoreUrl::Redis(address) = &settings.store {

@@ -8,6 +8,8 @@ use crate::service::Service;
 use crate::store::{Store, Wrong};
 use crate::telemetry::metrics;
 use crate::transport::admin::Said;
+use crate::transport::tls::Tls;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,9 +39,16 @@ impl Readiness {
         self.ready.subscribe()
     }
 
-    /// Looks at the store, the view of it, the registry and the configuration again and again until `stop`; then it is not ready any more.
-    pub fn watch(self: Arc<Self>, app: &App, remarks: Arc<Remarks>, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-        self.looking(app.store.clone(), app.alive.clone(), app.service.clone(), remarks, stop)
+    /// Looks at the store, the view of it, the registry, the configuration and TLS again and again until `stop`; then it is not ready any
+    /// more.
+    pub fn watch(
+        self: Arc<Self>,
+        app: &App,
+        remarks: Arc<Remarks>,
+        tls: [Option<Tls>; 3],
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + use<> {
+        self.looking(app.store.clone(), app.alive.clone(), app.service.clone(), remarks, tls, stop)
     }
 
     async fn looking(
@@ -48,6 +57,7 @@ impl Readiness {
         alive: Arc<Alive>,
         service: Arc<Service>,
         configuration: Arc<Remarks>,
+        tls: [Option<Tls>; 3],
         stop: CancellationToken,
     ) {
         loop {
@@ -61,7 +71,7 @@ impl Readiness {
             let remarkable = of_the_store(false).chain(health.remarkable()).chain(service.registry_remarks());
             self.tell(Said {
                 wrong: of_the_store(true).chain(health.wrong()).collect(),
-                remarkable: remarkable.chain(configuration.words()).collect(),
+                remarkable: remarkable.chain(configuration.words()).chain(of_tls(&tls)).collect(),
             });
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
                 self.tell(Said { wrong: vec![SHUTTING_DOWN.into()], remarkable: Vec::new() });
@@ -92,6 +102,11 @@ impl Readiness {
         drop(held);
         self.ready.send_replace(ready);
     }
+}
+
+/// Each once: listeners share their files.
+fn of_tls(listeners: &[Option<Tls>]) -> BTreeSet<String> {
+    listeners.iter().flatten().flat_map(Tls::remarks).collect()
 }
 
 fn measure(health: &Health) {

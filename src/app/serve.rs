@@ -126,8 +126,10 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
         headers: headers(settings),
     };
-    for tls in tls.iter().flatten() {
-        tracker.spawn(tls.clone().follow(stop.clone()));
+    for (listener, tls) in ["grpc", "http", "admin"].into_iter().zip(&tls) {
+        if let Some(tls) = tls {
+            tracker.spawn(tls.clone().follow(listener, stop.clone()));
+        }
     }
     let grpc_listener = Listener::new(grpc_listener, grpc_tls).with(most);
     let grpc = grpc::serve(grpc_listener, app.service.clone(), grpc_settings, readiness.follow(), stop.clone());
@@ -163,7 +165,7 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
 
     jobs::start(&app, &tracker, &stop);
     let remarks = Arc::new(Remarks::default());
-    tracker.spawn(readiness.watch(&app, remarks.clone(), leave.clone()));
+    tracker.spawn(readiness.watch(&app, remarks.clone(), tls.clone(), leave.clone()));
     let reload = Reload::new(load_again, loaded.clone(), app.service.clone(), tls, telemetry.level(), remarks);
     tracker.spawn(reload.follow(hangup, stop.clone()));
     tracker.spawn(sampling(rates, stop.clone()));

@@ -255,7 +255,10 @@ mod tests {
         );
         assert!(without_tls.contains(&"[tls] certificate_file was `a`, is not set !".to_owned()), "{without_tls:?}");
         let keys = "[caller_tokens] jwks_uri was `https://a.example.com`, is `https://a.example.com/jwks?***`";
-        assert_eq!(told(BASE.replace("jwks_uri = 'https://a.example.com", "jwks_uri = 'https://a.example.com/jwks?key=hunter2")), [keys]);
+        assert_eq!(
+            told(BASE.replace("jwks_uri = 'https://a.example.com", "jwks_uri = 'https://a.example.com/jwks?key=hunter2")),
+            [keys]
+        );
         let long = told(BASE.replace("'i'", &format!("'{}'", "i".repeat(200))));
         assert!(long.iter().all(|line| line.len() < 150), "{long:?}");
     }

@@ -5,7 +5,7 @@
 //! what costs a signature or a read of the store, is refused unlooked.
 
 use crate::service::Service;
-use crate::telemetry::metrics;
+use crate::telemetry::limits::{CALLER_RATE, FAILURE_RATE};
 use jeton_domain::caller::Caller;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::name::ClientId;
@@ -26,9 +26,12 @@ pub struct Limits {
     pub failure_rate: u32,
 }
 
-/// Who asks: a keyed hash, so that nobody can choose with whom he shares it.
+/// Who asks: a keyed hash, so that nobody can choose with whom he shares it; and from where, of who has no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source(u64);
+pub struct Source {
+    key: u64,
+    address: Option<IpAddr>,
+}
 
 /// Who is to be proved.
 #[derive(Clone, Copy, Debug, Hash)]
@@ -69,13 +72,13 @@ impl Service {
     /// Who asks from this address.
     #[must_use]
     pub fn source_at(&self, address: IpAddr) -> Source {
-        Source(self.left.hasher.hash_one(address))
+        Source { key: self.left.hasher.hash_one(address), address: Some(address) }
     }
 
     /// Who asks as this caller.
     #[must_use]
     pub fn source_of(&self, caller: &Caller) -> Source {
-        Source(self.left.hasher.hash_one(&*caller.name))
+        Source { key: self.left.hasher.hash_one(&*caller.name), address: None }
     }
 
     /// One more call.
@@ -84,10 +87,10 @@ impl Service {
     /// `RateLimited`.
     pub fn count_call(&self, from: Source) -> Result<()> {
         let Some(calls) = &self.left.calls else { return Ok(()) };
-        if calls.take(from.0, self.clock.run()) {
+        if calls.take(from.key, self.clock.run()) {
             return Ok(());
         }
-        metrics::LIMITED.add("caller_rate");
+        CALLER_RATE.exceeded(|| self.named(from), None);
         Err(Error::RateLimited)
     }
 
@@ -97,22 +100,33 @@ impl Service {
     /// `TooManyFailures`.
     pub(super) fn may_fail(&self, from: Option<Source>, whom: Whom<'_>) -> Result<()> {
         let Some((failures, name)) = self.failures(from, whom) else { return Ok(()) };
-        if failures.is_spent(name, self.clock.run()) { Err(too_many()) } else { Ok(()) }
+        if failures.is_spent(name, self.clock.run()) { Err(self.too_many(from, whom)) } else { Ok(()) }
     }
 
     /// What is answered where it proved nothing: this, as long as he may fail.
     pub(super) fn failed(&self, from: Option<Source>, whom: Whom<'_>, refusal: Error) -> Error {
         let Some((failures, name)) = self.failures(from, whom) else { return refusal };
-        if failures.take(name, self.clock.run()) { refusal } else { too_many() }
+        if failures.take(name, self.clock.run()) { refusal } else { self.too_many(from, whom) }
     }
 
     fn failures(&self, from: Option<Source>, whom: Whom<'_>) -> Option<(&Buckets, u64)> {
         let (failures, from) = (self.left.failures.as_ref()?, from?);
-        Some((failures, self.left.hasher.hash_one((from.0, whom))))
+        Some((failures, self.left.hasher.hash_one((from.key, whom))))
     }
-}
 
-fn too_many() -> Error {
-    metrics::LIMITED.add("failure_rate");
-    Error::TooManyFailures
+    fn too_many(&self, from: Option<Source>, whom: Whom<'_>) -> Error {
+        let client = match whom {
+            Whom::Client(client) => Some(client.as_str()),
+            Whom::Caller | Whom::Nobody => None,
+        };
+        FAILURE_RATE.exceeded(|| from.map(|from| self.named(from)).unwrap_or_default(), client);
+        Error::TooManyFailures
+    }
+
+    /// Who asks, for the log: an address, or the caller whom a hash stands for, as long as there is one.
+    fn named(&self, from: Source) -> String {
+        let callers = self.callers();
+        let name = || callers.iter().find(|caller| self.source_of(caller) == from).map(|caller| caller.name.to_string());
+        from.address.map(|address| address.to_string()).or_else(name).unwrap_or_default()
+    }
 }

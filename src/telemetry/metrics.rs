@@ -21,8 +21,20 @@ pub static REQUESTS: Tally<2> =
 /// Refusals by reason (`docs/errors.md`).
 pub static REFUSALS: Tally<1> =
     Tally::new("jeton.refusals", "Refusals by reason (`docs/errors.md`).", ["reason"]).telling(&[["WATCH_CUT"]]);
-/// Requests and connections over a limit, by limit.
-pub static LIMITED: Tally<1> = Tally::new("jeton.limited", "Requests and connections over a limit, by limit.", ["limit"]);
+/// Requests and connections over a limit, by limit. Counted by `limits`.
+pub static LIMITED: Tally<1> = Tally::new("jeton.limited", "Requests and connections over a limit, by limit.", ["limit"])
+    .telling(&[
+        ["concurrency"],
+        ["caller_rate"],
+        ["failure_rate"],
+        ["forms"],
+        ["forms_per_address"],
+        ["streams_of_strangers"],
+        ["connections"],
+        ["connections_per_address"],
+        ["handshakes"],
+        ["handshakes_per_address"],
+    ]);
 /// Refreshes by verdict, or by the cause of the refusal.
 pub static REFRESHES: Tally<1> =
     Tally::new("jeton.refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]).telling(&[["forward"]]);
@@ -97,7 +109,8 @@ pub static VIEW_WHOLE: Gauge<0> = Gauge::new("jeton.view.whole", "1 where all re
 pub static VIEW_AGE: Gauge<0> = Gauge::new("jeton.view.age", "How long ago the view was provably fresh.", []).in_seconds();
 /// Times the configuration was read again, by what came of it.
 pub static CONFIGURATION_RELOADS: Tally<1> =
-    Tally::new("jeton.configuration.reloads", "Times the configuration was read again, by what came of it.", ["outcome"]);
+    Tally::new("jeton.configuration.reloads", "Times the configuration was read again, by what came of it.", ["outcome"])
+        .telling(&[["taken"], ["unchanged"], ["refused"]]);
 /// 1 where the configuration was taken as it was read last, 0 where it was refused.
 pub static CONFIGURATION_SOUND: Gauge<0> = Gauge::new(
     "jeton.configuration.sound",
@@ -107,6 +120,22 @@ pub static CONFIGURATION_SOUND: Gauge<0> = Gauge::new(
 /// Settings that were changed and are taken at the next start only.
 pub static CONFIGURATION_RESTART_NEEDED: Gauge<0> =
     Gauge::new("jeton.configuration.restart_needed", "Settings that were changed and are taken at the next start only.", []);
+/// 1 where the files of a listener's TLS are used as they are now, 0 where what was read before stays in use.
+pub static TLS_SOUND: Gauge<1> = Gauge::new(
+    "jeton.tls.sound",
+    "1 where the files of a listener's TLS are used as they are now, 0 where what was read before stays in use.",
+    ["listener"],
+);
+/// How long until a certificate of a listener ends: its own, or the next of the authorities that it believes.
+pub static CERTIFICATE_EXPIRY: Gauge<2> = Gauge::new(
+    "jeton.certificate.expiry",
+    "How long until a certificate of a listener ends: its own, or the next of the authorities that it believes.",
+    ["listener", "of"],
+)
+.in_seconds();
+/// How long that certificate is valid in all.
+pub static CERTIFICATE_LIFETIME: Gauge<2> =
+    Gauge::new("jeton.certificate.lifetime", "How long that certificate is valid in all.", ["listener", "of"]).in_seconds();
 /// How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.
 pub static STORE_MEMORY_USED: Gauge<0> =
     Gauge::new("jeton.store.memory_used", "How much of its maxmemory the fullest primary of Redis uses, from 0 to 1.", []);
@@ -129,7 +158,7 @@ static REVOCATION_DELAY: Timer<0> =
     Timer::new("jeton.revocation.delay", "How long after it was made a revocation was in this view, by the clocks of both.", []);
 
 /// Everything that is measured.
-pub static INSTRUMENTS: [&dyn Instrument; 37] = [
+pub static INSTRUMENTS: [&dyn Instrument; 40] = [
     &REQUESTS,
     &REFUSALS,
     &LIMITED,
@@ -161,6 +190,9 @@ pub static INSTRUMENTS: [&dyn Instrument; 37] = [
     &CONFIGURATION_RELOADS,
     &CONFIGURATION_SOUND,
     &CONFIGURATION_RESTART_NEEDED,
+    &TLS_SOUND,
+    &CERTIFICATE_EXPIRY,
+    &CERTIFICATE_LIFETIME,
     &SIGNING_KEYS,
     &SIGNING_KEY_ACTIVATION,
     &REQUEST_DURATION,

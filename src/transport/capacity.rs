@@ -1,5 +1,6 @@
 //! How many requests a listener works at once, and for how long on one.
 
+use crate::telemetry::limits::CONCURRENCY;
 use crate::telemetry::metrics::{self, Level};
 use jeton_domain::error::{Error, Result};
 use std::future::Future;
@@ -20,6 +21,7 @@ pub enum Lane {
 
 /// The requests that may still begin.
 pub struct Capacity {
+    listener: &'static str,
     free: AtomicUsize,
     /// How many are at work, as it is measured.
     level: Level,
@@ -33,7 +35,7 @@ impl Capacity {
         let kept = (most / 16).max(1);
         metrics::REQUESTS_IN_FLIGHT_LIMIT.level([listener]).set_count(most);
         let level = metrics::REQUESTS_IN_FLIGHT.level([listener]);
-        Arc::new(Self { free: AtomicUsize::new(most.saturating_add(kept)), level, kept })
+        Arc::new(Self { listener, free: AtomicUsize::new(most.saturating_add(kept)), level, kept })
     }
 
     /// A place for one more.
@@ -48,7 +50,7 @@ impl Capacity {
         let one_less = |free: usize| if free > kept { free.checked_sub(1) } else { None };
         let taken = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
         if taken.is_err() {
-            metrics::LIMITED.add("concurrency");
+            CONCURRENCY.exceeded(|| format!("all over {}", self.listener), None);
             return Err(Error::Overloaded);
         }
         self.level.rise();

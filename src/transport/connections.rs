@@ -14,6 +14,7 @@ pub(super) use places::Places;
 
 use super::tls::{Peer, Tls};
 use crate::coalescing::Coalescing;
+use crate::telemetry::limits::{CONNECTIONS, CONNECTIONS_PER_ADDRESS, HANDSHAKES, HANDSHAKES_PER_ADDRESS};
 use crate::telemetry::log::Throttle;
 use http::Request;
 use hyper::server::conn::{http1, http2};
@@ -121,8 +122,8 @@ where
 {
     let Listener { socket, tls, most } = listener;
     let connections = TaskTracker::new();
-    let places = Places::new(["connections", "connections_per_address"], most);
-    let handshakes = Places::new(["handshakes", "handshakes_per_address"], MAX_HANDSHAKES);
+    let places = Places::new([&CONNECTIONS, &CONNECTIONS_PER_ADDRESS], most);
+    let handshakes = Places::new([&HANDSHAKES, &HANDSHAKES_PER_ADDRESS], MAX_HANDSHAKES);
     let tracker = connections.clone();
     let begin = move |stream: TcpStream, address: IpAddr, over: CancellationToken| {
         let (Some(place), Ok(stream)) = (places.take(address), ready(stream)) else { return };

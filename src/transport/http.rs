@@ -24,6 +24,7 @@ use crate::audit::{Origin, on_behalf};
 use crate::service::Service;
 use crate::service::dpop::{TOKEN_PATH, USERINFO_PATH};
 use crate::service::limits::Source;
+use crate::telemetry::limits::{FORMS, FORMS_PER_ADDRESS};
 use crate::telemetry::{Sampler, metrics, trace};
 use crate::transport::caller::{self, Admission};
 use crate::transport::capacity::{Capacity, Lane, within};
@@ -145,7 +146,7 @@ pub const PATHS: [&str; 9] = [
 pub fn router(service: Arc<Service>, settings: Settings) -> Router {
     let most = settings.max_in_flight;
     let (capacity, forms) = (Capacity::new("http", most), forms_at_once(most));
-    let reading = Places::new(["forms", "forms_per_address"], forms);
+    let reading = Places::new([&FORMS, &FORMS_PER_ADDRESS], forms);
     let door = Door(Arc::new(Behind { service, settings, capacity, reading }));
     let devices = if door.0.service.serves_devices() {
         Router::new().route(DEVICE.path, door.form(DEVICE, device::answer))

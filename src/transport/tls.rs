@@ -1,31 +1,35 @@
 //! TLS of listeners: what one shows, whom it asks for a certificate, and that both are read again when the files change.
 //!
+//! Below: `contents` (the files, read), `lasting` (how long certificates last, told in time).
+//!
 //! INVARIANT: what a certificate says of its holder is believed only where an authority vouches for it (`certificate`); that somebody has
 //! its key is proved by every handshake that shows one (`clients`). Must not live here: what a client or caller may do.
 
 mod certificate;
 mod clients;
+mod contents;
+mod lasting;
 
 pub use certificate::Described;
+pub use lasting::Lasts;
 
 use crate::clock::Clock;
-use clients::Clients;
+use crate::telemetry::metrics;
+use contents::{Contents, certificates};
 use jeton_domain::certificate::Certificate;
 use jeton_domain::time::Timestamp;
-use sha2::{Digest as _, Sha256};
+use lasting::Holder;
 use std::fmt;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::time_provider::TimeProvider;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, crypto, sign};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -85,6 +89,8 @@ struct Inner {
     speaks: Speaks,
     clock: Clock,
     loaded: RwLock<Arc<Loaded>>,
+    /// Why the files are of no use as they are now.
+    refused: RwLock<Option<Problem>>,
 }
 
 /// Files that were read and go together, of a listener that does not use them yet.
@@ -99,16 +105,11 @@ struct Loaded {
     config: Arc<ServerConfig>,
     /// Who vouches for clients.
     vouches: Option<Arc<dyn ClientCertVerifier>>,
-    not_after: Timestamp,
+    lasts: Lasts,
+    /// Of each of those authorities.
+    authorities_last: Vec<Lasts>,
     /// SHA-256 of all that was read.
     read: [u8; 32],
-}
-
-/// What the files hold.
-struct Contents {
-    certificate: Vec<u8>,
-    key: Zeroizing<Vec<u8>>,
-    authorities: Option<Vec<u8>>,
 }
 
 /// The connection's other end.
@@ -165,7 +166,7 @@ impl Tls {
     /// One cannot be read, or they do not go together.
     pub fn load(files: Files, speaks: Speaks, clock: Clock) -> Result<Self, Problem> {
         let loaded = Contents::read(&files)?.load(files, speaks, &clock)?;
-        Ok(Self(Arc::new(Inner { speaks, clock, loaded: RwLock::new(Arc::new(loaded)) })))
+        Ok(Self(Arc::new(Inner { speaks, clock, loaded: RwLock::new(Arc::new(loaded)), refused: RwLock::default() })))
     }
 
     /// Reads other files, to be used instead.
@@ -177,31 +178,53 @@ impl Tls {
         Ok(Ready { of: self.clone(), loaded: Arc::new(loaded) })
     }
 
-    /// When the certificate that is shown ends.
+    /// From when until when the certificate that is shown is valid.
     #[must_use]
-    pub fn not_after(&self) -> Timestamp {
-        self.loaded().not_after
+    pub fn lasts(&self) -> Lasts {
+        self.loaded().lasts
     }
 
-    /// Follows the files until `stop`. What is connected stays as it is. Files that do not go together change nothing, and are told.
-    pub async fn follow(self, stop: CancellationToken) {
-        let mut refused = None;
+    /// What an operator should know of it, in words.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let refused = self.0.refused.read().unwrap_or_else(PoisonError::into_inner);
+        let refused = refused.as_ref().map(|problem| format!("TLS: {problem}: what was read before stays in use"));
+        let (loaded, now) = (self.loaded(), self.0.clock.now());
+        let remarks = loaded.all(now).filter_map(|(holder, file, lasts)| lasts.remark(holder, file, now));
+        refused.into_iter().chain(remarks).collect()
+    }
+
+    /// Follows the files until `stop`, and measures how long they last; `listener` is its word in metrics. What is connected stays as it is.
+    /// Files that do not go together change nothing, and are told.
+    pub async fn follow(self, listener: &'static str, stop: CancellationToken) {
+        self.measure(listener);
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             let looking = self.clone();
             let Ok(looked) = tokio::task::spawn_blocking(move || looking.look()).await else { continue };
+            let mut refused = self.0.refused.write().unwrap_or_else(PoisonError::into_inner);
+            let before = mem::replace(&mut *refused, looked.as_ref().err().cloned());
+            drop(refused);
             match looked {
-                Ok(false) => refused = None,
+                Ok(false) => {}
                 Ok(true) => {
-                    refused = None;
-                    let ends = self.not_after().secs();
+                    let ends = self.lasts().until.secs();
                     tracing::info!(certificate = %self.loaded().files.certificate.display(), ends, "TLS: the files were read again");
                 }
-                Err(problem) if refused.as_ref() == Some(&problem) => {}
+                Err(problem) if before.as_ref() == Some(&problem) => {}
                 Err(problem) => {
                     tracing::error!(%problem, "TLS: the files changed and are of no use; what was read before stays in use");
-                    refused = Some(problem);
                 }
             }
+            self.measure(listener);
+        }
+    }
+
+    fn measure(&self, listener: &'static str) {
+        let is_sound = self.0.refused.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        metrics::TLS_SOUND.level([listener]).set_count(usize::from(is_sound));
+        let now = self.0.clock.now();
+        for (holder, _, lasts) in self.loaded().all(now) {
+            lasts.measure(listener, holder, now);
         }
     }
 
@@ -241,92 +264,30 @@ impl Tls {
     }
 }
 
+impl Loaded {
+    /// How long what it rests on lasts: its own certificate, and the next to end of the authorities.
+    fn all(&self, now: Timestamp) -> impl Iterator<Item = (Holder, &Path, Lasts)> {
+        let authorities = Lasts::first(self.authorities_last.iter().copied(), now).zip(self.files.asks.authorities());
+        let own = (Holder::Listener, self.files.certificate.as_path(), self.lasts);
+        [own].into_iter().chain(authorities.map(|(lasts, file)| (Holder::Authorities, file, lasts)))
+    }
+}
+
+impl Asks {
+    /// The file with those who vouch, where there is one.
+    fn authorities(&self) -> Option<&Path> {
+        match self {
+            Self::Callers { authorities, .. } => Some(authorities),
+            Self::Clients(authorities) => authorities.as_deref(),
+            Self::Nobody => None,
+        }
+    }
+}
+
 impl Ready {
     /// They are used from now on. What is connected stays as it is.
     pub fn exchange(self) {
         *self.of.0.loaded.write().unwrap_or_else(PoisonError::into_inner) = self.loaded;
-    }
-}
-
-impl Contents {
-    fn read(files: &Files) -> Result<Self, Problem> {
-        let read = |file: &Path| std::fs::read(file).map_err(|problem| Problem::of(file, format!("cannot be read: {problem}")));
-        let authorities = match &files.asks {
-            Asks::Callers { authorities: file, .. } | Asks::Clients(Some(file)) => Some(read(file)?),
-            Asks::Nobody | Asks::Clients(None) => None,
-        };
-        Ok(Self { certificate: read(&files.certificate)?, key: Zeroizing::new(read(&files.key)?), authorities })
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        let parts = [Some(&self.certificate), Some(&*self.key), self.authorities.as_ref()];
-        let each = parts.map(|part| Sha256::digest(part.map(Vec::as_slice).unwrap_or_default()));
-        Sha256::digest(each.concat()).into()
-    }
-
-    fn load(&self, files: Files, speaks: Speaks, clock: &Clock) -> Result<Loaded, Problem> {
-        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-        let chain = certificates(&self.certificate, &files.certificate)?;
-        let not_after = chain.first().and_then(certificate::ends).ok_or_else(|| {
-            Problem::of(&files.certificate, "begins with no certificate that can be read: it must be X.509, version 3")
-        })?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_no_key| Problem::of(&files.key, "holds no private key as PEM (PKCS #8, PKCS #1 or SEC 1)"))?;
-        let key = provider.key_provider.load_private_key(key).map_err(|_no_key| {
-            Problem::of(
-                &files.key,
-                "holds a private key of a kind that is not spoken: RSA from 2,048 bits, P-256, P-384 or Ed25519",
-            )
-        })?;
-        let shown = sign::CertifiedKey::new(chain, key);
-        shown.keys_match().map_err(|_other_key| Problem::of(&files.key, "is not the key of the certificate"))?;
-        let vouches = self.vouches(&files, &provider)?;
-        let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(Time(clock.clone())))
-            .with_safe_default_protocol_versions()
-            .map_err(|problem| Problem(problem.to_string()))?;
-        let builder = match (&files.asks, &vouches) {
-            (Asks::Nobody, _) => builder.with_no_client_auth(),
-            (Asks::Callers { .. }, None) => return Err(Problem("no authority of callers is known".into())),
-            (Asks::Callers { .. }, Some(authorities)) => builder.with_client_cert_verifier(Arc::clone(authorities)),
-            (Asks::Clients(_), _) => {
-                builder.with_client_cert_verifier(Arc::new(Clients::new(provider.signature_verification_algorithms)))
-            }
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(sign::SingleCertAndKey::from(shown)));
-        config.alpn_protocols = match speaks {
-            Speaks::Http2 => vec![b"h2".to_vec()],
-            Speaks::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        };
-        if files.asks != Asks::Nobody {
-            // Each connection proves its certificate anew, by the authorities of that moment.
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-        }
-        Ok(Loaded { files, config: Arc::new(config), vouches, not_after, read: self.hash() })
-    }
-
-    /// Who vouches for those who connect.
-    fn vouches(
-        &self,
-        files: &Files,
-        provider: &Arc<crypto::CryptoProvider>,
-    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, Problem> {
-        let (Some(text), Asks::Callers { authorities: file, .. } | Asks::Clients(Some(file))) = (&self.authorities, &files.asks)
-        else {
-            return Ok(None);
-        };
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(text, file)? {
-            roots
-                .add(authority)
-                .map_err(|problem| Problem::of(file, format!("holds a certificate of no authority: {problem}")))?;
-        }
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        if matches!(files.asks, Asks::Callers { all: false, .. }) {
-            builder = builder.allow_unauthenticated();
-        }
-        let verifier = builder.build();
-        verifier.map(Some).map_err(|problem| Problem::of(file, problem))
     }
 }
 
@@ -338,15 +299,6 @@ pub fn describe(file: &Path) -> Result<Vec<Described>, Problem> {
     let text = std::fs::read(file).map_err(|problem| Problem::of(file, format!("cannot be read: {problem}")))?;
     let unreadable = || Problem::of(file, "holds a certificate that cannot be read: it must be X.509, version 3");
     certificates(&text, file)?.iter().map(|der| certificate::describe(der).ok_or_else(unreadable)).collect()
-}
-
-fn certificates(text: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    match read {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_none) => Err(Problem::of(file, "holds no certificate as PEM")),
-        Err(problem) => Err(Problem::of(file, format!("is no PEM: {problem}"))),
-    }
 }
 
 /// The time of handshakes is that of decisions.

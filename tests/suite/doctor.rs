@@ -203,6 +203,9 @@ insecure = true
 [listen]
 grpc = "127.0.0.1:50051"
 
+[limits]
+connections = 100
+
 [resources."https://orders.internal"]
 scopes = ["orders:read"]
 access_token_lifetime = "5m"
@@ -237,6 +240,8 @@ fn what_is_unwise_in_a_configuration_is_told() {
         (with("\n[listen]", "\n[tokens]\noverlap = \"60s\"\n\n[listen]"), ["overlap", "tokens.overlap", "warn"]),
         (with("\n[listen]", "\n[tokens]\nmax_staleness = \"1m\"\n\n[listen]"), ["staleness", "tokens.max_staleness", "warn"]),
         (with("embedded:data", "memory:"), ["store", "memory:", "fail"]),
+        (with("connections = 100", "connections = 100000"), ["open files", "limits.connections", "warn"]),
+        (with("\n[listen]", "\n[audit]\nfile = \"/none/audit.log\"\n\n[listen]"), ["audit", "/none/audit.log", "fail"]),
     ] {
         let (code, told) = diagnosed(&configuration, &[ROOT_KEY], &[]);
         assert!(told.contains(&expected.map(str::to_owned)), "{expected:?}: {told:?}");
@@ -274,6 +279,14 @@ fn what_is_unwise_in_callers_is_told() {
         let verdict = told.iter().find(|[check, at, _]| check == "caller" && at == "it").map(|[_, _, verdict]| verdict.as_str());
         assert_eq!((code, verdict), (Some(i32::from(expected == Some("fail"))), expected), "{lines}: {told:?}");
     }
+    // All that is wrong with one, at once.
+    let lines = format!(
+        "key_hashes = ['{sample}']\nrpcs = 'introspect'\nclients = 'a b'\nresources = 'https://c'\nmay_report_arrivals = true"
+    );
+    let told = diagnosed(&caller(&lines), &[ROOT_KEY], &[]).1;
+    let verdicts: Vec<&str> =
+        told.iter().filter(|[check, at, _]| check == "caller" && at == "it").map(|[_, _, verdict]| verdict.as_str()).collect();
+    assert_eq!(verdicts, ["fail", "warn", "warn", "warn"], "{told:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::rfc::raw::{Asking, basic};
 use crate::server::{self, framed, open, refusal, service, start};
 use crate::store_contract::eventually;
+use crate::tour::{Home, Server};
 use crate::world::{JOB_SECRET, WEB_SECRET, World, alice, fully_fresh, secret};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -195,6 +196,39 @@ async fn streams_that_anybody_may_open_have_an_end_and_a_most() {
     };
     assert_eq!((ended.code, ended.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
     tasks.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_is_over_which_limit_is_logged_and_what_was_not_yet_is_counted_as_none() {
+    let home = Home::new();
+    let own = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/jeton.toml")).unwrap();
+    let hash = jeton::config::written_hash(&hash_of_key("jck_busy"));
+    let config = home.path().join("jeton.toml");
+    let caller = format!("[callers.busy]\nkey_hashes = ['{hash}']\nrpcs = '*'\nclients = '*'\nresources = '*'\n");
+    std::fs::write(&config, format!("{own}\n[limits]\ncaller_rate = 1\nfailure_rate = 1\n{caller}")).unwrap();
+    let server = Server::start_as(&config, "127.0.0.1:0", "127.0.0.1:0", &home, "memory:", &[]);
+    let metrics = String::from_utf8(Asking::get(server.admin, "/metrics").send().await.body).unwrap();
+    for none in [
+        "jeton_limited_total{limit=\"forms_per_address\"} 0",
+        "jeton_limited_total{limit=\"caller_rate\"} 0",
+        "jeton_configuration_reloads_total{outcome=\"refused\"} 0",
+    ] {
+        assert!(metrics.contains(none), "{none}: {metrics}");
+    }
+    let tokens = TokenServiceClient::connect(server.address.clone()).await.unwrap();
+    let introspects = async |key: &str| {
+        let mut asked = Request::new(IntrospectRequest { token: "jat_x".into(), ..Default::default() });
+        asked.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        reason(tokens.clone().introspect(asked).await)
+    };
+    let logged = async |words: &str| {
+        let log = || std::fs::read_to_string(home.path().join("log")).unwrap();
+        eventually(words, async || log().contains(words)).await;
+    };
+    eventually("it calls too often", async || introspects("jck_busy").await == "RATE_LIMITED").await;
+    logged("over a limit, and refused limit=caller_rate by=busy").await;
+    eventually("it fails too often", async || introspects("jck_wrong").await == "TOO_MANY_FAILURES").await;
+    logged("over a limit, and refused limit=failure_rate by=127.0.0.1").await;
 }
 
 /// A caller who may do everything, by this key.

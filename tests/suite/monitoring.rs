@@ -1,7 +1,10 @@
 //! Alarms and dashboard against a running server: `promtool` reads what it tells, the rules and their tests; what is named in an
 //! expression exists; and of each alarm docs/operations.md says what it means and what to do.
 
+use crate::authority::Authority;
 use crate::rfc::raw::Asking;
+use crate::store_contract::eventually;
+use crate::tls::Served;
 use crate::tour::{Home, Server};
 use crate::world::{ORDERS, alice, mobile};
 use jeton::api::revoke_request::Target;
@@ -46,6 +49,26 @@ async fn scrape() -> String {
     let answer = Asking::get(server.admin, "/metrics").send().await;
     assert_eq!(answer.status, 200);
     String::from_utf8(answer.body).unwrap()
+}
+
+/// What one tells that speaks TLS.
+async fn scrape_with_tls() -> String {
+    let (home, authority) = (Home::new(), Authority::new());
+    authority.server().write(home.path(), "server");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+    command
+        .args(["serve", "--store", "memory:", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+        .args(["--admin-listen", "127.0.0.1:0", "--config"])
+        .arg(format!("{ROOT}/jeton.toml"))
+        .envs([("JETON_TLS_CERTIFICATE_FILE", "server.pem"), ("JETON_TLS_KEY_FILE", "server.key")]);
+    let served = Served::start(home, &mut command);
+    let trusting = authority.trusted(None);
+    let metrics = async || {
+        let answer = Asking::get(served.admin, "/metrics").over(&trusting).send().await;
+        String::from_utf8(answer.body).unwrap()
+    };
+    eventually("its certificate is measured", async || metrics().await.contains("jeton_certificate_expiry_seconds{")).await;
+    metrics().await
 }
 
 /// The series of a metric by its name: of each the labels.
@@ -139,8 +162,16 @@ fn shown() -> Vec<String> {
 #[tokio::test]
 async fn alarms_and_dashboard_name_what_a_running_server_tells() {
     let scrape = scrape().await;
-    promtool(&["check", "metrics"], &scrape).unwrap();
-    let series = series(&scrape);
+    let with_tls = scrape_with_tls().await;
+    for scrape in [&scrape, &with_tls] {
+        promtool(&["check", "metrics"], scrape).unwrap();
+    }
+    let mut series = series(&with_tls);
+    series.extend(self::series(&scrape));
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/operations.md")).unwrap();
+    let limits = page.lines().find(|line| line.starts_with("| `jeton_limited_total`")).unwrap().rsplit_once(" | ").unwrap().1;
+    let named: BTreeSet<&str> = limits.split('`').skip(1).step_by(2).collect();
+    assert_eq!(series["jeton_limited_total"].iter().map(|labels| &*labels["limit"]).collect::<BTreeSet<_>>(), named);
     let shown = shown();
     assert!(shown.len() > 15, "{shown:?}");
     let all = alerts(&rules());

@@ -282,8 +282,24 @@ async fn certificates_are_exchanged_while_a_stream_runs() {
     fs::write(served.file("server.pem"), next.pem()).unwrap();
     served.logged("is not the key of the certificate");
     assert_eq!(shown(served.http, &trusting).await, before);
+    let admin = async |path: &str| answered(served.admin, &trusting, path).await.unwrap_or_default();
+    let is_sound = |sound: &'static str| {
+        async move |said: String| {
+            ["grpc", "http", "admin"]
+                .iter()
+                .all(|listener| said.contains(&format!("jeton_tls_sound{{listener=\"{listener}\"}} {sound}\n")))
+        }
+    };
+    eventually("that is told", async || {
+        let ready = admin("/readyz").await;
+        ready.contains("\nready\nTLS: `server.key` is not the key of the certificate: what was read before stays in use\n")
+    })
+    .await;
+    eventually("that is measured", async || is_sound("0")(admin("/metrics").await).await).await;
     fs::write(served.file("server.key"), next.key()).unwrap();
     served.logged("the files were read again");
+    eventually("it is well again", async || is_sound("1")(admin("/metrics").await).await).await;
+    eventually("nothing is told", async || admin("/readyz").await.ends_with("\nready\n")).await;
     let begun = Instant::now();
     for listener in [served.http, served.admin] {
         while shown(listener, &trusting).await != next.der() {
@@ -303,6 +319,10 @@ async fn certificates_are_exchanged_while_a_stream_runs() {
     served.logged("holds no certificate as PEM");
     assert!(served.is_let_in(Some(&other)), "what was read before stays in use");
     told("billing-job").await;
+    // One that ends is told in time, and one that has ended is told.
+    let ended = parties.servers.client(|params| params.not_after = date_time_ymd(2020, 1, 1));
+    ended.write(served.file("").as_path(), "server");
+    served.logged("has expired: exchange it, with its key");
     watching.kill().unwrap();
     watching.wait().unwrap();
 }

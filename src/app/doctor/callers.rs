@@ -4,27 +4,28 @@ use crate::config::Settings;
 use crate::store::Diagnosis;
 use jeton_domain::caller::{Caller, Names, Permission, Reach, hash_of_key};
 use jeton_domain::client::ClientKind;
-use jeton_domain::name::ClientId;
+use jeton_domain::name::{ClientId, ResourceId};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One line each.
 pub fn examine(settings: &Settings) -> Vec<Diagnosis> {
-    settings.callers.iter().map(|caller| one(settings, caller)).collect()
+    settings.callers.iter().flat_map(|caller| one(settings, caller)).collect()
 }
 
-fn one(settings: &Settings, caller: &Arc<Caller>) -> Diagnosis {
+/// All that is not as it should be, or that all is.
+fn one(settings: &Settings, caller: &Arc<Caller>) -> Vec<Diagnosis> {
     let names = settings.callers.names_of(caller);
     let at = &*caller.name;
-    let failure = keys(settings, &names).map(|(found, advice)| Diagnosis::fail("caller", at, found, advice));
-    let warning = || {
-        let remark = unheard_of(&names)
-            .or_else(|| idle(caller))
-            .or_else(|| everything(caller, &names))
-            .or_else(|| strangers(settings, caller));
-        remark.map(|(found, advice)| Diagnosis::warn("caller", at, found, advice))
-    };
-    failure.or_else(warning).unwrap_or_else(|| Diagnosis::ok("caller", at, format!("known by {}", ways(&names))))
+    let failures = keys(settings, &names).map(|(found, advice)| Diagnosis::fail("caller", at, found, advice));
+    let [clients, resources] = strangers(settings, caller);
+    let remarks = [unheard_of(&names), idle(caller), everything(caller, &names), clients, resources].into_iter().flatten();
+    let warnings = remarks.map(|(found, advice)| Diagnosis::warn("caller", at, found, advice));
+    let mut all: Vec<Diagnosis> = failures.into_iter().chain(warnings).collect();
+    if all.is_empty() {
+        all.push(Diagnosis::ok("caller", at, format!("known by {}", ways(&names))));
+    }
+    all
 }
 
 /// What was found, and what to do.
@@ -93,17 +94,28 @@ fn everything(caller: &Caller, names: &Names) -> Option<Remark> {
 }
 
 /// Clients and resources that are not in the file.
-fn strangers(settings: &Settings, caller: &Caller) -> Option<Remark> {
+fn strangers(settings: &Settings, caller: &Caller) -> [Option<Remark>; 2] {
     let advice = "correct the name, unless it is registered at run time: it allows nothing until then";
-    let is_client = |id: &ClientId| settings.clients.iter().any(|client| client.id == *id);
-    if let Reach::Some(clients) = &caller.clients
-        && let Some(unknown) = clients.iter().find(|id| !is_client(id))
-    {
-        return Some((format!("client `{unknown}` is not in the file"), advice));
+    let told = |what: &str, unknown: Vec<String>| {
+        let verb = if unknown.len() == 1 { " is" } else { "s are" };
+        let named = unknown.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        (!unknown.is_empty()).then(|| (format!("{what}{verb} not in the file: {named}"), advice))
+    };
+    let is_client = |id: &&ClientId| settings.clients.iter().any(|client| client.id == **id);
+    let clients = listed(&caller.clients).filter(|id| !is_client(id)).map(ToString::to_string).collect();
+    let is_resource = |id: &&ResourceId| settings.resources.find(id).is_some();
+    let resources = listed(&caller.resources).filter(|id| !is_resource(id)).map(ToString::to_string).collect();
+    [told("client", clients), told("resource", resources)]
+}
+
+/// Those that are named one by one.
+fn listed<T: Ord>(reach: &Reach<T>) -> impl Iterator<Item = &T> {
+    match reach {
+        Reach::All => None,
+        Reach::Some(named) => Some(named.iter()),
     }
-    let Reach::Some(resources) = &caller.resources else { return None };
-    let unknown = resources.iter().find(|id| settings.resources.find(id).is_none())?;
-    Some((format!("resource `{unknown}` is not in the file"), advice))
+    .into_iter()
+    .flatten()
 }
 
 fn ways(names: &Names) -> String {

@@ -4,7 +4,7 @@ use crate::app::serve;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::Diagnosis;
-use crate::transport::tls::{self, Described};
+use crate::transport::tls::{self, Described, Lasts};
 use jeton_domain::certificate::Names;
 use jeton_domain::endpoint::Endpoint;
 use jeton_domain::time::{Millis, Timestamp};
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// A certificate that ends sooner should have been exchanged.
+/// A certificate that ends sooner should have been exchanged, but for short ones.
 const SOON: Millis = Millis::from_secs(14 * 86_400);
 /// Who is nobody of the owner's, in the mode of a file.
 const OTHERS: u32 = 0o007;
@@ -44,11 +44,11 @@ fn certificate(settings: &Settings, clock: &Clock) -> Option<Diagnosis> {
             return Some(Diagnosis::fail("TLS", at, problem.to_string(), advice));
         }
     };
-    let (now, ends) = (clock.now(), tls.not_after());
-    let days = days(now, ends);
-    Some(if ends < now {
+    let (now, lasts) = (clock.now(), tls.lasts());
+    let days = days(now, lasts.until);
+    Some(if lasts.until < now {
         Diagnosis::fail("TLS", at, "the certificate has expired", "exchange it: nobody who checks it connects")
-    } else if ends.since(now) < SOON {
+    } else if lasts.is_due(now, SOON) {
         let advice = "exchange it in time, with its key: both are read again while jeton runs";
         Diagnosis::warn("TLS", at, format!("the certificate ends in {days} days"), advice)
     } else {
@@ -115,7 +115,7 @@ fn is_for(names: &Names, host: &str) -> bool {
 fn authorities(setting: &'static str, file: &Path, now: Timestamp) -> Option<Diagnosis> {
     // What cannot be read was told.
     let all: Vec<Described> = tls::describe(file).ok()?;
-    let expired = all.iter().filter(|one| one.not_after < now).count();
+    let expired = all.iter().filter(|one| one.lasts.until < now).count();
     if expired == all.len() {
         let advice = "put those of today into it: whom they vouch for is nobody";
         return Some(Diagnosis::fail("authorities", setting, "all of them have expired", advice));
@@ -128,9 +128,9 @@ fn authorities(setting: &'static str, file: &Path, now: Timestamp) -> Option<Dia
         let advice = "take them out, and see that nobody needs them";
         return Some(Diagnosis::warn("authorities", setting, format!("{expired} of {} have expired", all.len()), advice));
     }
-    let first = all.iter().map(|one| one.not_after).min()?;
-    let found = format!("{}, the first ends in {} days", all.len(), days(now, first));
-    if first.since(now) < SOON {
+    let first = Lasts::first(all.iter().map(|one| one.lasts), now)?;
+    let found = format!("{}, the first ends in {} days", all.len(), days(now, first.until));
+    if first.is_due(now, SOON) {
         let advice = "put its successor beside it in time: the file is read again while jeton runs";
         return Some(Diagnosis::warn("authorities", setting, found, advice));
     }

@@ -1,6 +1,6 @@
 //! How many there are of something at once, over all and from one address: connections, handshakes, forms that are being read.
 
-use crate::telemetry::metrics;
+use crate::telemetry::limits::Limit;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
 /// What there is of it. An address is remembered only while it has one.
 #[derive(Debug)]
 pub(in crate::transport) struct Places {
-    limits: [&'static str; 2],
+    limits: [&'static Limit; 2],
     most: Most,
     taken: Mutex<Taken>,
 }
@@ -43,8 +43,8 @@ struct Taken {
 }
 
 impl Places {
-    /// So many at most. `limits` are the words by which it is counted what was over all, and over the share of one address.
-    pub(in crate::transport) fn new(limits: [&'static str; 2], most: Most) -> Arc<Self> {
+    /// So many at most: over all, and of one address. `limits` count what is over either.
+    pub(in crate::transport) fn new(limits: [&'static Limit; 2], most: Most) -> Arc<Self> {
         Arc::new(Self { limits, most, taken: Mutex::default() })
     }
 
@@ -59,7 +59,7 @@ impl Places {
             (of_one >= self.most.from_one_address).then_some(of_address)
         };
         if let Some(limit) = over {
-            metrics::LIMITED.add(limit);
+            limit.exceeded(|| network.to_string(), None);
             return None;
         }
         taken.all += 1;
@@ -95,6 +95,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::limits::{CONNECTIONS, CONNECTIONS_PER_ADDRESS};
 
     fn at(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn one_address_takes_no_more_than_its_share_and_all_no_more_than_all() {
-        let places = Places::new(["all", "one"], Most { connections: 3, from_one_address: 2 });
+        let places = Places::new([&CONNECTIONS, &CONNECTIONS_PER_ADDRESS], Most { connections: 3, from_one_address: 2 });
         let one: Vec<_> = std::iter::from_fn(|| places.take(at("10.0.0.1"))).collect();
         assert_eq!(one.len(), 2);
         let other: Vec<_> = std::iter::from_fn(|| places.take(at("10.0.0.2"))).collect();

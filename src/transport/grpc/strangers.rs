@@ -2,7 +2,7 @@
 //! when the server does.
 
 use super::status;
-use crate::telemetry::metrics;
+use crate::telemetry::limits::STREAMS_OF_STRANGERS;
 use crate::transport::fault::Fault;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -40,7 +40,7 @@ impl Strangers {
         answer: impl Future<Output = Response<Either<L, Body>>>,
     ) -> Result<Response<Either<L, Body>>, Fault> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            metrics::LIMITED.add("streams_of_strangers");
+            STREAMS_OF_STRANGERS.exceeded(|| "all over grpc".into(), None);
             return Err(Fault::of(&Error::Overloaded));
         };
         let over = Box::pin(self.over.clone().cancelled_owned());

@@ -1,6 +1,6 @@
 //! Reading a certificate: strictly, and its names only where an authority vouches for them.
 
-use super::unix;
+use super::{Lasts, unix};
 use jeton_domain::certificate::{Certificate, DistinguishedName, Names};
 use jeton_domain::time::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -30,9 +30,13 @@ pub fn read(
     })
 }
 
-/// When a certificate ends; none where it cannot be read.
-pub fn ends(der: &CertificateDer<'_>) -> Option<Timestamp> {
-    Some(moment(parse(der)?.validity().not_after))
+/// From when until when a certificate is valid; none where it cannot be read.
+pub fn lasts(der: &CertificateDer<'_>) -> Option<Lasts> {
+    parse(der).as_ref().map(lasting)
+}
+
+fn lasting(read: &X509Certificate<'_>) -> Lasts {
+    Lasts { from: moment(read.validity().not_before), until: moment(read.validity().not_after) }
 }
 
 /// What a certificate says of itself, whoever vouches for it or not: to be told to an operator, and believed by nobody.
@@ -40,8 +44,8 @@ pub fn ends(der: &CertificateDer<'_>) -> Option<Timestamp> {
 pub struct Described {
     /// Whom it names. Nobody, where anything in its names is not what it should be.
     pub names: Names,
-    /// It is not valid after this.
-    pub not_after: Timestamp,
+    /// From when until when it is valid.
+    pub lasts: Lasts,
     /// Whether it may vouch for others.
     pub is_authority: bool,
 }
@@ -52,7 +56,7 @@ pub fn describe(der: &CertificateDer<'_>) -> Option<Described> {
     let constraints = read.basic_constraints().ok()?;
     Some(Described {
         names: names(&read).unwrap_or_default(),
-        not_after: moment(read.validity().not_after),
+        lasts: lasting(&read),
         is_authority: constraints.is_some_and(|constraints| constraints.value.ca),
     })
 }
