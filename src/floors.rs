@@ -31,14 +31,14 @@ use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised, is_over};
 use jeton_domain::id::{Identity, ReplicaId, TargetId};
 use jeton_domain::revision::{Born, Revision};
-use jeton_domain::target::Salt;
+use jeton_domain::target::{Salt, Target};
 use jeton_domain::time::Millis;
 use raise::Wanted;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use together::Together;
 use tokio::sync::{Notify, broadcast};
-use view::{Reign, View};
+use view::{Reign, View, What};
 
 /// How long a verifier may believe a token after its `exp` (leeway).
 pub const LEEWAY: Millis = Millis::from_secs(60);
@@ -260,10 +260,15 @@ impl Alive {
         self.read().floors().killing(targets, born)
     }
 
-    /// What the view knows of a target, and how far it got.
+    /// Where the log has ended a target for ever, and how far that got. None also where the log may lack what this view knows.
     #[must_use]
-    pub fn known(&self, target: TargetId) -> Option<(Raised, Durability)> {
-        self.read().known(target)
+    pub fn ended(&self, target: &Target) -> Option<(Revision, Durability)> {
+        let (known, reached) = self.read().ended(self.what(target))?;
+        Some((known.origin, reached))
+    }
+
+    fn what(&self, target: &Target) -> What {
+        What { target: target.id(&self.salt), kind: target.kind() }
     }
 
     /// Asks the view once, for a judgement of several questions.

@@ -313,7 +313,7 @@ impl Diagnosis {
 ///   `a_foreign_cursor_is_a_gap`, `follow_from_start_is_no_gap`.
 /// - `settle_refuses_a_revision_that_is_gone`, `settled_never_goes_back`, `trim_stops_at_the_first_unsettled`,
 ///   `trim_keeps_what_is_younger`, `trim_keeps_the_newest_entry`.
-/// - `several_entries_are_appended_as_one`, `changed_wakes_when_something_was_appended`, `an_accepted_era_begins_above_everything`,
+/// - `several_entries_are_appended_as_one`, `without_an_entry_the_log_stays_as_it_is`, `changed_wakes_when_something_was_appended`, `an_accepted_era_begins_above_everything`,
 ///   `lost_intervals_are_told_to_who_knows_another_era`, `healed_is_refused_under_another_primary`.
 /// - `a_dropped_call_never_hands_its_reply_to_another`.
 /// - Durable stores: `what_was_acknowledged_survives_a_reopening`.
@@ -342,8 +342,9 @@ pub trait Store: Send + Sync + 'static {
     /// Members in order of expiry, at most `limit`, after the given one.
     async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Result<Vec<Member>, StoreError>;
 
-    /// Entries appended as one, at least one; answers everything after the position's cursor, its own last (`more` is never set), and how
-    /// far they got: below `durability()` they are in force and may yet be lost. Their places are above `highest` and every place before.
+    /// Entries appended as one; answers everything after the position's cursor, its own last (`more` is never set), and how far they got,
+    /// and all that the log held before them: below `durability()` they are in force and may yet be lost. Their places are above `highest`
+    /// and every place before. Without an entry the log stays as it is, and what it holds is waited for.
     async fn append(&self, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError>;
 
     /// What came after the position's cursor, at most `limit` entries. The log's primary answers as if it wrote: a replica refuses.

@@ -45,10 +45,13 @@ impl Alive {
     /// `Restored`, `NotDurable`: the background tries again, and until then refuses what rests on it; the store.
     pub async fn join(&self) -> Result<()> {
         let Caught { identity, .. } = self.load().await?;
-        // It knew nothing before, so that nothing it knew can be missing.
-        self.write().healed(identity);
+        // It knew nothing before, so that nothing it knew can be missing, where it was one log all the while. Else the background heals.
+        let is_all = self.write().healed(identity, 0);
         self.beat().await?;
-        self.store.healed(self.replica, identity).await.map_err(unavailable).map(drop)
+        if is_all {
+            self.store.healed(self.replica, identity).await.map_err(unavailable)?;
+        }
+        Ok(())
     }
 
     /// Waits until the log may have changed, or a proof of freshness is due, and catches up. To be repeated for ever.

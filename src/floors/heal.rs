@@ -42,6 +42,7 @@ impl Alive {
             if !self.read().needs_healing() {
                 return Ok(());
             }
+            let turn = self.read().turn();
             let Some((found, identity)) = self.whole_log().await? else { continue };
             let is_over = self.is_over();
             // One part at a time, so that no introspection waits for the whole.
@@ -53,13 +54,15 @@ impl Alive {
             if !self.store.healed(self.replica, identity).await.map_err(unavailable)? {
                 continue;
             }
-            self.write().healed(identity);
+            let is_all = self.write().healed(identity, turn);
             if !missing.is_empty() {
                 tracing::warn!(entries = missing.len(), "put back revocations that the store had lost");
             }
             // What the others are told, this view is too.
             self.load().await?;
-            return Ok(());
+            if is_all {
+                return Ok(());
+            }
         }
         Err(Error::Healing)
     }

@@ -1,8 +1,10 @@
 //! Raising floors: what is revoked at the same time is appended together. While one append is under way the next gathers, so that an
-//! answer, which brings all since this replica's place, is read once for all of them and not once for each.
+//! answer, which brings all since this replica's place, is read once for all of them and not once for each. What is ended already is in
+//! the log once.
 //!
 //! Must not live here: how the log is read (`follow`), what was lost and is put back (`heal`).
 
+use crate::floors::view::What;
 use crate::floors::{Alive, entry};
 use crate::records::unavailable;
 use crate::store::{Durability, Followed, Position};
@@ -12,7 +14,7 @@ use jeton_domain::error::{Error, Result};
 use jeton_domain::id::TargetId;
 use jeton_domain::revision::Revision;
 use jeton_domain::target::{Reason, Target};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::time::timeout;
 use tracing::Instrument as _;
@@ -20,7 +22,7 @@ use tracing::Instrument as _;
 /// What raising a floor came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raise {
-    /// Its place in the log.
+    /// Where in the log it was raised.
     pub revision: Revision,
     /// How far it got.
     pub durability: Durability,
@@ -28,24 +30,32 @@ pub struct Raise {
     pub is_first: bool,
 }
 
-/// What is to be appended.
+/// What is to be raised.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    target: TargetId,
+    what: What,
     entry: Bytes,
+}
+
+/// What the view knows before a group is appended.
+struct Before {
+    turn: u64,
+    raised: HashSet<TargetId>,
+    /// Ended for ever by the log as it stands, and where.
+    ended: HashMap<What, Revision>,
 }
 
 impl Alive {
     /// Raises the floor of a target. In force, and in this replica's view, when it answers.
     ///
     /// # Errors
-    /// `RevokedNotDurable` where it is in force and may yet be lost; the store. An append that was not acknowledged may still have happened;
-    /// repeating it is harmless.
+    /// `RevokedNotDurable` where it is in force and may yet be lost; `Healing`; the store. An append that was not acknowledged may still have
+    /// happened; repeating it is harmless.
     pub async fn raise(self: &Arc<Self>, target: &Target, reason: Reason) -> Result<Raise> {
-        let id = target.id(&self.salt);
-        let entry = entry::encode(id, target.kind(), reason, self.clock.now());
+        let what = self.what(target);
+        let entry = entry::encode(what.target, what.kind, reason, self.clock.now());
         let all = |wanted| Arc::clone(self).append_in_time(wanted);
-        let together = self.appends.join(Wanted { target: id, entry }, all);
+        let together = self.appends.join(Wanted { what, entry }, all);
         let raise = together.instrument(telemetry::child("log.append")).await?;
         metrics::REVOCATIONS.add(target.kind().word(), reason.word());
         if raise.durability < self.store.durability() {
@@ -61,26 +71,40 @@ impl Alive {
     }
 
     /// Appends them as one. What came of each, in order.
+    ///
+    /// What the log has ended for ever is not appended again, however often it is asked for while its replicas do not answer: that append,
+    /// be it of nothing, is acknowledged when they have all that was before it. Where the log may be another than the one that had it,
+    /// it says nothing, and what is asked for again is appended again.
     async fn append_all(&self, wanted: Vec<Wanted>) -> Result<Vec<Raise>> {
         let position = self.position().await?;
-        // What came in since that position the answer brings again: nothing that was before is missed.
-        let known = self.with_floors(|floors| wanted.iter().map(|one| floors.get(one.target).is_some()).collect::<Vec<_>>());
-        let entries: Vec<Bytes> = wanted.iter().map(|one| one.entry.clone()).collect();
+        let Before { turn, mut raised, ended } = self.before(&wanted);
+        let mut once = HashSet::new();
+        let new: Vec<&Wanted> = wanted.iter().filter(|one| !ended.contains_key(&one.what) && once.insert(one.what)).collect();
+        let entries: Vec<Bytes> = new.iter().map(|one| one.entry.clone()).collect();
         let (followed, durability) = self.append(&entries, position).await?;
-        let before = followed.entries.len().checked_sub(wanted.len()).ok_or_else(no_place)?;
-        let mut seen = HashSet::new();
-        for logged in followed.entries.iter().take(before) {
-            seen.extend(entry::decode(logged)?.map(|raised| raised.target));
+        if !ended.is_empty() && self.read().turn() != turn {
+            return Err(Error::Healing);
         }
-        let own = followed.entries.iter().skip(before);
-        let each = wanted.iter().zip(known).zip(own);
-        Ok(each
-            .map(|((one, was_raised), logged)| Raise {
-                revision: logged.revision,
-                durability,
-                is_first: seen.insert(one.target) && !was_raised,
-            })
-            .collect())
+        let others = followed.entries.len().checked_sub(entries.len()).ok_or_else(no_place)?;
+        let (others, own) = followed.entries.split_at_checked(others).ok_or_else(no_place)?;
+        for logged in others {
+            raised.extend(entry::decode(logged)?.map(|raised| raised.target));
+        }
+        let mut places = ended;
+        places.extend(new.iter().zip(own).map(|(one, logged)| (one.what, logged.revision)));
+        let each = wanted.iter().map(|one| {
+            let revision = *places.get(&one.what).ok_or_else(no_place)?;
+            Ok(Raise { revision, durability, is_first: raised.insert(one.what.target) })
+        });
+        each.collect()
+    }
+
+    /// What is known of them. What came in since the position that an append names its answer brings again: nothing that was before is missed.
+    fn before(&self, wanted: &[Wanted]) -> Before {
+        let view = self.read();
+        let raised = wanted.iter().map(|one| one.what.target).filter(|target| view.floors().get(*target).is_some());
+        let ended = wanted.iter().filter_map(|one| Some((one.what, view.ended(one.what)?.0.origin)));
+        Before { turn: view.turn(), raised: raised.collect(), ended: ended.collect() }
     }
 
     /// From where to append.

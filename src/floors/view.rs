@@ -10,7 +10,7 @@ use crate::telemetry::metrics;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::id::{Identity, TargetId};
-use jeton_domain::revision::{Lost, Revision};
+use jeton_domain::revision::{Floor, Lost, Revision};
 use jeton_domain::target::TargetKind;
 use jeton_domain::time::Millis;
 use std::sync::Arc;
@@ -31,6 +31,13 @@ pub(super) struct Reign {
     marker: Revision,
 }
 
+/// What can be raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct What {
+    pub(super) target: TargetId,
+    pub(super) kind: TargetKind,
+}
+
 /// The followed log.
 #[derive(Debug, Default)]
 pub(super) struct View {
@@ -47,6 +54,10 @@ pub(super) struct View {
     lost: Vec<Lost>,
     /// Under which primary all that this view knew was put back.
     healed_under: Option<Identity>,
+    /// How often what it follows was another log than before, or may have been.
+    turn: u64,
+    /// What it knows from up to here it learnt of another log: this one may lack that, until all is put back.
+    doubtful: Revision,
     /// When (on the clock's run) the catch-up was sent that last proved it fresh.
     proved: Option<Millis>,
     /// The last answer had more: the cursor is far behind.
@@ -111,13 +122,20 @@ impl View {
         self.replicated = Some((reign, before.unwrap_or_default().max(followed.head)));
     }
 
-    /// What is known of a target, and how far it got in the log as it stands. What another log had may be gone from this one, until all that
-    /// this view knows was put back.
-    pub(super) fn known(&self, target: TargetId) -> Option<(Raised, Durability)> {
-        let known = self.floors.get(target)?;
-        let upto = self.replicated.filter(|(under, _)| Some(*under) == self.reign() && !self.needs_healing());
+    /// Where the log as it stands has ended something for ever, and how far that got in it. What was learnt of another log may be gone from
+    /// this one, so that it is not said of that until all that this view knows was put back.
+    pub(super) fn ended(&self, What { target, kind }: What) -> Option<(Raised, Durability)> {
+        // An id that is made up for a grant may be that of something else.
+        let is_ended = |known: &Raised| known.kind == kind && known.floor() == Floor::INFINITE;
+        let known = self.floors.get(target).filter(|known| is_ended(known) && known.place > self.doubtful)?;
+        let upto = self.replicated.filter(|(under, _)| Some(*under) == self.reign());
         let is_replicated = upto.is_some_and(|(_, upto)| known.place <= upto);
         Some((known, if is_replicated { Durability::Replicated } else { Durability::Applied }))
+    }
+
+    /// Another number whenever it may follow another log than before.
+    pub(super) const fn turn(&self) -> u64 {
+        self.turn
     }
 
     pub(super) fn era_state(&self) -> EraState {
@@ -145,6 +163,7 @@ impl View {
     /// Takes in what a store answered to a call sent at `sent`, the only way in. Answers what was raised, or put back.
     pub(super) fn take_in(&mut self, followed: &Followed, sent: Millis, replicated: bool) -> Result<Vec<Raised>> {
         let mut raised = Vec::new();
+        let highest = self.highest;
         for logged in &followed.entries {
             let Some(entry) = entry::decode(logged)? else { continue };
             // What was put back is no higher than it was, but who follows this view must keep it for longer.
@@ -168,6 +187,7 @@ impl View {
         let is_another = before.is_some_and(|(identity, _)| identity != followed.identity);
         if followed.gap || is_another {
             self.healed_under = None;
+            (self.turn, self.doubtful) = (self.turn.wrapping_add(1), highest);
         }
         if is_another {
             metrics::PRIMARIES.add();
@@ -195,10 +215,13 @@ impl View {
         self.floors.part(part).filter(|raised| !is_over(raised) && lacks(raised)).collect()
     }
 
-    pub(super) fn healed(&mut self, under: Identity) {
-        if self.met_under() == Some(under) {
-            self.healed_under = Some(under);
+    /// All that it knew at that `turn` is in the log of that primary. Whether that is the one that it follows, and was all the while.
+    pub(super) fn healed(&mut self, under: Identity, turn: u64) -> bool {
+        let is_so = self.met_under() == Some(under) && self.turn == turn;
+        if is_so {
+            (self.healed_under, self.doubtful) = (Some(under), Revision::START);
         }
+        is_so
     }
 
     /// Whether something may be missing in the log that this view knows.
@@ -293,34 +316,68 @@ mod tests {
         }
     }
 
+    fn grant(id: u8) -> What {
+        What { target: TargetId([id; 16]), kind: TargetKind::Grant }
+    }
+
+    /// An answer under that primary: grants that are ended at these places.
+    fn under(identity: u8, ended: &[(u64, u8)]) -> Followed {
+        let entry = |id| entry::encode(TargetId([id; 16]), TargetKind::Grant, Reason::SignOut, Timestamp::from_secs(1));
+        let entries = ended.iter().map(|(micros, id)| (*micros, entry(*id))).collect();
+        Followed { identity: Identity([identity; 8]), ..followed(entries) }
+    }
+
+    fn reached(view: &View, ids: impl IntoIterator<Item = u8>) -> Vec<Option<Durability>> {
+        ids.into_iter().map(|id| view.ended(grant(id)).map(|(_, reached)| reached)).collect()
+    }
+
+    const APPLIED: Option<Durability> = Some(Durability::Applied);
+    const REPLICATED: Option<Durability> = Some(Durability::Replicated);
+
     #[test]
-    fn what_all_replicas_have_is_up_to_where_they_acknowledged_and_under_that_primary_once_all_is_back() {
+    fn what_all_replicas_have_is_up_to_where_they_acknowledged() {
         let mut view = View::default();
-        let subject = |id| entry::encode(TargetId([id; 16]), TargetKind::Subject, Reason::SignOut, Timestamp::from_secs(1));
-        let reached = |view: &View, id| view.known(TargetId([id; 16])).map(|(_, reached)| reached);
-        let first = followed(vec![(7, subject(1)), (8, subject(2))]);
+        let first = under(0, &[(7, 1), (8, 2)]);
+        view.take_in(&first, Millis::ZERO, true).unwrap();
+        assert_eq!(reached(&view, 1..=2), [APPLIED; 2]);
+        view.acknowledged(&first);
+        let later = under(0, &[(9, 3)]);
+        view.take_in(&later, Millis::ZERO, true).unwrap();
+        assert_eq!(reached(&view, 1..=4), [REPLICATED, REPLICATED, APPLIED, None]);
+        // An acknowledgement that comes late takes nothing back.
+        view.acknowledged(&later);
+        view.acknowledged(&first);
+        assert_eq!(reached(&view, 1..=3), [REPLICATED; 3]);
+        assert_eq!(view.ended(What { kind: TargetKind::Session, ..grant(1) }), None, "an id of another kind");
+        let emptied = Era { marker: at(30), state: EraState::Healed };
+        view.take_in(&Followed { era: emptied, ..later }, Millis::ZERO, true).unwrap();
+        assert_eq!(reached(&view, 1..=3), [APPLIED; 3]);
+    }
+
+    #[test]
+    fn what_another_log_had_is_not_said_of_this_one_until_all_is_back() {
+        let mut view = View::default();
+        let first = under(0, &[(7, 1), (8, 2)]);
         view.take_in(&first, Millis::ZERO, true).unwrap();
         view.acknowledged(&first);
-        assert_eq!(reached(&view, 1), Some(Durability::Applied), "it may know what this log lost");
-        view.healed(first.identity);
-        view.take_in(&followed(vec![(9, subject(3))]), Millis::ZERO, true).unwrap();
-        let all = |view: &View| [1, 2, 3, 4].map(|id| reached(view, id));
-        let (applied, replicated) = (Some(Durability::Applied), Some(Durability::Replicated));
-        assert_eq!(all(&view), [replicated, replicated, applied, None]);
-        // An acknowledgement that comes late takes nothing back.
-        view.acknowledged(&followed(vec![(9, subject(3))]));
-        view.acknowledged(&first);
-        assert_eq!(all(&view), [replicated, replicated, replicated, None]);
-
-        let other = Followed { identity: Identity([1; 8]), ..followed(vec![(20, subject(4))]) };
+        assert!(view.healed(first.identity, 0));
+        let other = under(1, &[(20, 3)]);
         view.take_in(&other, Millis::ZERO, true).unwrap();
-        view.healed(other.identity);
-        assert_eq!(all(&view), [applied; 4]);
+        assert_eq!(reached(&view, 1..=3), [None, None, APPLIED], "what was learnt of this one is in it");
         view.acknowledged(&other);
-        assert_eq!(all(&view), [replicated; 4]);
-        let emptied = Era { marker: at(30), state: EraState::Healed };
-        view.take_in(&Followed { era: emptied, ..other }, Millis::ZERO, true).unwrap();
-        assert_eq!(all(&view), [applied; 4]);
+        assert_eq!(reached(&view, 1..=3), [None, None, REPLICATED]);
+        assert!(!view.healed(other.identity, 0), "what was put back was of a view before");
+        assert!(!view.healed(first.identity, view.turn()));
+        // A late answer of the first, and again one of the other: between them something may have come in that only the first has.
+        let turn = view.turn();
+        view.take_in(&under(0, &[(9, 4)]), Millis::ZERO, true).unwrap();
+        view.take_in(&other, Millis::ZERO, true).unwrap();
+        assert_eq!(reached(&view, 1..=4), [None; 4]);
+        assert!(!view.healed(other.identity, turn) && view.healed(other.identity, view.turn()));
+        assert_eq!(reached(&view, 1..=4), [REPLICATED; 4]);
+        // A place that is gone: the log was emptied, or trimmed.
+        view.take_in(&Followed { gap: true, ..under(1, &[(30, 5)]) }, Millis::ZERO, true).unwrap();
+        assert_eq!(reached(&view, 1..=5), [None, None, None, None, APPLIED]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::id::GrantId;
 use jeton_domain::name::{ClientId, Subject};
-use jeton_domain::revision::{Floor, Revision};
+use jeton_domain::revision::Revision;
 use jeton_domain::secret::{SecretText, shown};
 use jeton_domain::target::{Reason, Target};
 use std::collections::BTreeMap;
@@ -168,9 +168,9 @@ impl Service {
         Ok(decided.answer.is_some_and(|grant| grant.tokens_revoked >= Grant::TOKENS_REVOKED_MAX))
     }
 
-    /// One entry in the log; none where the target is known to be ended for ever.
+    /// One entry in the log; none where that has ended the target for ever.
     async fn raise(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Revoked> {
-        if self.done(target).is_some() {
+        if self.alive.ended(target).is_some() {
             // A store that is gone acknowledges nothing, and another primary may lack what the one before it had.
             self.alive.caught_up().await?;
             if let Some(done) = self.done(target) {
@@ -180,14 +180,11 @@ impl Service {
         self.raise_and_tell(target, reason, shown).await.map(Revoked::from)
     }
 
-    /// Where this replica knows that the target is ended for ever, and that it got as far as this store's writes do. What did not is raised
+    /// Where the log has ended the target for ever, and that got as far as this store's writes do. What did not is waited for by raising it
     /// again. Catch up before.
     fn done(&self, target: &Target) -> Option<Revoked> {
-        let (known, durability) = self.alive.known(target.id(self.alive.salt()))?;
-        // An id that is made up for a grant may be that of something else.
-        let is_ended = known.kind == target.kind() && known.floor() == Floor::INFINITE;
-        let is_safe = durability >= self.records.store().durability();
-        (is_ended && is_safe).then_some(Revoked::Done { revision: known.origin, durability })
+        let (revision, durability) = self.alive.ended(target)?;
+        (durability >= self.records.store().durability()).then_some(Revoked::Done { revision, durability })
     }
 
     /// Whether a failover may lose that this grant was ended: as long as its entry is in the log its record may be on no replica yet, for

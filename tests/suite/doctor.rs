@@ -416,5 +416,5 @@ async fn the_functions_are_had_from_the_command() {
     assert!(output.status.success());
     let functions = String::from_utf8(output.stdout).unwrap();
     let server = RedisServer::start().await;
-    assert_eq!(server.ask::<String>(&["FUNCTION", "LOAD", &functions]).await, "jeton1");
+    assert_eq!(server.ask::<String>(&["FUNCTION", "LOAD", &functions]).await, "jeton2");
 }

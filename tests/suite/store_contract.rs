@@ -280,7 +280,8 @@ macro_rules! keeps_every_promise {
                 a_foreign_cursor_is_a_gap, follow_from_start_is_no_gap,
                 settle_refuses_a_revision_that_is_gone, settled_never_goes_back, trim_stops_at_the_first_unsettled,
                 trim_keeps_what_is_younger, trim_keeps_the_newest_entry,
-                several_entries_are_appended_as_one, changed_wakes_when_something_was_appended,
+                several_entries_are_appended_as_one, without_an_entry_the_log_stays_as_it_is,
+                changed_wakes_when_something_was_appended,
                 an_accepted_era_begins_above_everything, lost_intervals_are_told_to_who_knows_another_era,
                 healed_is_refused_under_another_primary,
             }

@@ -127,6 +127,29 @@ async fn where_a_replica_is_missing_the_write_is_in_force_and_not_called_durable
     assert!(replica.ask::<bool>(&["EXISTS", name.as_str()]).await);
 }
 
+/// Who appends nothing waits for what others appended, whoever they are.
+#[tokio::test]
+async fn what_the_log_holds_is_waited_for_without_another_entry() {
+    let primary = primary().await;
+    let replica = replica_of(&primary).await;
+    let (store, other) = (connect(&primary, 1, BRIEFLY).await, connect(&primary, 1, BRIEFLY).await);
+    let cursor = store.append_after(b"before", Revision::START, Revision::START).await.unwrap().head;
+    replica.pause().await;
+    let entry = store.append_after(b"entry", cursor, cursor).await.unwrap().head;
+    let position = Position { cursor: entry, highest: entry, ..Position::default() };
+    let written = async || primary.info("replication", "master_repl_offset").await.parse::<u64>().unwrap();
+    for store in [&store, &other] {
+        let before = written().await;
+        let (followed, reached) = store.append(&[], position).await.unwrap();
+        assert_eq!((followed.head, followed.entries.len(), reached), (entry, 0, Durability::Applied));
+        assert!(written().await > before, "a wait speaks of what its connection wrote");
+    }
+    replica.resume().await;
+    eventually("all have it", async || other.append(&[], position).await.unwrap().1 == Durability::Replicated).await;
+    assert_eq!(replica.ask::<u64>(&["XLEN", "jeton:{log}"]).await, primary.ask::<u64>(&["XLEN", "jeton:{log}"]).await);
+    assert_eq!(store.follow_after(cursor, 10).await.unwrap().entries.len(), 1);
+}
+
 #[tokio::test]
 async fn the_number_that_is_configured_counts_not_the_one_that_is_connected() {
     let primary = primary().await;

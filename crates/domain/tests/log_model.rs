@@ -75,6 +75,7 @@ fn a_failover_loses_nothing_that_somebody_knows() {
     holds("a failover, a clock behind", OVER_BEHIND);
     holds("a failover, all servers waited for", OVER_REPLICATED);
     holds("a lost answer and a failover", OVER_UNHEARD);
+    holds("asked for again, and a failover", OVER_REPEATED);
     holds("a crash and a failover", OVER_CRASHED);
 }
 
@@ -147,6 +148,7 @@ fn rules_1_to_3_are_needed() {
     misses("2 a late page", DELAYS_OVER, |rules| rules.overtaken_answers_are_dropped = false, Fault::Unsteady);
     misses("3 one way in", OVER_BOTH, |rules| rules.append_answers_all = false, Fault::WrongYes);
     misses("3 merged first", QUIET, |rules| rules.merged_before_acknowledged = false, Fault::Own);
+    misses("3 asked for again", OVER_REPEATED, |rules| rules.repeated_in_this_log = false, Fault::FullyFresh);
 }
 
 #[test]
@@ -242,6 +244,7 @@ fn log_long_failovers() {
     holds("three failovers", Bounds { failovers: 3, crashes: 0, ..TWICE });
     holds("unheard, crash", Bounds { crashes: 1, ..OVER_UNHEARD });
     holds("both, crash", Bounds { crashes: 1, ticks: 0, ..OVER_BOTH });
+    holds("asked for again, two failovers", Bounds { failovers: 2, ..OVER_REPEATED });
     holds("silence", Bounds { before: &[], ..SILENT });
     holds("started", Bounds { before: &[], ..STARTED });
 }

@@ -1,4 +1,4 @@
-#!lua name=jeton1
+#!lua name=jeton2
 -- What jeton does inside Redis, each step whole or not at all. Changing a line means a new number in every name here and in library.rs:
 -- replicas of two versions run side by side during a roll-out.
 --
@@ -369,7 +369,8 @@ local function heading(keys, args, now, replid, era, head, gap, more)
 end
 
 -- ARGV: cursor, marker of the era that the caller knows; 64 random bits and entry of each.
--- Answers a heading, then id and entry of everything after the cursor but the new ones, of which the last is the heading's head.
+-- Answers a heading, then id and entry of everything after the cursor but the new ones, of which the last is the heading's head. Without an
+-- entry something is written all the same, so that who waits for replicas waits for all that the log holds.
 local function append(keys, args)
   local now = now_micros()
   local replid, era, reply, head, gap = look(keys, args, now, nil)
@@ -379,6 +380,7 @@ local function append(keys, args)
     redis.call('XADD', keys[1], head, 'e', args[i + 1])
     micros = micros + 1
   end
+  if #args == 5 then redis.call('HSET', keys[3], 'identity', era[1]) end
   reply[1] = heading(keys, args, now, replid, era, head, gap, false)
   return reply
 end
@@ -469,7 +471,7 @@ local function hello()
 end
 
 local function register(name, callback, flags)
-  redis.register_function{ function_name = 'jeton1_' .. name, callback = callback, flags = flags }
+  redis.register_function{ function_name = 'jeton2_' .. name, callback = callback, flags = flags }
 end
 
 register('swap', swap, {})

@@ -70,9 +70,6 @@ fn hex(id: [u8; 8]) -> String {
 }
 
 pub(super) async fn append(redis: &Redis, entries: &[Bytes], position: Position) -> Result<(Followed, Durability), StoreError> {
-    if entries.is_empty() {
-        return Err(StoreError::Broken("nothing was given to append".to_owned()));
-    }
     redis.log.see(position.highest)?;
     let mut randoms = Vec::with_capacity(entries.len());
     let call = redis.log.call(library::APPEND, |cmd| {

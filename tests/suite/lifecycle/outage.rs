@@ -3,6 +3,7 @@
 use crate::redis_server::RedisServer;
 use crate::store_contract::eventually;
 use crate::world::{Replica, SCOPES, World, alice, fully_fresh, mobile, refusal};
+use futures_util::future::join_all;
 use jeton::api::revoke_request::Target;
 use jeton::api::{
     BatchIntrospectRequest, Durability, ExplainRequest, GetGrantRequest, IssueResponse, ListGrantsRequest, RevokeRequest,
@@ -155,11 +156,7 @@ async fn rfc7009_2_2_1_a_redis_that_hangs_is_unavailable_and_heals() {
 /// The grant's record says that it ended before any replica of Redis has it: who asks again may not take that for done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_settled_and_is_on_no_replica_is_not_called_done() {
-    let mut world = World::redis(&["--repl-diskless-sync-delay", "0"]).await;
-    world.replicas = 1;
-    let primary = world.redis.as_ref().unwrap();
-    let mut replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
-    eventually("the replica acknowledges", async || primary.ask::<i64>(&["WAIT", "1", "100"]).await == 1).await;
+    let (world, mut replica) = with_a_replica().await;
     let server = world.start().await;
     let issued = server.issue(alice("mobile-app", SCOPES)).await;
     replica.stop().await;
@@ -173,14 +170,119 @@ async fn what_was_settled_and_is_on_no_replica_is_not_called_done() {
     assert_eq!(refusal(revoke().await), not_durable);
 
     replica.restart().await;
-    eventually("the replica acknowledges", async || primary.ask::<i64>(&["WAIT", "1", "100"]).await == 1).await;
+    world.acknowledges().await;
     assert_eq!(revoke().await.unwrap().durability(), Durability::Replicated);
     assert!(server.app.alive.settle().await.unwrap() >= 1);
 }
 
+/// A primary, with one replica that has all that it has; and a world that waits for it.
+async fn with_a_replica() -> (World, RedisServer) {
+    let mut world = World::redis(&["--repl-diskless-sync-delay", "0"]).await;
+    world.replicas = 1;
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &world.primary().port().to_string()]).await;
+    world.acknowledges().await;
+    (world, replica)
+}
+
+impl World {
+    fn primary(&self) -> &RedisServer {
+        self.redis.as_ref().unwrap()
+    }
+
+    async fn acknowledges(&self) {
+        eventually("the replica acknowledges", async || self.primary().ask::<i64>(&["WAIT", "1", "100"]).await == 1).await;
+    }
+
+    /// How many entries the log has.
+    async fn logged(&self) -> u64 {
+        self.primary().ask(&["XLEN", "jeton:{log}"]).await
+    }
+}
+
+/// What revoking that so often at once is told; each time it is in force, and not on the replica.
+async fn not_durable(server: &Replica, target: &Target, times: usize) -> HashSet<String> {
+    let asked = RevokeRequest { target: Some(target.clone()), ..Default::default() };
+    let told = join_all((0..times).map(|_| server.try_revoke(asked.clone()))).await;
+    let revision = |answer: Result<_, Status>| {
+        let status = answer.unwrap_err();
+        let info = status.get_error_details().error_info().unwrap().clone();
+        assert_eq!((status.code(), info.reason.as_str()), (Code::Unavailable, "REVOKED_NOT_DURABLE"), "{status:?}");
+        info.metadata["revision"].clone()
+    };
+    told.into_iter().map(revision).collect()
+}
+
+/// Whoever asks again and again while no replica of Redis answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_revoked_again_until_it_is_acknowledged_is_in_the_log_once() {
+    let (world, mut replica) = with_a_replica().await;
+    let (server, other) = (world.start().await, world.start().await);
+    let issued = server.issue(alice("mobile-app", SCOPES)).await;
+    let (token, grant) = (Target::Token(issued.refresh_token.clone()), Target::GrantId(issued.grant_id.clone()));
+    replica.stop().await;
+    let before = world.logged().await;
+    let told = not_durable(&server, &token, 8).await;
+    assert_eq!((told.len(), world.logged().await), (1, before + 1), "{told:?}");
+    other.app.alive.load().await.unwrap();
+    let again = tokio::join!(not_durable(&server, &grant, 8), not_durable(&other, &token, 8), not_durable(&other, &grant, 8));
+    for again in [again.0, again.1, again.2] {
+        assert_eq!(again, told, "by whichever replica");
+    }
+    assert!(!other.active(&issued.access_token).await);
+    assert_eq!(world.logged().await, before + 1);
+
+    replica.restart().await;
+    world.acknowledges().await;
+    for server in [&server, &other] {
+        let revoked = server.revoke(grant.clone()).await;
+        assert_eq!((revoked.durability(), told.contains(&revoked.revision)), (Durability::Replicated, true));
+    }
+    assert_eq!(replica.ask::<u64>(&["XLEN", "jeton:{log}"]).await, before + 1);
+    // All of a subject is another revocation each time: it ends what was issued since.
+    let all = async || server.revoke(Target::Sub("alice".into())).await.revision;
+    assert_ne!(all().await, all().await);
+    assert_eq!(world.logged().await, before + 3);
+}
+
+/// A primary that comes back without what it did not have replicated is another: what it lost is appended again, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_lost_with_another_primary_is_appended_again_and_once() {
+    let (mut world, mut replica) = with_a_replica().await;
+    let server = world.start().await;
+    let issued = server.issue(alice("mobile-app", SCOPES)).await;
+    let grant = Target::GrantId(issued.grant_id.clone());
+    let before = world.logged().await;
+    world.primary().ask::<()>(&["SAVE"]).await;
+    replica.stop().await;
+    let first = not_durable(&server, &grant, 2).await;
+    world.redis.as_mut().unwrap().restart().await;
+    assert_eq!(world.logged().await, before, "it is lost");
+
+    // Of a connection that broke nobody knows what became of a write over it.
+    let is_in_force = async || {
+        let asked = RevokeRequest { target: Some(grant.clone()), ..Default::default() };
+        refusal(server.try_revoke(asked).await).1 == "REVOKED_NOT_DURABLE"
+    };
+    eventually("it is in force again", is_in_force).await;
+    let second = not_durable(&server, &grant, 8).await;
+    assert!(second.len() == 1 && second.is_disjoint(&first), "{first:?} {second:?}");
+    server.app.alive.heal().await.unwrap_err();
+    assert_eq!(not_durable(&server, &grant, 8).await, second, "though nothing else is sure yet");
+    assert_eq!(world.logged().await, before + 2, "with the marker of its era");
+
+    replica.restart().await;
+    world.acknowledges().await;
+    assert_eq!(server.revoke(grant.clone()).await.durability(), Durability::Replicated);
+    server.app.alive.heal().await.unwrap();
+    assert_eq!(server.revoke(grant).await.durability(), Durability::Replicated);
+    assert_eq!(replica.ask::<u64>(&["XLEN", "jeton:{log}"]).await, before + 2);
+    drop(server);
+    assert!(!world.start().await.active(&issued.access_token).await, "nobody is left who knew it");
+}
+
 /// What all replicas of Redis have is on them, however often it is asked for; under another primary that must be shown again, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_dead_on_all_replicas_is_appended_no_more_and_under_another_primary_once() {
+async fn what_is_dead_on_all_replicas_is_appended_no_more_and_under_another_primary_waited_for_once() {
     let mut world = World::sentinel().await;
     world.replicas = 2;
     let server = world.start().await;
@@ -208,7 +310,16 @@ async fn what_is_dead_on_all_replicas_is_appended_no_more_and_under_another_prim
     sentinel.until("its replicas are in step", async |all| all.replicas_of(primary).await == 2).await;
     let alive = &server.app.alive;
     sentinel.until("what was lost is put back", async |_| alive.load().await.is_ok() && alive.heal().await.is_ok()).await;
-    let before = length(primary).await;
-    assert_ne!(revoke(8).await, first, "what the replicas of another have says nothing");
-    assert_eq!(length(primary).await, before + 1);
+    let waits = async || {
+        let commands: String = sentinel.nodes[primary].ask(&["INFO", "commandstats"]).await;
+        let line = commands.lines().find_map(|line| line.strip_prefix("cmdstat_wait:calls=")?.split(',').next());
+        line.map_or(0, |calls| calls.parse::<u64>().unwrap())
+    };
+    let before = (length(primary).await, waits().await);
+    assert_eq!(revoke(8).await, first, "its log has it too");
+    assert_eq!(
+        (length(primary).await, waits().await),
+        (before.0, before.1 + 1),
+        "what the replicas of another have says nothing"
+    );
 }

@@ -272,6 +272,21 @@ pub async fn several_entries_are_appended_as_one(store: Arc<dyn Store>, _names: 
     }
 }
 
+pub async fn without_an_entry_the_log_stays_as_it_is(store: Arc<dyn Store>, _names: Names) {
+    let start = append(&store, "start").await;
+    append(&store, "a").await;
+    let before = log(&store).await;
+    for (cursor, expected) in [(start, vec!["a"]), (head(&store).await, Vec::new())] {
+        let (answer, reached) = store.append(&[], Position { cursor, highest: cursor, ..Position::default() }).await.unwrap();
+        assert_eq!((texts(&answer), answer.head, answer.gap, answer.more), (expected, head(&store).await, false, false));
+        assert_eq!(reached, store.durability());
+    }
+    let foreign = Revision { random: start.random ^ 1, ..start };
+    assert!(store.append(&[], Position { cursor: foreign, ..Position::default() }).await.unwrap().0.gap);
+    assert_eq!(log(&store).await, before);
+    assert!(append(&store, "b").await.micros > before.last().unwrap().revision.micros);
+}
+
 pub async fn changed_wakes_when_something_was_appended(store: Arc<dyn Store>, _names: Names) {
     let mut cursor = append(&store, "start").await;
     for i in 0..20 {

@@ -222,7 +222,7 @@ impl State {
         if model.bounds.delays { Some(Ok(())) } else { self.receive(r, model) }
     }
 
-    fn answer(&mut self, r: usize, rules: &Rules) -> Answer {
+    pub fn answer(&mut self, r: usize, rules: &Rules) -> Answer {
         let Replica { cursor, under, .. } = self.replicas[r];
         let (log, Server { identity, now, .. }) = self.serve(r, rules);
         Answer { log: *log, identity, now, cursor, known: under }

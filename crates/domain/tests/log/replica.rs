@@ -275,6 +275,11 @@ impl Replica {
         (true, seen)
     }
 
+    /// Whether the log as it stands was seen to have what the view holds of a target.
+    pub fn has_met(&self, target: usize) -> bool {
+        self.held[target].is_some_and(|held| self.found[target] >= held.floor)
+    }
+
     /// Drops what is settled and older than `horizon`. Whether there was any.
     pub fn forget(&mut self, clock: Tick, horizon: Tick, rules: &Rules) -> bool {
         if rules.view_forgets_only_what_the_log_has && (!self.loaded || self.missing != 0) {

@@ -64,6 +64,25 @@ impl State {
         Some(())
     }
 
+    /// Revokes a grant again that was not acknowledged: nothing is appended, and all that the log holds is waited for.
+    pub fn repeat(&mut self, r: usize, model: &Model) -> Option<()> {
+        let rules = &model.rules;
+        let replica = self.replicas[r];
+        let of = replica.held[GRANT]?.of;
+        if !replica.registered || replica.request != Request::None || self.revocation(of).acknowledged.is_some() {
+            return None;
+        }
+        let (log, mut server) = self.serve(r, rules);
+        log.meet(replica.position(), &mut server).then_some(())?;
+        let answer = self.answer(r, rules);
+        self.take_in(r, &answer, rules);
+        if rules.repeated_in_this_log && !self.replicas[r].has_met(GRANT) {
+            return None;
+        }
+        self.replicas[r].request = Request::Revoke { revocation: of, at: self.now, answer: None };
+        Some(())
+    }
+
     pub fn acknowledge(&mut self, r: usize, revocation: u8) {
         let now = self.now;
         let revocation = self.revocation(revocation);

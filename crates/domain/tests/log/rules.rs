@@ -27,6 +27,8 @@ pub struct Rules {
     pub append_answers_all: bool,
     /// 3: Revoke is acknowledged after that is merged.
     pub merged_before_acknowledged: bool,
+    /// 3: what is asked for again only waits for the replicas, where the log as it stands is known to have it.
+    pub repeated_in_this_log: bool,
     /// 4: what the log lost is appended again,
     pub what_is_missing_is_put_back: bool,
     /// 4: with its original floor,
@@ -124,6 +126,7 @@ pub const REAL: Rules = Rules {
     overtaken_answers_are_dropped: true,
     append_answers_all: true,
     merged_before_acknowledged: true,
+    repeated_in_this_log: true,
     what_is_missing_is_put_back: true,
     floor_is_the_original: true,
     lifetime_begins_anew: true,
@@ -185,6 +188,8 @@ pub struct Bounds {
     pub revokes: [u8; 2],
     /// How many of them lose their reply.
     pub lost_replies: u8,
+    /// How often one of a grant that was not acknowledged is asked for again.
+    pub repeats: u8,
     pub issues: u8,
     pub refreshes: u8,
     /// How many times settling begins.

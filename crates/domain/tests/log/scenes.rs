@@ -19,6 +19,7 @@ pub const QUIET: Bounds = Bounds {
     ticks: 1,
     revokes: [1, 0],
     lost_replies: 0,
+    repeats: 0,
     issues: 0,
     refreshes: 0,
     settles: 0,
@@ -48,6 +49,9 @@ pub const OVER_BEHIND: Bounds = Bounds { skew: true, ..OVER };
 pub const OVER_REPLICATED: Bounds = Bounds { mode: Mode::Replicated, ..OVER };
 /// One revocation of all, and one of a single grant of two; a failover.
 pub const OVER_BOTH: Bounds = Bounds { revokes: [1, 1], granted: 2, issues: 0, ..OVER };
+/// A revocation of a grant that is asked for again until it is acknowledged; a failover, a crash.
+pub const OVER_REPEATED: Bounds =
+    Bounds { mode: Mode::Replicated, revokes: [0, 1], repeats: 2, failovers: 1, crashes: 1, ..QUIET };
 /// Two revocations, an answer that is lost, a failover.
 pub const OVER_UNHEARD: Bounds = Bounds { revokes: [2, 0], lost_replies: 1, issues: 0, ticks: 0, ..OVER };
 /// A crash, and a failover.

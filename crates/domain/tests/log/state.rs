@@ -58,6 +58,7 @@ pub struct Grant {
 pub struct Spent {
     pub revokes: [u8; TARGETS],
     pub lost_replies: u8,
+    pub repeats: u8,
     pub issues: u8,
     pub refreshes: u8,
     pub settles: u8,

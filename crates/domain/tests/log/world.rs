@@ -44,6 +44,7 @@ pub enum Move {
         by: usize,
         target: usize,
     },
+    Repeat(usize),
     Issue(usize),
     Put(usize),
     Refresh {
@@ -150,6 +151,10 @@ impl Model {
                 spend(&mut spent.lost_replies, bounds.lost_replies)?;
                 next.revoke(by, target, false, self)?;
             }
+            Move::Repeat(r) => {
+                spend(&mut spent.repeats, bounds.repeats)?;
+                next.repeat(r, self)?;
+            }
             Move::Issue(r) => {
                 spend(&mut spent.issues, bounds.issues)?;
                 next.issue(r)?;
@@ -190,6 +195,7 @@ impl Move {
             | Self::Post(r)
             | Self::Revoke { by: r, .. }
             | Self::RevokeUnheard { by: r, .. }
+            | Self::Repeat(r)
             | Self::Issue(r)
             | Self::Put(r)
             | Self::Refresh { by: r, .. }
@@ -276,6 +282,7 @@ impl World for Model {
                 continue;
             }
             may(bounds.issues > 0, Move::Issue(r));
+            may(bounds.repeats > 0, Move::Repeat(r));
             for target in 0..TARGETS {
                 may(bounds.revokes[target] > 0, Move::Revoke { by: r, target });
                 may(bounds.lost_replies > 0, Move::RevokeUnheard { by: r, target });
