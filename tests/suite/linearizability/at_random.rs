@@ -2,7 +2,7 @@
 
 use super::dice::Dice;
 use super::history::{Answer, Asked, Moment, Operation, Standing};
-use super::model::{Chain, Step, Terms};
+use super::model::{ANYBODY, Chain, Step, Terms};
 use super::search::check;
 
 /// Calls of one history: its orders can all be tried.
@@ -28,8 +28,8 @@ fn has_order(history: &[Operation], terms: Terms, chain: &Chain, left: &[usize],
             Step::Taken(answer, then, _) => {
                 (!call.is_known() || answer == call.answer) && has_order(history, terms, &then, &without(left, *at), ending)
             }
-            Step::Ends(_) => {
-                let agrees = !call.is_known() || call.answer == Answer::Refused;
+            Step::Ends(answer, _) => {
+                let agrees = !call.is_known() || answer == call.answer;
                 agrees && has_order(history, terms, chain, left, &[ending, &[*at]].concat())
             }
             Step::Impossible => false,
@@ -39,7 +39,10 @@ fn has_order(history: &[Operation], terms: Terms, chain: &Chain, left: &[usize],
 
 fn asked(dice: &mut Dice) -> Asked {
     let presented = u32::try_from(1 + dice.below(3)).unwrap();
-    match dice.below(10) {
+    match dice.below(13) {
+        10 => Asked::Unproved(presented),
+        11 => Asked::Access(presented, 60 * dice.below(3)),
+        12 => Asked::Seen(presented),
         0 => Asked::Revoke,
         1 => Asked::Introspect(presented),
         2 => Asked::Explain(presented),
@@ -56,9 +59,9 @@ fn answered(chain: &mut Chain, asked: Asked, terms: Terms) -> Option<Answer> {
             *chain = then;
             Some(answer)
         }
-        Step::Ends(_) => {
+        Step::Ends(answer, _) => {
             *chain = chain.ended();
-            Some(Answer::Refused)
+            Some(answer)
         }
         Step::Impossible => None,
     }
@@ -97,7 +100,12 @@ fn the_search_finds_what_a_plain_one_finds() {
     let mut dice = Dice(7);
     let mut without_order = 0;
     for number in 0..HISTORIES {
-        let terms = Terms { overlap: 10 * dice.below(2), ends_on_reuse: dice.one_in(2) };
+        let (overlap, stays) = (10 * dice.below(2), 61 * dice.below(2));
+        let terms = if dice.one_in(3) {
+            Terms { overlap, stays, is_held: true, ends_on_reuse: true }
+        } else {
+            Terms { overlap, ends_on_reuse: dice.one_in(2), ..ANYBODY }
+        };
         let history = history(&mut dice, terms);
         let all: Vec<usize> = (0..history.len()).collect();
         let plain = has_order(&history, terms, &Chain::issued(), &all, &[]);

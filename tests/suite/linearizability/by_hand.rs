@@ -1,13 +1,14 @@
 //! The checker, checked: histories made by hand. What can be put in an order passes; of each kind that cannot one example is found.
 
 use super::history::{Answer, Asked, Moment, Operation, Standing};
-use super::model::{Row, Terms};
+use super::model::{ANYBODY, Row, Terms};
 use super::search::{Checked, check};
 use Answer::{Active, Done, Explained, Handed, Refused, Unknown};
-use Asked::{Explain, Introspect, Pass, Refresh, Revoke};
+use Asked::{Access, Explain, Introspect, Pass, Refresh, Revoke, Seen, Unproved};
 
-const USUAL: Terms = Terms { overlap: 10, ends_on_reuse: true };
-const NO_OVERLAP: Terms = Terms { overlap: 0, ends_on_reuse: true };
+const USUAL: Terms = ANYBODY;
+const NO_OVERLAP: Terms = Terms { overlap: 0, ..USUAL };
+const HELD: Terms = Terms { is_held: true, ..USUAL };
 
 /// A call from one moment to another.
 fn call(asked: Asked, (start, end): (u64, u64), answer: Answer) -> Operation {
@@ -194,6 +195,76 @@ fn what_changes_nothing_now_may_change_something_later() {
     rows(&[&in_turn(&before)[..], &[newest, parent], &after].concat(), USUAL);
     let too_early = call(Refresh(2, None), (100, 105), Handed(2));
     is_found(&[&in_turn(&before)[..], &[too_early, parent], &after].concat(), USUAL);
+}
+
+#[test]
+fn who_proves_himself_gets_the_newest_with_any() {
+    let old = [(Refresh(1, None), Handed(2)), (Pass(20), Done), (Refresh(2, None), Handed(3)), (Pass(200), Done)];
+    let then = |calls: &[(Asked, Answer)]| in_turn(&[&old[..], calls].concat());
+    let held = then(&[(Refresh(1, None), Handed(3)), (Introspect(1), Active(true)), (Refresh(3, None), Handed(4))]);
+    rows(&held, HELD);
+    is_found(&held, USUAL);
+    for wrong in [(Refresh(1, None), Refused), (Refresh(1, None), Handed(4)), (Refresh(2, Some(7)), Handed(2))] {
+        is_found(&then(&[wrong]), HELD);
+    }
+    // Kept for longer than the overlap, where that is configured, from when it was handed out.
+    let stays = Terms { stays: 100, ..HELD };
+    let kept = [(Refresh(1, None), Handed(1)), (Pass(100), Done), (Refresh(1, None), Handed(2)), (Pass(99), Done)];
+    rows(&in_turn(&[&kept[..], &[(Refresh(2, None), Handed(2))]].concat()), stays);
+    is_found(&in_turn(&[&kept[..], &[(Refresh(2, None), Handed(3))]].concat()), stays);
+    is_found(&in_turn(&[&kept[..], &[(Pass(1), Done), (Refresh(2, None), Handed(2))]].concat()), stays);
+}
+
+#[test]
+fn who_cannot_prove_himself_gets_and_changes_nothing() {
+    let theft = [(Unproved(1), Refused), (Refresh(1, None), Handed(2)), (Pass(20), Done), (Unproved(1), Refused)];
+    let then = |call| in_turn(&[&theft[..], &[call]].concat());
+    rows(&then((Refresh(2, None), Handed(3))), HELD);
+    is_found(&then((Refresh(2, None), Refused)), HELD);
+    is_found(&then((Unproved(2), Handed(3))), HELD);
+    is_found(&then((Explain(2), Explained(Standing::Accepted(3)))), HELD);
+}
+
+#[test]
+fn what_a_gateway_sees_has_arrived() {
+    let lost = [(Refresh(1, None), Handed(2)), (Seen(2), Done), (Pass(20), Done)];
+    let then = |calls: &[(Asked, Answer)]| in_turn(&[&lost[..], calls].concat());
+    rows(&then(&[(Refresh(1, None), Refused), (Introspect(2), Active(false))]), USUAL);
+    is_found(&then(&[(Refresh(1, None), Handed(3))]), USUAL);
+    // Where gateways report, silence is believed for longer.
+    let step = [(Refresh(2, None), Handed(3)), (Pass(600), Done)];
+    let late = then(&[&step[..], &[(Refresh(2, None), Handed(4))]].concat());
+    assert_eq!(rows(&late, USUAL).last(), Some(&Row::LateRetry));
+    let unseen: Vec<_> = late.iter().filter(|call| call.asked != Seen(2)).copied().collect();
+    is_found(&unseen, USUAL);
+    // To one who proved himself it is nothing.
+    rows(&then(&[(Refresh(1, None), Handed(2))]), HELD);
+}
+
+#[test]
+fn an_access_token_of_what_was_taken_for_lost_ends_the_grant() {
+    let lost = [(Refresh(1, None), Handed(2)), (Pass(20), Done), (Refresh(1, None), Handed(3)), (Seen(2), Done)];
+    let then = |call| in_turn(&[&lost[..], &[call]].concat());
+    rows(&then((Refresh(3, None), Refused)), USUAL);
+    is_found(&then((Refresh(3, None), Handed(3))), USUAL);
+    rows(&then((Refresh(3, None), Handed(3))), Terms { ends_on_reuse: false, ..USUAL });
+    // While it is looked at, others are answered.
+    let beside = [call(Seen(2), (100, 200), Done), call(Refresh(3, None), (110, 120), Handed(3))];
+    let history = |after| [&in_turn(&lost[..3])[..], &beside, &[call(Refresh(3, None), (300, 310), after)]].concat();
+    rows(&history(Refused), USUAL);
+    is_found(&history(Handed(3)), USUAL);
+}
+
+#[test]
+fn an_access_token_lives_until_it_ends_and_not_after_its_grant() {
+    let at = |seconds, active| in_turn(&[(Pass(seconds), Done), (Access(1, 300), Active(active))]);
+    rows(&at(299, true), USUAL);
+    rows(&at(300, false), USUAL);
+    is_found(&at(299, false), USUAL);
+    is_found(&at(300, true), USUAL);
+    rows(&in_turn(&[(Revoke, Done), (Access(1, 300), Active(false))]), USUAL);
+    is_found(&in_turn(&[(Revoke, Done), (Access(1, 300), Active(true))]), USUAL);
+    is_found(&in_turn(&[(Access(2, 300), Active(true))]), USUAL);
 }
 
 /// Eight clients at once, eight times, in any order: more than 10^36 ways, which differ in some thousands of places.

@@ -7,12 +7,15 @@
 
 use super::dice::Dice;
 use super::history::{Answer, Asked, Number, Operation, Standing};
+use super::holder::Holder;
 use super::model::{Row, Terms};
-use crate::world::{Replica, SCOPES, World, alice, fully_fresh, mobile, refusal};
+use crate::world::{Replica, World, fully_fresh, refusal, seconds};
 use jeton::api::revoke_request::Target;
-use jeton::api::{Cause, ExplainRequest, IntrospectRequest, IssueRequest, IssueResponse, RefreshRequest, RevokeRequest};
+use jeton::api::{Cause, ExplainRequest, IntrospectRequest, IssueResponse, RefreshRequest, RevokeRequest};
+use jeton::clock::Clock;
 use jeton_domain::token::{Presented, parse};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::task::JoinSet;
@@ -36,6 +39,8 @@ pub struct Mode {
     pub passes: &'static [u64],
     /// One call in so many presents any token, however old.
     pub strays: u64,
+    /// One call in so many shows an access token to a gateway, which tells; 0: none does.
+    pub gateways: u64,
     /// By which rows its refreshes are answered.
     pub rows: &'static [Row],
 }
@@ -44,8 +49,16 @@ pub struct Mode {
 struct Chain {
     issued: IssueResponse,
     sub: String,
+    holder: Holder,
+    clock: Clock,
     began: Instant,
+    /// By how many seconds the clock was moved.
+    passed: AtomicU64,
     handed: Mutex<BTreeMap<Number, String>>,
+    /// Access tokens, with the number of the refresh token that each came with and the second at which it ends.
+    accesses: Mutex<Vec<(Number, u64, String)>>,
+    /// Held from when an access token is seen until that was looked at, by each replica: nobody else looks at it.
+    looking: [tokio::sync::Mutex<()>; 2],
     /// Refreshes that were asked for under a name.
     attempts: Mutex<Vec<Asked>>,
     history: Mutex<Vec<Operation>>,
@@ -53,12 +66,17 @@ struct Chain {
 
 /// Everything that happened to one grant of its own, in the order in which it began.
 pub async fn history(world: &World, replicas: &[Arc<Replica>; 2], mode: Mode, dice: &mut Dice) -> Vec<Operation> {
-    let chain = Arc::new(Chain::issue(&replicas[0], dice).await);
+    let holder = if mode.terms.is_held { Holder::proved(dice) } else { Holder::Anybody };
+    let chain = Arc::new(Chain::issue(world, &replicas[0], holder, dice).await);
     for round in 0..mode.rounds {
         if round > 0 {
             let seconds = mode.passes[usize::try_from(dice.below(mode.passes.len() as u64)).unwrap()];
             let passed = async {
                 world.pass(seconds);
+                chain.passed.fetch_add(seconds, Ordering::Relaxed);
+                for replica in replicas {
+                    replica.app.service.refresh_keys().await.unwrap();
+                }
                 Answer::Done
             };
             chain.record(CLIENTS, Asked::Pass(seconds), passed).await;
@@ -80,12 +98,24 @@ pub async fn history(world: &World, replicas: &[Arc<Replica>; 2], mode: Mode, di
 }
 
 impl Chain {
-    async fn issue(replica: &Replica, dice: &mut Dice) -> Self {
+    async fn issue(world: &World, replica: &Replica, holder: Holder, dice: &mut Dice) -> Self {
         let sub = format!("user-{}", dice.below(u64::MAX));
-        let issued = replica.issue(IssueRequest { sub: sub.clone(), ..alice("mobile-app", SCOPES) }).await;
-        let handed = Mutex::new(BTreeMap::from([(number(&issued.refresh_token), issued.refresh_token.clone())]));
-        let (attempts, history) = (Mutex::default(), Mutex::default());
-        Self { issued, sub, began: Instant::now(), handed, attempts, history }
+        let issued = replica.issue(holder.issue(&sub)).await;
+        let first = number(&issued.refresh_token);
+        let until = u64::try_from(issued.expires_in).unwrap();
+        Self {
+            handed: Mutex::new(BTreeMap::from([(first, issued.refresh_token.clone())])),
+            accesses: Mutex::new(vec![(first, until, issued.access_token.clone())]),
+            issued,
+            sub,
+            holder,
+            clock: world.clock.clone(),
+            began: Instant::now(),
+            passed: AtomicU64::new(0),
+            looking: Default::default(),
+            attempts: Mutex::default(),
+            history: Mutex::default(),
+        }
     }
 
     /// Writes down a call, from before it leaves until after its answer came.
@@ -103,9 +133,12 @@ impl Chain {
 
     async fn refresh(&self, replica: &Replica, presented: Number, request: Option<u32>) -> Answer {
         let request_id = request.map(|name| format!("attempt-{name}")).unwrap_or_default();
-        match replica.try_refresh(RefreshRequest { request_id, ..mobile(&self.text(presented)) }).await {
+        let asked = self.holder.refresh(&self.text(presented), seconds(self.clock.now()));
+        match replica.try_refresh(RefreshRequest { request_id, ..asked }).await {
             Ok(refreshed) => {
                 let handed = number(&refreshed.refresh_token);
+                let until = self.passed.load(Ordering::Relaxed) + u64::try_from(refreshed.expires_in).unwrap();
+                self.accesses.lock().unwrap().push((handed, until, refreshed.access_token));
                 let mut known = self.handed.lock().unwrap();
                 let text = known.entry(handed).or_insert_with(|| refreshed.refresh_token.clone());
                 assert_eq!(*text, refreshed.refresh_token, "one token of one number");
@@ -115,8 +148,18 @@ impl Chain {
         }
     }
 
-    async fn introspect(&self, replica: &Replica, presented: Number) -> Answer {
-        let asked = IntrospectRequest { token: self.text(presented), freshness: fully_fresh(), ..Default::default() };
+    async fn unproved(&self, replica: &Replica, presented: Number, shows_another: bool) -> Answer {
+        let asked = self.holder.unproved(&self.text(presented), seconds(self.clock.now()), shows_another);
+        match replica.try_refresh(asked).await.map_err(|status| (status.code(), status)) {
+            // Who the client is comes before anything that is its own.
+            Err((Code::Unauthenticated, _)) if matches!(self.holder, Holder::Client) => Answer::Refused,
+            Err((_, status)) => refused(status),
+            Ok(refreshed) => Answer::Handed(number(&refreshed.refresh_token)),
+        }
+    }
+
+    async fn introspect(&self, replica: &Replica, token: String) -> Answer {
+        let asked = IntrospectRequest { token, freshness: fully_fresh(), ..Default::default() };
         let answer = replica.tokens.clone().introspect(asked).await;
         answer.map_or_else(refused, |answer| Answer::Active(answer.into_inner().active))
     }
@@ -142,6 +185,11 @@ impl Chain {
         let asked = RevokeRequest { target: Some(target), ..Default::default() };
         replica.try_revoke(asked).await.map_or_else(refused, |_| Answer::Done)
     }
+}
+
+/// That what was seen was looked at. What failed may have been half done.
+async fn look(replica: &Replica) -> Answer {
+    replica.app.service.look_at_arrivals().await.map_or(Answer::Unknown, |()| Answer::Done)
 }
 
 /// The number of a refresh token, as its text says.
@@ -176,17 +224,25 @@ struct Client {
 
 impl Client {
     async fn call(mut self, calls: usize) {
-        for _ in 0..calls {
+        let mut left = calls;
+        while left > 0 {
+            if self.mode.gateways > 0 && self.dice.one_in(self.mode.gateways) {
+                self.sees().await;
+                left = left.saturating_sub(2);
+                continue;
+            }
+            left -= 1;
             let asked = self.chooses();
-            let (turns, target) = (self.patience(), self.target());
+            let (turns, target, shows_another) = (self.patience(), self.target(), self.dice.one_in(2));
             let (chain, replica) = (&self.chain, &self.replica);
             let call = async {
                 match asked {
                     Asked::Refresh(presented, request) => chain.refresh(replica, presented, request).await,
                     Asked::Revoke => chain.revoke(replica, target).await,
-                    Asked::Introspect(presented) => chain.introspect(replica, presented).await,
+                    Asked::Unproved(presented) => chain.unproved(replica, presented, shows_another).await,
+                    Asked::Introspect(presented) => chain.introspect(replica, chain.text(presented)).await,
                     Asked::Explain(presented) => chain.explain(replica, presented).await,
-                    Asked::Pass(_) => unreachable!("no client moves the clock"),
+                    Asked::Pass(_) | Asked::Access(..) | Asked::Seen(_) => unreachable!("no client does so by itself"),
                 }
             };
             chain.record(self.number, asked, within(turns, call)).await;
@@ -197,10 +253,26 @@ impl Client {
         }
     }
 
+    /// A gateway asks about an access token: one of the last few, or as often any. What that tells is looked at afterwards; it is never given up.
+    async fn sees(&mut self) {
+        let (chain, place) = (Arc::clone(&self.chain), self.number % 2);
+        let (number, until, token) = {
+            let all = chain.accesses.lock().unwrap();
+            let far = if self.dice.one_in(2) { all.len() } else { all.len().min(6) };
+            all[all.len() - 1 - usize::try_from(self.dice.below(far as u64)).unwrap()].clone()
+        };
+        let _alone = chain.looking[place].lock().await;
+        let asked = chain.introspect(&self.replica, token);
+        if chain.record(self.number, Asked::Access(number, until), asked).await == Answer::Active(true) {
+            chain.record(self.number, Asked::Seen(number), look(&self.replica)).await;
+        }
+    }
+
     fn chooses(&mut self) -> Asked {
         let presented = self.presents();
         match self.dice.below(120) {
             0 => Asked::Revoke,
+            80..92 if self.mode.terms.is_held => Asked::Unproved(presented),
             1..11 => Asked::Introspect(presented),
             11..23 => Asked::Explain(presented),
             23..35 => self.repeats().unwrap_or(Asked::Refresh(presented, None)),

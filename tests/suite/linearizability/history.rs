@@ -18,8 +18,14 @@ pub enum Asked {
     Revoke,
     /// Introspect of a refresh token, with everything acknowledged before.
     Introspect(Number),
+    /// Refresh with the token of this number, by who cannot prove what its holder can.
+    Unproved(Number),
     /// Explain of a refresh token.
     Explain(Number),
+    /// Introspect of an access token that came with the refresh token of this number, and ends at that second of the history.
+    Access(Number, u64),
+    /// It is told that such an access token was seen.
+    Seen(Number),
     /// The clock was moved by so many seconds, while nothing else was under way.
     Pass(u64),
 }

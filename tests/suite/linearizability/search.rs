@@ -4,7 +4,7 @@
 //!
 //! A call of unknown outcome has no answer to agree with and no end: it is taken at any moment after its beginning, or never.
 
-use super::history::{Answer, Operation};
+use super::history::Operation;
 use super::model::{Chain, Row, Step, Terms};
 use std::collections::HashSet;
 
@@ -73,8 +73,8 @@ impl Search<'_> {
         let mut calls = self.next(&place);
         // What agrees and could not change anything at any other moment either may as well be now: whatever order there is with it
         // later, there is one with it here. To look never changes anything, and nothing changes what ended.
-        if let Some(idle) = calls.iter().position(|(at, _, row)| missing & bit(*at) != 0 && matches!(row, Row::Read | Row::Ended))
-        {
+        let is_idle = |row: &Row| matches!(row, Row::Read | Row::Ended | Row::Unproved);
+        if let Some(idle) = calls.iter().position(|(at, _, row)| missing & bit(*at) != 0 && is_idle(row)) {
             calls = vec![calls.swap_remove(idle)];
         }
         for (at, then, row) in calls {
@@ -107,10 +107,10 @@ impl Search<'_> {
             Step::Taken(answer, then, row) if !call.is_known() || answer == call.answer => {
                 Some((Place { taken: taken | bit(at), ending, chain: then }, row))
             }
-            Step::Ends(row) if !call.is_known() || call.answer == Answer::Refused => {
+            Step::Ends(answer, row) if !call.is_known() || call.answer == answer => {
                 Some((Place { taken, ending: ending | bit(at), chain: chain.clone() }, row))
             }
-            Step::Taken(..) | Step::Ends(_) | Step::Impossible => None,
+            Step::Taken(..) | Step::Ends(..) | Step::Impossible => None,
         }
     }
 
