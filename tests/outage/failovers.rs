@@ -148,7 +148,7 @@ async fn what_all_replicas_acknowledged_survives_every_failover() {
 /// What only the primary had survives its death, because replicas of the service have seen it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_living_replica_has_seen_is_put_back() {
-    let _turn = super::turn().await;
+    let _turn = super::turn_alone().await;
     let mut stage = Stage::start("N1, applied", ONLY_APPLIED, [0; 3], 2).await;
     for _ in 0..2 {
         stage.inject(Fault::Kill, false).await;
@@ -179,7 +179,7 @@ async fn clocks_of_redis_that_are_off_by_ninety_seconds_change_nothing() {
 #[ignore = "takes hours: `make soak`"]
 async fn soak_failovers() {
     for round in 0..super::rounds() {
-        let _turn = super::turn().await;
+        let _turn = super::turn_alone().await;
         let mut dice = Dice::new(round);
         let mut stage = Stage::start("soak N1-N5, replicated", REPLICATED, [0; 3], 1_000 + round).await;
         for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Redis fails under load, and an independent checker judges what was seen. One binary: its runs take turns.
+//! Redis fails under load, and an independent checker judges what was seen. One binary, so that its runs take turns.
 
 #[cfg(test)]
 mod caller;
@@ -47,11 +47,20 @@ mod standalone;
 #[cfg(test)]
 mod summary;
 
-/// Deployments take turns: they are many processes, and the machine may have two cores.
+/// Deployments that fail at once: mostly they wait, for elections and time-outs. More would be too many processes where there are two cores.
 #[cfg(test)]
-async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
-    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    TURN.lock().await
+static TURNS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
+
+/// Waits for a turn; it ends when what it answers is dropped.
+#[cfg(test)]
+async fn turn() -> tokio::sync::SemaphorePermit<'static> {
+    TURNS.acquire().await.unwrap()
+}
+
+/// Waits until nothing else fails: where Sentinels that are late, since the machine is busy, would make two failovers of one.
+#[cfg(test)]
+async fn turn_alone() -> tokio::sync::SemaphorePermit<'static> {
+    TURNS.acquire_many(2).await.unwrap()
 }
 
 /// How many rounds the long forms take: `OUTAGE_ROUNDS`, else a few.
