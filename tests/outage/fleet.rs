@@ -200,7 +200,7 @@ impl Fleet {
         let Some(process) = &self.processes[at] else { return "it does not run".into() };
         let ask = async {
             let mut stream = TcpStream::connect(process.admin).await?;
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: jeton\r\nconnection: close\r\n\r\n").as_bytes()).await?;
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n").as_bytes()).await?;
             let mut said = String::new();
             stream.read_to_string(&mut said).await?;
             std::io::Result::Ok(said)
