@@ -146,6 +146,7 @@ impl<'a> Reading<'a> {
             store,
             listen: Listen {
                 grpc: listen.text("grpc", check::address)?,
+                reflection: listen.optional_switch("reflection"),
                 http: listen.text("http", check::address)?,
                 admin: listen.text("admin", check::address)?,
             },

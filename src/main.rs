@@ -135,12 +135,13 @@ fn verify(arguments: &AuditArguments) -> ExitCode {
 }
 
 fn find(arguments: AuditFindArguments) -> ExitCode {
-    let AuditFindArguments { audit: AuditArguments { files, config }, token, subject, session } = arguments;
+    let AuditFindArguments { audit: AuditArguments { files, config }, token, grant, subject, session } = arguments;
     let loaded = match config::load(config.as_deref(), &ProcessEnvironment, &Overrides::default()) {
         Ok(loaded) => loaded,
         Err(mistakes) => return failed(&mistakes),
     };
-    let sought = [token.map(Sought::Token), subject.map(Sought::Subject), session.map(Sought::Session)].into_iter().flatten();
+    let sought = [token.map(Sought::Token), grant.map(Sought::Grant), subject.map(Sought::Subject), session.map(Sought::Session)];
+    let sought = sought.into_iter().flatten();
     match sought.map(|sought| audit::find(&loaded.settings, &files, &sought)).collect::<Result<Vec<_>, _>>() {
         Ok(found) if found.iter().all(Vec::is_empty) => failed(&"nothing of it is in this stream"),
         Ok(found) => print(&found.concat().iter().map(|line| format!("{line}\n")).collect::<String>()),

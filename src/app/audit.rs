@@ -6,8 +6,11 @@ use crate::config::Settings;
 use crate::roots::{AuditKey, Hidden};
 use jeton_domain::secret::SecretText;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+
+/// No line is as long.
+const MAX_LINE_BYTES: u64 = 64 << 10;
 
 /// Why it could not be told.
 #[derive(Debug, thiserror::Error)]
@@ -30,20 +33,22 @@ pub enum AuditError {
 pub enum Sought {
     /// A token, a code, a client secret; `-` reads it from standard input.
     Token(SecretText),
+    /// A grant, by its id.
+    Grant(String),
     /// A subject.
     Subject(String),
     /// A session.
     Session(String),
 }
 
-/// Reads the files, one after the other as one stream; `-` is standard input.
+/// Reads the files, one after the other as one stream, the oldest first; `-` is standard input.
 ///
 /// # Errors
 /// `AuditError`. A stream that is broken is none.
 pub fn verify(settings: &Settings, files: &[PathBuf]) -> Result<Verified, AuditError> {
     let keys = keys(settings)?;
     let mut verifier = Verifier::new(&keys);
-    for file in files {
+    for file in in_order(files)? {
         if files.len() > 1 {
             verifier.file(file.display().to_string());
         }
@@ -66,12 +71,14 @@ pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<V
             Verifier::hashes(&keys, Hidden::Token, line.trim_end_matches(['\r', '\n']))
         }
         Sought::Token(token) => Verifier::hashes(&keys, Hidden::Token, token.expose()),
+        // It stands there as it is.
+        Sought::Grant(grant) => vec![grant.clone()],
         Sought::Subject(subject) => Verifier::hashes(&keys, Hidden::Subject, subject),
         Sought::Session(session) => Verifier::hashes(&keys, Hidden::Session, session),
     };
     let hashes: Vec<String> = hashes.iter().map(|hash| format!("\"{hash}\"")).collect();
     let mut found = Vec::new();
-    for file in files {
+    for file in in_order(files)? {
         each_line(file, |line| {
             let line = String::from_utf8_lossy(line);
             if hashes.iter().any(|hash| line.contains(hash)) {
@@ -97,6 +104,24 @@ pub fn told(found: &Verified) -> String {
 fn keys(settings: &Settings) -> Result<Vec<AuditKey>, AuditError> {
     let ring = root_key::held(settings)?;
     Ok(ring.iter().map(AuditKey::derive).collect::<Result<_, _>>().map_err(StartError::from)?)
+}
+
+/// As they were written, by the times of their first lines: a shell names the newest first. As they are named where one cannot tell, or is read
+/// but once.
+fn in_order(files: &[PathBuf]) -> Result<Vec<&PathBuf>, AuditError> {
+    let mut ordered = Vec::with_capacity(files.len());
+    for file in files.iter().filter(|_| !files.iter().any(|file| file == Path::new("-"))) {
+        let unreadable = |problem| AuditError::File { file: file.display().to_string(), problem };
+        let mut first = Vec::new();
+        let opened = BufReader::new(File::open(file).map_err(unreadable)?);
+        opened.take(MAX_LINE_BYTES).read_until(b'\n', &mut first).map_err(unreadable)?;
+        ordered.extend(Verifier::time_of(&first).map(|time| (time, file)));
+    }
+    if ordered.len() < files.len() {
+        return Ok(files.iter().collect());
+    }
+    ordered.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(ordered.into_iter().map(|(_, file)| file).collect())
 }
 
 fn each_line(file: &Path, mut take: impl FnMut(&[u8])) -> Result<(), AuditError> {

@@ -125,6 +125,7 @@ async fn run(loaded: Loaded, load_again: Loading, telemetry: &Telemetry) -> Resu
         sampler: telemetry.sampler(),
         watching: grpc::Watching { most: settings.limits.watchers, ..grpc::Watching::default() },
         headers: headers(settings),
+        reflection: settings.listen.reflection.unwrap_or(settings.listen.grpc.ip().to_canonical().is_loopback()),
     };
     for (listener, tls) in ["grpc", "http", "admin"].into_iter().zip(&tls) {
         if let Some(tls) = tls {

@@ -90,6 +90,12 @@ impl<'k> Verifier<'k> {
         keys.iter().map(|key| URL_SAFE_NO_PAD.encode(key.hash(of, text))).collect()
     }
 
+    /// When a line was begun, as it says itself: later ones are larger. None: it is no line of ours.
+    #[must_use]
+    pub fn time_of(line: &[u8]) -> Option<String> {
+        Line::read(line).map(|line| line.time)
+    }
+
     /// The next line is the first of this file.
     pub fn file(&mut self, name: String) {
         self.files.push((self.lines, name));

@@ -165,7 +165,9 @@ async fn revoke(arguments: &RevokeArguments, secret: Option<SecretText>) -> Resu
     let answer = answered("revoke", &arguments.remote, client.revoke(request(message))).await?;
     if answer.client_unknown {
         let named = arguments.client.as_deref().unwrap_or_default();
-        tell(&format!("warning: client `{named}` is not known to this server: is it spelled right? It is revoked all the same"));
+        let told =
+            if arguments.dry_run { "Nothing was revoked: without --dry-run it would be" } else { "It is revoked all the same" };
+        tell(&format!("warning: client `{named}` is not known to this server: is it spelled right? {told}"));
     }
     if arguments.token.is_some() && !arguments.dry_run && answer.revision.is_empty() {
         tell("warning: nothing was ended: the token is unknown here, expired, or ended before; `jeton explain TOKEN` says which");

@@ -81,8 +81,10 @@ impl Failure {
                 what.push_str(&format!("; field `{}`: {}", violation.field, violation.description));
             }
         }
-        let exit = match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Exit::Unreachable,
+        let exit = match (status.code(), info.reason.as_str()) {
+            (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled, _) | (_, "OVERLOADED" | "RATE_LIMITED") => {
+                Exit::Unreachable
+            }
             _ => Exit::Refused,
         };
         Self { exit, what, next: next_step(operation, status.code(), &info.reason, &details) }
@@ -278,6 +280,14 @@ mod tests {
     #[test]
     fn a_store_that_is_gone_is_no_refusal() {
         assert_eq!(told(&status(Code::Unavailable, "STORE_UNAVAILABLE", &[])).0, Exit::Unreachable);
+        for (reason, exit) in [
+            ("OVERLOADED", Exit::Unreachable),
+            ("RATE_LIMITED", Exit::Unreachable),
+            ("TOO_MANY_FAILURES", Exit::Refused),
+            ("REGISTRY_FULL", Exit::Refused),
+        ] {
+            assert_eq!(told(&status(Code::ResourceExhausted, reason, &[])).0, exit, "{reason}");
+        }
     }
 
     #[test]

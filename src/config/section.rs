@@ -165,6 +165,10 @@ impl<'a> Section<'a> {
         self.read(key, |row, given| given.switch(row)).unwrap_or_default()
     }
 
+    pub(super) fn optional_switch(&self, key: &'static str) -> Option<bool> {
+        self.read(key, |row, given| given.switch(row))
+    }
+
     pub(super) fn word<T>(&self, key: &'static str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.read(key, |row, given| given.word(row, &parse))
     }

@@ -59,8 +59,10 @@ pub struct Settings {
 /// The addresses that are listened on. Port 0 lets the system choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// gRPC: the four operations, grants, keys, health, reflection.
+    /// gRPC: the four operations, grants, keys, health.
     pub grpc: SocketAddr,
+    /// Whether reflection is served there; none: where that is loopback.
+    pub reflection: Option<bool>,
     /// HTTP: OAuth, discovery, the JWKS.
     pub http: SocketAddr,
     /// Liveness, readiness, metrics, and the operator's page.

@@ -11,11 +11,12 @@ use futures_util::future::try_join_all;
 use jeton_domain::access::{self, Asker, Dead, Standing};
 use jeton_domain::audience::policies_met;
 use jeton_domain::error::{Cause, Ended, Error, RefreshRefusal, Result};
+use jeton_domain::floors::Raised;
 use jeton_domain::grant::{Grant, Proof};
 use jeton_domain::id::{Generation, GrantId, Identity};
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
-use jeton_domain::target::Target;
+use jeton_domain::target::{Reason, Target};
 use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::{Numbered, NumberedKind};
 use serde_json::Map;
@@ -54,6 +55,8 @@ pub(super) struct Examined {
     /// How its grant is, where that was asked for the verdict.
     pub state: Option<GrantState>,
     pub verdict: Result<Active, (WhyNot, Option<Timestamp>)>,
+    /// Why it was revoked, as who did it said, where that is still in memory.
+    pub reason: Option<Reason>,
 }
 
 /// What revoking a token ends.
@@ -90,17 +93,23 @@ impl Looked {
     }
 }
 
+/// The reason, where one was given.
+fn said(raised: Raised) -> Option<Reason> {
+    (raised.reason != Reason::Unspecified).then_some(raised.reason)
+}
+
 impl Service {
     /// Judges what was looked up, under the view as it is now: catch up before.
     pub(super) async fn judge(&self, looked: Looked, asker: Asker<'_>) -> Result<Examined> {
         match looked {
             Looked::No(kind, generation, why, at) => {
-                Ok(Examined { kind, generation, grant: None, state: None, verdict: Err((why, at)) })
+                Ok(Examined { kind, generation, grant: None, state: None, verdict: Err((why, at)), reason: None })
             }
             Looked::Access(token) => {
                 let record = token.record();
                 let AccessToken { kind, generation, says, grant, .. } = *token;
                 let ended = grant.as_ref().and_then(|grant| grant.ended);
+                let reason = self.alive.with_floors(|floors| says.standing().killing(floors)).and_then(said);
                 let verdict = match self.judge_access(&says.standing(), record, ended, asker).await? {
                     Ok(()) => Ok(says),
                     Err(Dead::Expired) => Err((WhyNot::Expired, Some(Timestamp::from_secs(says.exp)))),
@@ -108,7 +117,7 @@ impl Service {
                     Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
                     Err(Dead::Audience) => Err((WhyNot::Audience, None)),
                 };
-                Ok(Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict })
+                Ok(Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict, reason })
             }
             Looked::Numbered(numbered, grant) => self.judge_numbered(&numbered, *grant, asker).await,
         }
@@ -141,11 +150,12 @@ impl Service {
         let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
         let state = self.state(grant).await?;
         self.registry_for(&state.grant.client).await?;
+        let reason = self.killing(&state.grant, &self.floor_targets(&state.grant)).and_then(said);
         let verdict = match state.why_not {
             Some(ref why) => Err((why.clone(), state.ended_at)),
             None => self.acceptable(numbered, &state.grant, asker).map(|()| self.refresh_token_says(&state.grant)),
         };
-        Ok(Examined { kind, generation: numbered.generation, grant: None, state: Some(state), verdict })
+        Ok(Examined { kind, generation: numbered.generation, grant: None, state: Some(state), verdict, reason })
     }
 
     /// Whether Refresh would accept this generation now.

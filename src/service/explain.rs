@@ -1,12 +1,13 @@
 //! Explain: exactly why a token is or is not active, for the operator.
 
 use crate::audit::Action;
+use crate::records::grants::Known;
 use crate::service::Service;
 use crate::service::examine::Examined;
 use crate::service::grants::GrantState;
 use crate::service::introspect::Active;
 use jeton_domain::error::{Cause, Expiry, Result, Unmet};
-use jeton_domain::id::Generation;
+use jeton_domain::id::{Generation, GrantId};
 use jeton_domain::name::ResourceId;
 use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
@@ -95,10 +96,12 @@ impl Service {
             deed.presented(&token).tell();
         }
         let (caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
-        let Examined { kind, generation, grant, state, verdict } = self.judge(looked, resource.as_ref().into()).await?;
+        let Examined { kind, generation, grant, state, verdict, reason } = self.judge(looked, resource.as_ref().into()).await?;
         let grant = match (state, grant) {
+            (Some(state), _) => Some(state),
             (None, Some(grant)) => Some(self.state(grant).await?),
-            (state, _) => state,
+            // A JWT needs no record; there may be one all the same.
+            (None, None) => self.state_of(verdict.as_ref().ok().and_then(|says| says.grant)).await?,
         };
         let newest = grant.as_ref().map_or(0, |state| state.grant.lineage.newest);
         let now = self.clock.now();
@@ -108,11 +111,23 @@ impl Service {
                 (None, None, text, Some(Box::new(says)))
             }
             Err((why, at)) => {
-                let text = dead_text(kind, &why, generation, newest, at, now);
+                let because = reason.filter(|_| matches!(why, WhyNot::Ended(_))).map(|reason| format!(" ({})", reason.word()));
+                let text = dead_text(kind, &why, generation, newest, at, now) + &because.unwrap_or_default();
                 (Some(why), at, text, None)
             }
         };
         Ok(Explanation { kind, why_not, text, generation, newest, ended_at, grant, says, revision: caught.head })
+    }
+}
+
+impl Service {
+    /// How a grant is, where a record of it is known.
+    async fn state_of(&self, grant: Option<GrantId>) -> Result<Option<GrantState>> {
+        let Some(id) = grant else { return Ok(None) };
+        match self.records.grant(id).await?.known()? {
+            Some(Known::Grant(grant)) => self.state(*grant).await.map(Some),
+            Some(Known::OnlyEnded(_)) | None => Ok(None),
+        }
     }
 }
 

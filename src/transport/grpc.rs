@@ -111,6 +111,8 @@ pub struct Settings {
     pub watching: Watching,
     /// The headers by which services behind Envoy are told who asks.
     pub headers: Headers,
+    /// Whether whoever asks is told the services and messages that there are.
+    pub reflection: bool,
 }
 
 impl Default for Settings {
@@ -124,6 +126,7 @@ impl Default for Settings {
             sampler: Sampler::OFF,
             watching: Watching::default(),
             headers: Headers::default(),
+            reflection: false,
         }
     }
 }
@@ -218,11 +221,14 @@ fn front(
         .add_service(limited!(ResourceServiceServer::new(api.clone())))
         .add_service(limited!(AuthorizationServer::new(gateways)))
         .add_service(limited!(RevocationServiceServer::new(revocations)))
-        .add_service(limited!(health))
-        .add_service(limited!(reflection().build_v1().map_err(ServeError::of)?))
-        .add_service(limited!(reflection().build_v1alpha().map_err(ServeError::of)?))
-        .prepare();
-    Ok(layers::Front::new(api, tokens, others, Strangers::new(over), settings))
+        .add_service(limited!(health));
+    let others = if settings.reflection {
+        let (v1, v1alpha) = (reflection().build_v1(), reflection().build_v1alpha());
+        others.add_service(limited!(v1.map_err(ServeError::of)?)).add_service(limited!(v1alpha.map_err(ServeError::of)?))
+    } else {
+        others
+    };
+    Ok(layers::Front::new(api, tokens, others.prepare(), Strangers::new(over), settings))
 }
 
 /// Health follows readiness, for the whole server and for each service, until shutdown turns it off, which is `told` then.

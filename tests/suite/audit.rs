@@ -115,6 +115,7 @@ async fn who_did_what_is_in_the_stream_and_whatever_is_done_to_it_is_found() {
     assert_eq!(actions(&found(&home, &file, &["--token", access])), ["issue", "revoke"]);
     assert_eq!(actions(&found(&home, &file, &["--subject", "alice-in-chains"])), ["issue", "revoke"]);
     assert_eq!(found(&home, &file, &["--subject", "bob"]), Vec::<Value>::new());
+    assert_eq!(actions(&found(&home, &file, &["--grant", grant])), ["issue", "refresh"]);
 
     // A process that is killed in the middle of a line, and one after it.
     fs::write(&file, format!("{text}{{\"chain\":\"")).unwrap();
@@ -127,6 +128,13 @@ async fn who_did_what_is_in_the_stream_and_whatever_is_done_to_it_is_found() {
     assert!(said.contains("followed by") && said.contains("open"), "{said}");
 
     let whole = fs::read_to_string(&file).unwrap();
+    // Rotated, and named as a shell names them: the newest first.
+    let (older, newer) = whole.split_at(text.len() + whole.split_at(text.len()).1.find('\n').unwrap() + 1);
+    let [rotated, now] = ["audit.log.1", "audit.now"].map(|name| home.path().join(name));
+    fs::write(&rotated, older).unwrap();
+    fs::write(&now, newer).unwrap();
+    let (code, said) = judged(&home, &[&now, &rotated]);
+    assert!(code == Some(0) && said.contains("whole: 11 lines"), "{said}");
     let spoilt = |spoil: &dyn Fn(&mut Vec<String>)| {
         let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
         spoil(&mut lines);

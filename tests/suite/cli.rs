@@ -432,6 +432,9 @@ async fn what_may_be_a_typo_is_revoked_and_warned_of() {
         let (code, json, said) = shell.run(arguments);
         assert!(code == 0 && json["revision"].is_string(), "{arguments:?}: {said}");
         assert!(said.starts_with("warning: client `mobile-ap` is not known to this server"), "{said}");
+        assert!(said.contains("It is revoked all the same"), "{said}");
+        let (code, _, said) = shell.run(&[arguments, &["--dry-run"]].concat());
+        assert!(code == 0 && said.contains("Nothing was revoked: without --dry-run it would be"), "{said}");
     }
     shell.done(&["revoke", "--client", "mobile-app"]);
     shell.done(&["revoke", "--subject", "nobody"]);

@@ -197,6 +197,33 @@ async fn what_is_pasted_is_said_nowhere_and_names_are_only_names() {
 }
 
 #[tokio::test]
+async fn a_pasted_jwt_leads_to_its_end_and_says_why_it_is_dead() {
+    let house = House::start("").await;
+    // With a record of its grant, and without.
+    for scopes in ["orders:read offline_access", "orders:read"] {
+        let issued = house.tokens().issue(alice("mobile-app", scopes)).await.unwrap().into_inner();
+        let explains = async || house.form("/explain", &[("token", &issued.access_token)]).send().await;
+        let explained = explains().await;
+        assert!(
+            text(&explained).contains("access token, JWT") && text(&explained).contains("Revoke this grant…"),
+            "{explained:?}"
+        );
+        assert_eq!(field(text(&explained), "grant_id"), issued.grant_id);
+        let target = [("kind", "grant"), ("grant_id", issued.grant_id.as_str())];
+        let looked = house.form("/revoke", &target).send().await;
+        let confirmed = [&target[..], &[("reason", "leaked"), ("seal", field(text(&looked), "seal"))]].concat();
+        assert_eq!(house.form("/revoke/confirmed", &confirmed).send().await.status, 200);
+        let dead = explains().await;
+        assert!(text(&dead).contains("Not active") && text(&dead).contains("grant revoked (leaked)"), "{dead:?}");
+    }
+    let nothing = house.form("/explain", &[]).send().await;
+    assert!(
+        text(&nothing).contains("Go back, correct it, and send it again.") && !text(&nothing).contains("BadRequest"),
+        "{nothing:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_caller_sees_and_ends_what_it_may_over_grpc() {
     let hash = |key| config::written_hash(&hash_of_key(key));
     let house = House::start(&format!(

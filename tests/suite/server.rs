@@ -35,7 +35,7 @@ pub struct Server {
 
 /// Settings under which everyone may call.
 pub fn open() -> Settings {
-    Settings { admission: Admission::Open, request_deadline: Duration::from_secs(20), ..Settings::default() }
+    Settings { admission: Admission::Open, reflection: true, request_deadline: Duration::from_secs(20), ..Settings::default() }
 }
 
 /// The operations, on a store in memory, with the clients and resources of the repository's configuration.

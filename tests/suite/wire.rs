@@ -249,6 +249,15 @@ macro_rules! reflection_test {
     };
 }
 
+#[tokio::test]
+async fn reflection_is_only_where_it_is_meant() {
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_client::ServerReflectionClient};
+    let server = start(Settings { reflection: false, ..open() }).await;
+    let asked = tokio_stream::iter([ServerReflectionRequest::default()]);
+    let refused = ServerReflectionClient::new(server.channel().await).server_reflection_info(asked).await.unwrap_err();
+    assert_eq!((refused.code(), refusal(&refused).reason), (Code::Unimplemented, "METHOD_UNKNOWN".into()));
+}
+
 reflection_test!(reflection_v1_lists_the_services, v1);
 reflection_test!(reflection_v1alpha_lists_the_services, v1alpha);
 

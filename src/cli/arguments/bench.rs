@@ -50,7 +50,7 @@ pub struct BenchArguments {
     #[cfg(feature = "bench")]
     #[arg(long, value_name = "URL")]
     pub noop: Option<String>,
-    /// The server's gRPC address
+    /// The server's gRPC address, in plain text and where no caller is configured: no certificate or key is shown
     #[arg(long, env = "JETON_SERVER", default_value = "http://127.0.0.1:50051", value_name = "URL")]
     pub server: String,
     /// The gRPC address of another replica on the same store, for `enforcement`; may be repeated

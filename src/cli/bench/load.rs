@@ -233,7 +233,7 @@ pub(super) async fn channel(server: &str) -> Result<Channel, Failure> {
     let no_address =
         |why: &dyn std::fmt::Display| Failure::usage(format!("`{server}` is no address that can be measured: {why}"), next);
     if !server.starts_with("http://") {
-        return Err(no_address(&"TLS is not measured"));
+        return Err(no_address(&"it speaks plain text and shows no caller: measure a replica that listens so on loopback"));
     }
     let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| no_address(&error))?;
     let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_with_connector(tower::service_fn(connect)).await;

@@ -58,6 +58,13 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
         doc: "The addresses that are listened on. Port 0 lets the system choose one.",
         rows: &[
             row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
+            row(
+                "reflection",
+                Kind::Switch,
+                Off,
+                "Whether gRPC lists its services and messages to whoever asks: no caller is needed for that. Where it is not said: on loopback only.",
+            )
+            .sample("true"),
             row("http", ADDRESS, Takes("127.0.0.1:8080"), "HTTP: OAuth 2.0 endpoints, discovery and the public keys."),
             row("admin", ADDRESS, Takes("127.0.0.1:9464"), "Liveness, readiness, metrics and the operator's page. Not for the outside."),
         ],

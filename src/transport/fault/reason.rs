@@ -92,7 +92,7 @@ reasons! {
         "Send it uncompressed.";
     MethodUnknown = "METHOD_UNKNOWN", Unimplemented, 404, "invalid_request", 0,
         "This version has no such method.",
-        "Compare the client's `proto/` with the server's; reflection lists the services.";
+        "Compare the client's `proto/` with the server's; reflection lists the services where it is on (`listen.reflection`).";
     NotFound = "NOT_FOUND", NotFound, 404, "invalid_request", 0,
         "Health or reflection does not know the name asked for, or the HTTP port the path.",
         "Check the name.";

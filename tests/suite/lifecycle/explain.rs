@@ -15,7 +15,7 @@ async fn an_active_token_is_explained_too(world: World) {
     let jwt = server.issue(alice("mobile-app", SCOPES)).await;
     let opaque = server.issue(alice("mobile-app", "offline_access payments:read")).await;
     for (token, kind, generation, has_grant) in [
-        (&jwt.access_token, TokenKind::JwtAccessToken, 1, false),
+        (&jwt.access_token, TokenKind::JwtAccessToken, 1, true),
         (&opaque.access_token, TokenKind::OpaqueAccessToken, 1, true),
         (&jwt.refresh_token, TokenKind::RefreshToken, 1, true),
     ] {

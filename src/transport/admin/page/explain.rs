@@ -8,7 +8,7 @@ use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
 use crate::transport::logged;
 use jeton_domain::id::Generation;
-use jeton_domain::name::ResourceId;
+use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::secret::SecretText;
 use jeton_domain::time::Timestamp;
 use jeton_domain::token::MAX_BYTES;
@@ -42,12 +42,15 @@ pub async fn answer(page: Arc<Behind>, mut asking: Asking) -> Result<Sheet, Faul
             (shown)
         }
         // A refresh token says what its grant does.
-        @if let Some(says) = explanation.says.as_ref().filter(|says| says.is_access_token) { (said(says, now)) }
+        @if let Some(says) = explanation.says.as_ref().filter(|says| says.is_access_token) {
+            (said(says, now))
+            @if may_revoke && explanation.grant.is_none() { (ways(says)) }
+        }
         @if let Some(state) = &explanation.grant {
             section aria-labelledby="grant" {
                 h2 id="grant" { "Its grant" }
                 (grants::card(state, now))
-                @if may_revoke && state.why_not.is_none() { (revoke::ways(&state.grant)) }
+                @if may_revoke && state.why_not.is_none() { (revoke::ways_of(&state.grant)) }
             }
         }
         section aria-labelledby="another" { h2 id="another" { "Another token" } (form()) }
@@ -137,6 +140,19 @@ fn said(says: &Active, now: Timestamp) -> Markup {
                     (!says.claims.is_empty()).then(|| words::code(Value::Object(says.claims.clone()).to_string()))
                 ))
             }
+        }
+    }
+}
+
+/// How to end a token whose grant has no record, by what it says.
+fn ways(says: &Active) -> Markup {
+    let client = ClientId::parse("client_id", &says.client_id).ok();
+    let whose = Subject::parse("sub", &says.sub).ok().zip(client).filter(|_| says.sub != says.client_id);
+    let session = says.sid.as_ref().and_then(|sid| SessionId::parse("sid", sid).ok());
+    html! {
+        @match &whose {
+            Some((subject, client)) => (revoke::ways(says.grant, session.as_ref(), subject, client)),
+            None => p.quiet { "A client's own token belongs to no user: it expires by itself, or `jeton revoke` ends it." },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every page looks like: its head, the ways to the others, and how a refusal is told.
 
 use super::words;
-use crate::transport::fault::Fault;
+use crate::transport::fault::{Fault, Reason};
 use jeton_domain::time::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
@@ -90,13 +90,38 @@ fn foot(facts: &Facts<'_>) -> Markup {
     }
 }
 
+/// What a person does about it, where the table of refusals speaks to who writes a client.
+fn advice(fault: &Fault) -> &'static str {
+    match fault.reason {
+        Reason::InvalidField | Reason::InvalidTarget => "Go back, correct it, and send it again.",
+        Reason::MessageTooLarge | Reason::MessageMalformed => "Go back, and paste the token alone.",
+        Reason::NotFound | Reason::MethodUnknown => "The overview leads to all that there is.",
+        Reason::CallerUnauthenticated => {
+            "Sign in with the key of a caller as the password, under any name, or show its certificate. The log says what was wrong."
+        }
+        Reason::TooManyFailures => "Wait a moment, and sign in with the right key.",
+        Reason::RevokedNotDurable => "It is in force. Go back and confirm it once more, until every replica of the store has it.",
+        Reason::StoreUnavailable
+        | Reason::Healing
+        | Reason::NotDurable
+        | Reason::Contended
+        | Reason::DeadlineExceeded
+        | Reason::Overloaded
+        | Reason::RateLimited
+        | Reason::ShuttingDown => {
+            "Nothing is known to be done. Wait a moment, and load this once more; the overview says what is wrong."
+        }
+        _ => fault.row().remedy,
+    }
+}
+
 /// What was refused, why, and what to do.
 pub fn refused(fault: &Fault) -> Sheet {
     let body = html! {
         h1 { "Refused" }
         section.state.bad {
             p.verdict { (fault.message) }
-            p { (fault.row().remedy) }
+            p { (advice(fault)) }
             p.small { (words::code(fault.reason.word())) }
         }
         p { a href="/" { "To the overview" } }

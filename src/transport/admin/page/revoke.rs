@@ -113,16 +113,19 @@ pub fn way(target: &Target, subject: Option<&Subject>, label: &str) -> Markup {
 }
 
 /// The buttons for all that a grant belongs to.
-pub fn ways(grant: &Grant) -> Markup {
-    let consent = Target::Consent(grant.subject.clone(), grant.client.clone());
+pub fn ways_of(grant: &Grant) -> Markup {
+    ways(Some(grant.id), grant.session.as_ref(), &grant.subject, &grant.client)
+}
+
+/// The buttons for all of these.
+pub fn ways(grant: Option<GrantId>, session: Option<&SessionId>, subject: &Subject, client: &ClientId) -> Markup {
+    let consent = Target::Consent(subject.clone(), client.clone());
     html! {
         div.ways {
-            (way(&Target::Grant(grant.id), None, "Revoke this grant…"))
-            @if let Some(session) = &grant.session {
-                (way(&Target::Session(session.clone()), Some(&grant.subject), "Revoke its session…"))
-            }
+            @if let Some(grant) = grant { (way(&Target::Grant(grant), None, "Revoke this grant…")) }
+            @if let Some(session) = session { (way(&Target::Session(session.clone()), Some(subject), "Revoke its session…")) }
             (way(&consent, None, "Revoke all of this client…"))
-            (way(&Target::Subject(grant.subject.clone()), None, "Revoke all of the subject…"))
+            (way(&Target::Subject(subject.clone()), None, "Revoke all of the subject…"))
         }
     }
 }
