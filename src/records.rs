@@ -3,7 +3,6 @@
 //! Lives here: grants, sessions, devices, floors, clients and resources, proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
 //! how bytes are kept (`store`), how they are sealed (`roots`).
 
-pub mod clients;
 pub mod devices;
 pub mod documents;
 pub mod floors;

@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::floors::{Alive, Raise, Turns};
 use crate::outbound::Outbound;
 use crate::records::Records;
-use crate::records::clients::Registry;
+use crate::records::registry::Registry;
 use crate::service::reconfigure::Configuration;
 use crate::signing::Signing;
 use crate::tokens::Tokens;

@@ -1,9 +1,8 @@
 //! Clients, registered at run time: made, read, changed, deleted, given another secret.
 
 use crate::audit::{Action, Deed};
-use crate::records::clients::Registry;
 use crate::records::registered::{Retiring, StoredClient};
-use crate::records::registry::{Entry, Kind, Value};
+use crate::records::registry::{Entry, Kind, Registry, Value};
 use crate::service::Service;
 use crate::service::registry::{ListRegistered, Registered, RegistryPage, judged, new_secret, page_of, same_etag};
 use jeton_domain::client::{Client, ClientKind};

@@ -7,9 +7,8 @@
 use crate::floors::LEEWAY;
 use crate::random;
 use crate::records::GRACE;
-use crate::records::clients::Registry;
 use crate::records::documents::Ceilings;
-use crate::records::registry::{Entry, Kind, MAX_REGISTERED, Value};
+use crate::records::registry::{Entry, Kind, MAX_REGISTERED, Registry, Value};
 use crate::service::Service;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

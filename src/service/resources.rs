@@ -1,8 +1,7 @@
 //! Resources, registered at run time: made, read, changed, deleted.
 
 use crate::audit::{Action, Deed};
-use crate::records::clients::Registry;
-use crate::records::registry::{Entry, Kind, Value};
+use crate::records::registry::{Entry, Kind, Registry, Value};
 use crate::service::Service;
 use crate::service::registry::{ListRegistered, Registered, RegistryPage, judged, page_of, same_etag};
 use jeton_domain::client::Client;
