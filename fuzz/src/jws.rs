@@ -1,4 +1,4 @@
-//! JWTs: ours (`domain::jws`), DPoP proofs (`domain::dpop`), assertions of clients and issuers (`domain::assertion`). Every signature is believed, so that what comes behind is reached.
+//! JWTs: ours (`domain::jws`), DPoP proofs (`domain::dpop`), assertions of clients and issuers, tokens of service accounts (`domain::assertion`). Every signature is believed, so that what comes behind is reached.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -121,7 +121,9 @@ pub fn read_proof(data: &[u8]) {
 /// What is read has each claim that it must have, and one text; what is accepted is for us alone, now, and not for long.
 pub fn read_assertion(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    for (purpose, own) in [(Purpose::Client, "client-authentication+jwt"), (Purpose::Grant, "authorization-grant+jwt")] {
+    let purposes =
+        [(Purpose::Client, "client-authentication+jwt"), (Purpose::Grant, "authorization-grant+jwt"), (Purpose::Caller, "jwt")];
+    for (purpose, own) in purposes {
         let Ok(read) = Assertion::read(&text, purpose) else { continue };
         assert!(text.len() <= assertion::MAX_BYTES);
         let [header, claims] = accepted(&text).unwrap_or_default();
@@ -131,7 +133,10 @@ pub fn read_assertion(data: &[u8]) {
         assert!(typ.as_deref().is_none_or(is_known), "{typ:?}");
         assert_eq!(header.get("alg").and_then(Value::as_str).and_then(Signs::parse), Some(read.signs));
         assert_eq!(header.get("kid").and_then(Value::as_str), read.kid.as_deref());
-        for (name, said) in [("iss", &read.issuer), ("sub", &read.subject), ("jti", &read.jti)] {
+        // The token of a service account need not have one: it may be shown again.
+        let jti = Some(&read.jti).filter(|jti| purpose != Purpose::Caller || !jti.is_empty() || claims.contains_key("jti"));
+        let said = [("iss", Some(&read.issuer)), ("sub", Some(&read.subject)), ("jti", jti)];
+        for (name, said) in said.into_iter().filter_map(|(name, said)| Some((name, said?))) {
             assert!((1..=256).contains(&said.len()) && !said.contains('\0') && claims.get(name) == Some(&said.as_str().into()));
         }
         assert_eq!(text.rsplit_once('.').map(|(message, _)| message.as_bytes()), Some(read.message));

@@ -3,9 +3,13 @@
 //! Lives here: the targets, each with what must hold of whatever is read, not only that nothing panics; and a driver (`driver`) that replays
 //! the corpus and mutates it, the same way each time. Must not live here: anything that the service needs.
 
+mod audit;
+mod callers;
+mod certificates;
 mod config;
 pub mod driver;
 mod form;
+mod gateways;
 mod jws;
 mod names;
 mod records;
@@ -22,7 +26,7 @@ pub struct Target {
 }
 
 /// Every one.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "tokens", read: tokens::read },
     Target { name: "jwt", read: jws::read_jwt },
     Target { name: "dpop", read: jws::read_proof },
@@ -36,4 +40,8 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "floors", read: records::read_floor },
     Target { name: "registered", read: records::read_registered },
     Target { name: "names", read: names::read },
+    Target { name: "gateways", read: gateways::read },
+    Target { name: "callers", read: callers::read },
+    Target { name: "certificates", read: certificates::read },
+    Target { name: "audit", read: audit::read },
 ];

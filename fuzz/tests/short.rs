@@ -74,6 +74,26 @@ fn names() {
 }
 
 #[test]
+fn gateways() {
+    short("gateways", 20_000);
+}
+
+#[test]
+fn callers() {
+    short("callers", 20_000);
+}
+
+#[test]
+fn certificates() {
+    short("certificates", 10_000);
+}
+
+#[test]
+fn audit() {
+    short("audit", 2_000);
+}
+
+#[test]
 fn every_target_is_here_and_has_a_small_corpus() {
     let here = include_str!("short.rs");
     for target in TARGETS {

@@ -82,7 +82,8 @@ pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<V
         each_line(file, |line| {
             let line = String::from_utf8_lossy(line);
             if hashes.iter().any(|hash| line.contains(hash)) {
-                found.push(line.into_owned());
+                // No line of ours has what acts on a terminal, but somebody may have changed the file.
+                found.push(line.replace(char::is_control, "\u{fffd}"));
             }
         })?;
     }

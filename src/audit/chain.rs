@@ -93,9 +93,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Without its end. None: no line of ours.
+    /// Without its end. None: no line of ours. What is told of one has nothing in it that is not seen, whoever changed the file.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok()
+        let line: Self = serde_json::from_slice(text).ok()?;
+        let is_seen = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let follows = line.follows.as_ref().map(|follows| &follows.chain);
+        let is_plain = [&line.chain, &line.time].into_iter().chain(&line.root_key).chain(follows).all(is_seen);
+        is_plain.then_some(line)
     }
 
     /// Its MAC, and what that is over.

@@ -8,7 +8,7 @@ use crate::roots::{AuditKey, Hidden};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_domain::id::KeyId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// Where a stream is broken.
@@ -67,6 +67,8 @@ pub struct Verifier<'k> {
     keys: &'k [AuditKey],
     chains: Vec<Chain>,
     places: HashMap<String, usize>,
+    /// The chains that others say they follow.
+    followed: HashSet<String>,
     /// The line before, where it was none of ours: its number, and its bytes.
     strange: Option<(u64, usize)>,
     /// The files by their names, each after so many lines.
@@ -80,8 +82,8 @@ impl<'k> Verifier<'k> {
     /// By the keys of the ring, old ones too.
     #[must_use]
     pub fn new(keys: &'k [AuditKey]) -> Self {
-        let (chains, places, files, breaks) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
-        Self { keys, chains, places, strange: None, files, lines: 0, unverified: 0, breaks }
+        let (chains, places, followed) = (Vec::new(), HashMap::new(), HashSet::new());
+        Self { keys, chains, places, followed, strange: None, files: Vec::new(), lines: 0, unverified: 0, breaks: Vec::new() }
     }
 
     /// How a token, subject or session stands in the stream, under each key.
@@ -129,7 +131,7 @@ impl<'k> Verifier<'k> {
         if self.places.contains_key(&line.chain) {
             return self.broken("begins a chain that is there already");
         }
-        if self.chains.iter().any(|chain| chain.follows.as_ref() == Some(&line.chain)) {
+        if self.followed.contains(&line.chain) {
             self.broken("begins a chain after the one that follows it: are the files in their order?");
         }
         let root_key = line.root_key.as_deref().and_then(KeyId::parse);
@@ -211,6 +213,7 @@ impl<'k> Verifier<'k> {
     /// What comes after is judged by this line, whatever was wrong with it.
     fn adopt(&mut self, line: &Line, mac: [u8; 32], key: Option<usize>) {
         self.places.insert(line.chain.clone(), self.chains.len());
+        self.followed.extend(line.follows.iter().map(|follows| follows.chain.clone()));
         self.chains.push(Chain {
             id: line.chain.clone(),
             from: line.time.clone(),
@@ -316,6 +319,31 @@ mod tests {
         assert!(found.chains[0].contains("followed by") && found.chains[1].contains("open"), "{:?}", found.chains);
         // What was rotated away is not missed.
         assert_eq!(broken(&stream()[5..]), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn what_is_told_has_nothing_in_it_that_acts_on_a_terminal() {
+        let member = |name: &str, value: &str| format!("\"{name}\":\"{value}\"");
+        for acts in ["\\u001b[2J", "\\nwhole: 9 lines", "\\u009b", "\\u202e"] {
+            for told in ["chain", "time", "root_key", "follows"] {
+                let text = |name| member(name, if told == name { acts } else { "c" });
+                let follows = format!(
+                    "\"follows\":{{{},\"seq\":1,\"mac\":\"\"}}",
+                    member("chain", if told == "follows" { acts } else { "b" })
+                );
+                let line = format!(
+                    "{{{},\"seq\":1,{},{},{},{follows},{}}}",
+                    text("chain"),
+                    text("time"),
+                    member("action", "begin"),
+                    text("root_key"),
+                    member("mac", &"A".repeat(43))
+                );
+                let found = verified(std::slice::from_ref(&line), &[key(1)]);
+                assert_eq!((found.chains.len(), found.breaks.len()), (0, 1), "{line}");
+                assert_eq!(verified(&[line.replace(acts, "d")], &[key(1)]).chains.len(), 1, "{line}");
+            }
+        }
     }
 
     #[test]

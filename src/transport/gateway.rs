@@ -2,7 +2,11 @@
 //! behind is told, and how that is kept from being forged.
 //!
 //! INVARIANT: what the service behind reads in one of our headers is ours: a copy that came with the request is overwritten or removed,
-//! however it is spelt. Must not live here: whether a request may pass (the service), the words of either transport.
+//! however it is spelt. Below: what Envoy tells (`envoy`), what others do (`forwarded`). Must not live here: whether a request may pass
+//! (the service), how either transport answers.
+
+pub mod envoy;
+pub mod forwarded;
 
 use super::fault::Fault;
 use super::grpc::introspect;
@@ -96,11 +100,7 @@ pub struct Asks<'a> {
 pub async fn authorized(service: &Service, asks: Result<Asks<'_>>) -> std::result::Result<Option<Authorized>, Fault> {
     let answered = async {
         let Asks { asked, demand, shown, certificate } = asks?;
-        // A gateway may have written two as one, with a comma between (RFC 9110 section 5.3): no token has one.
-        if shown.get_all(AUTHORIZATION).iter().any(|one| one.as_bytes().contains(&b',')) {
-            return Err(Fault::of(&Error::invalid("authorization", "is given more than once")));
-        }
-        let Some(Presented { token, dpop }) = presented(shown)? else { return Ok(None) };
+        let Some(Presented { token, dpop }) = presents(shown)? else { return Ok(None) };
         let authorize = Authorize { asked, demand: &demand, token, dpop, certificate };
         service.authorize(authorize, WORDS).await.map(Some).map_err(logged)
     }
@@ -111,6 +111,18 @@ pub async fn authorized(service: &Service, asks: Result<Asks<'_>>) -> std::resul
         Err(fault) => fault.reason.word(),
     });
     answered
+}
+
+/// The access token that a request shows, with its proof; none where it shows none.
+///
+/// # Errors
+/// There are two tokens, or two headers made one; there is not one proof.
+pub fn presents(shown: &HeaderMap) -> std::result::Result<Option<Presented>, Fault> {
+    // A gateway may have written two as one, with a comma between (RFC 9110 section 5.3): no token has one.
+    if shown.get_all(AUTHORIZATION).iter().any(|one| one.as_bytes().contains(&b',')) {
+        return Err(Fault::of(&Error::invalid("authorization", "is given more than once")));
+    }
+    presented(shown)
 }
 
 /// What a token says is written once, as the message of Introspect, whoever asks first.

@@ -5,7 +5,7 @@
 //! INVARIANT: what a certificate says of its holder is believed only where an authority vouches for it (`certificate`); that somebody has
 //! its key is proved by every handshake that shows one (`clients`). Must not live here: what a client or caller may do.
 
-mod certificate;
+pub mod certificate;
 mod clients;
 mod contents;
 mod lasting;

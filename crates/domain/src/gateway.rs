@@ -127,6 +127,10 @@ impl<'a> Asked<'a> {
         if method.is_empty() || method.len() > 32 || !method.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(Error::invalid("method", "is no method of HTTP"));
         }
+        // Otherwise it could hold the host that a proof is for, and the host the rest of it.
+        if !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) {
+            return Err(Error::invalid("scheme", "is no scheme of a URI"));
+        }
         if !host.is_empty() && !is_host(host) {
             return Err(Error::invalid("host", "is no host"));
         }
@@ -317,6 +321,16 @@ mod tests {
             (asked.uri(None), asked.uri(Some("https://api"))),
             ("https://h:8443//a?b=1".into(), "https://api//a?b=1".into())
         );
+    }
+
+    #[test]
+    fn a_scheme_is_no_place_for_another_host() {
+        for scheme in ["https://a.example.com/x?y=", "https:", "https, http", "http s", "https\n"] {
+            assert!(Asked::new("GET", scheme, "b.example.com", "/").is_err(), "{scheme:?}");
+        }
+        for scheme in ["", "http", "HTTPS"] {
+            assert!(Asked::new("GET", scheme, "b.example.com", "/").is_ok(), "{scheme:?}");
+        }
     }
 
     #[test]

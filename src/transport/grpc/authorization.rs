@@ -5,35 +5,25 @@
 
 use super::gateways::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use super::gateways::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
-use super::gateways::envoy::service::auth::v3::attribute_context::HttpRequest;
 use super::gateways::envoy::service::auth::v3::authorization_server::Authorization;
 use super::gateways::envoy::service::auth::v3::check_response::HttpResponse;
-use super::gateways::envoy::service::auth::v3::{
-    AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
-};
+use super::gateways::envoy::service::auth::v3::{CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse};
 use super::gateways::envoy::r#type::v3::HttpStatus;
 use super::gateways::google;
 use super::{Api, allow, refused, status};
 use crate::service::authorize::Authorized;
 use crate::transport::caller::Permission;
 use crate::transport::fault::Fault;
-use crate::transport::gateway::{Asks, Headers, authorized, not_a_header};
+use crate::transport::gateway::envoy::Shown;
+use crate::transport::gateway::{Headers, authorized};
 use crate::transport::http::answer::DPOP_NONCE;
 use crate::transport::http::challenge::{DPOP, Scheme, challenge, refusal_of};
+use http::HeaderName;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt as _;
-use jeton_domain::error::{Error, Result};
-use jeton_domain::gateway::{Asked, Demand};
-use percent_encoding::percent_decode_str;
-use sha2::{Digest as _, Sha256};
+use jeton_domain::error::Error;
 use std::sync::Arc;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tonic::{Code, Request, Response, Status};
-
-/// What a demand is called outward.
-const DEMANDS: &str = "context_extensions.";
 
 /// Answers Envoys.
 #[derive(Debug)]
@@ -63,64 +53,6 @@ impl Authorization for Gateways {
         };
         Ok(Response::new(answer))
     }
-}
-
-/// What a request shows.
-struct Shown<'a> {
-    request: &'a HttpRequest,
-    /// How tokens and proofs come, and nothing else.
-    headers: HeaderMap,
-    /// Headers that some servers take for ours.
-    copies: Vec<String>,
-}
-
-impl<'a> Shown<'a> {
-    fn of(context: &'a AttributeContext, ours: &Headers) -> Result<Self> {
-        let request = context.request.as_ref().and_then(|request| request.http.as_ref());
-        let request = request.ok_or_else(|| Error::invalid("attributes.request.http", "is missing: only HTTP is judged"))?;
-        let raw = request.header_map.iter().flat_map(|map| &map.headers).map(|header| {
-            let HeaderValue { key, value, raw_value } = header;
-            (key.as_str(), if raw_value.is_empty() { value.as_bytes() } else { raw_value })
-        });
-        let named = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let (mut headers, mut copies) = (HeaderMap::new(), Vec::new());
-        for (name, value) in named.chain(raw) {
-            // A pseudo-header of HTTP/2 begins with a colon.
-            if value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) || name.bytes().any(|b| b.is_ascii_control()) {
-                return Err(not_a_header("headers"));
-            }
-            match [AUTHORIZATION, DPOP].into_iter().find(|shows| name.eq_ignore_ascii_case(shows.as_str())) {
-                Some(shows) => {
-                    let value = http::HeaderValue::from_bytes(value).map_err(|_unprintable| not_a_header(shows.as_str()))?;
-                    headers.append(shows, value);
-                }
-                None if ours.is_copy(name) => copies.push(name.to_owned()),
-                None => {}
-            }
-        }
-        Ok(Self { request, headers, copies })
-    }
-
-    fn asks(&self, context: &'a AttributeContext) -> Result<Asks<'_>> {
-        let HttpRequest { method, scheme, host, path, .. } = self.request;
-        let demands = context.context_extensions.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Ok(Asks {
-            demand: Demand::read(DEMANDS, demands)?,
-            asked: Asked::new(method, scheme, host, path)?,
-            shown: &self.headers,
-            certificate: thumbprint(context.source.as_ref().map_or("", |source| &source.certificate))?,
-        })
-    }
-}
-
-/// SHA-256 of the certificate that the client showed to Envoy, which has seen that it has the key.
-fn thumbprint(certificate: &str) -> Result<Option<[u8; 32]>> {
-    if certificate.is_empty() {
-        return Ok(None);
-    }
-    let pem: Vec<u8> = percent_decode_str(certificate).collect();
-    let der = CertificateDer::from_pem_slice(&pem).map_err(|_none| Error::invalid("source.certificate", "is no certificate"))?;
-    Ok(Some(Sha256::digest(der).into()))
 }
 
 fn allowed(ours: &Headers, authorized: &Authorized, mut remove: Vec<String>) -> CheckResponse {

@@ -14,6 +14,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
 /// A certificate that was shown, with those that came with it. None where it cannot be read.
+#[must_use]
 pub fn read(
     der: &CertificateDer<'_>,
     chain: &[CertificateDer<'_>],
@@ -31,6 +32,7 @@ pub fn read(
 }
 
 /// From when until when a certificate is valid; none where it cannot be read.
+#[must_use]
 pub fn lasts(der: &CertificateDer<'_>) -> Option<Lasts> {
     parse(der).as_ref().map(lasting)
 }
@@ -51,6 +53,7 @@ pub struct Described {
 }
 
 /// Describes a certificate. None where it cannot be read.
+#[must_use]
 pub fn describe(der: &CertificateDer<'_>) -> Option<Described> {
     let read = parse(der)?;
     let constraints = read.basic_constraints().ok()?;
