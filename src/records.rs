@@ -1,12 +1,13 @@
 //! What do we know? Typed, sealed records: their names, their TTLs, and the load-decide-swap loop.
 //!
-//! Lives here: grants, sessions, devices, floors, clients and resources, proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
+//! Lives here: grants, sessions and what clients are to be told of them, devices, floors, clients and resources, proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
 //! how bytes are kept (`store`), how they are sealed (`roots`).
 
 pub mod devices;
 pub mod documents;
 pub mod floors;
 pub mod grants;
+pub mod logouts;
 pub mod name;
 pub mod registered;
 pub mod registry;

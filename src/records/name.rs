@@ -63,6 +63,12 @@ pub fn logouts_of(client: TargetId) -> Name {
     placed(client.slot(), 'o', &client.0)
 }
 
+/// The list of the clients that are to be told something of ended sessions.
+#[must_use]
+pub fn clients_to_tell() -> Name {
+    Name::new("jeton:{logouts}")
+}
+
 /// Whose turn it is to tell a client.
 #[must_use]
 pub fn logout_turn(client: TargetId) -> Name {
@@ -137,6 +143,7 @@ mod tests {
         assert_eq!(session(TargetId(id)).as_str(), "jeton:{ab12}:s:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(sessions_of(TargetId(id)).as_str(), "jeton:{ab12}:m:qxICAwQFBgcICQoLDA0ODw");
         assert_eq!(logouts_of(TargetId(id)).as_str(), "jeton:{ab12}:o:qxICAwQFBgcICQoLDA0ODw");
+        assert_eq!(clients_to_tell().as_str(), "jeton:{logouts}");
         assert_eq!(logout_turn(TargetId(id)).as_str(), "jeton:{ab12}:t:qxICAwQFBgcICQoLDA0ODw");
         let documents = [ring(), salt(), signing(), ceilings()];
         assert_eq!(

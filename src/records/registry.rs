@@ -146,6 +146,12 @@ impl Registry {
         self.clients.values().chain(stored.filter(|client| !self.clients.contains_key(&client.id)))
     }
 
+    /// Whether it has the clients of another, and they were read at once.
+    #[must_use]
+    pub fn has_clients_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.clients, &other.clients) && self.stored.is_unchanged(&other.stored)
+    }
+
     /// The clients of the file.
     pub fn clients_of_file(&self) -> impl Iterator<Item = &Arc<Client>> {
         self.clients.values()
@@ -181,16 +187,17 @@ impl Registry {
     }
 
     fn remarkable(&self) -> Vec<String> {
-        let hidden = Kind::ALL.into_iter().flat_map(|kind| self.stored.all(kind)).filter_map(|(id, _, value)| {
-            let (what, command) = match value {
-                Value::Client(client) => (self.clients.contains_key(&client.client.id).then_some("client")?, "clients"),
-                Value::Resource(resource) => (self.of_file.find(&resource.id).map(|_| "resource")?, "resources"),
-            };
-            Some(format!(
+        let hidden = |what: &str, command: &str, id: &str| {
+            format!(
                 "{what} `{id}` is in the configuration file and registered at run time too: the file's is meant; take it out of the \
                  file, or delete the other (`jeton {command} delete {id}`)"
-            ))
-        });
+            )
+        };
+        let is_stored = |kind: Kind, id: &str| self.stored.entry(kind, id).is_some_and(|entry| entry.value.is_some());
+        let clients = self.clients.keys().map(ClientId::as_str).filter(|id| is_stored(Kind::Client, id));
+        let of_file = self.of_file.shared().map(|resource| resource.id.as_str()).filter(|id| is_stored(Kind::Resource, id));
+        let hidden =
+            clients.map(|id| hidden("client", "clients", id)).chain(of_file.map(|id| hidden("resource", "resources", id)));
         let resources = self.stored.all(Kind::Resource).filter_map(|(.., value)| value.resource());
         let shared = resources.flat_map(|resource| resource.scopes.iter().map(move |scope| (resource, scope))).filter_map(
             |(resource, scope)| {

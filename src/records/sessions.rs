@@ -1,33 +1,28 @@
-//! Sessions as clients know them: who learnt of one by an ID token, and who is yet to be told that it ended.
+//! Sessions as clients know them: who learnt of one by an ID token, and to whom it was told that it ended.
 //!
-//! A session has one record, a subject a list of its sessions, a client a list of what it is to be told, ordered by when. What was told
-//! stays in the record, so that whatever is listed again is told once.
+//! A session has one record, a subject a list of its sessions. What was told stays in the record, so that whatever is listed again
+//! (`logouts`) is told once.
 
-use crate::records::proto::{LogoutTurnRecord, Participant, SessionRecord};
+use crate::records::logouts::target_of;
+use crate::records::proto::{Participant, SessionRecord};
 use crate::records::{Decided, GRACE, Records, Step, name, unavailable};
-use crate::store::{Add, Durability, Member, Name};
-use bytes::Bytes;
+use crate::store::Durability;
 use futures_util::{TryStreamExt as _, stream};
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::Raised;
 use jeton_domain::id::TargetId;
-use jeton_domain::logout::GIVE_UP_AFTER;
 use jeton_domain::name::{ClientId, SessionId, Subject};
 use jeton_domain::revision::Born;
 use jeton_domain::target::{Salt, TargetKind};
-use jeton_domain::time::{Millis, Timestamp};
+use jeton_domain::time::Timestamp;
 
 /// The most sessions of one subject that are known; those that end first are forgotten.
 const MAX_SESSIONS: usize = 1_000;
-/// The most that one client waits to be told; what is due first is forgotten.
-const MAX_WAITING: usize = 10_000;
 /// How many sessions are read, and ended, at once.
 const AT_ONCE: usize = 16;
 const PAGE: usize = 256;
 /// The most subjects of one session that one client is to be told of; whom it learnt of first is forgotten.
 const MAX_SUBJECTS: usize = 8;
-/// What is to be told leaves its list so long after it is due: well after it was given up.
-const LISTED: Millis = Millis::new(2 * GIVE_UP_AFTER.get());
 
 /// Who learns of which session.
 #[derive(Clone, Copy, Debug)]
@@ -53,23 +48,6 @@ pub struct Logout {
     pub subject: String,
     /// When it ended.
     pub ended: Timestamp,
-}
-
-/// Something that a client is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// The end of this session.
-    pub session: TargetId,
-    /// When.
-    pub due: Timestamp,
-}
-
-/// The right to tell a client, of one replica at a time.
-#[derive(Clone, Debug)]
-pub struct Turn {
-    holder: [u8; 16],
-    /// How often telling it failed in a row.
-    pub failures: u32,
 }
 
 impl Records {
@@ -117,7 +95,7 @@ impl Records {
                 let (sessions, mut after) = (name::sessions_of(raised.target), None);
                 loop {
                     let page = self.store.list(&sessions, after.as_ref(), PAGE).await.map_err(unavailable)?;
-                    let ids = page.iter().map(session_of).collect::<Result<Vec<_>>>()?;
+                    let ids = page.iter().map(target_of).collect::<Result<Vec<_>>>()?;
                     let each = stream::iter(ids.into_iter().map(Ok));
                     each.try_for_each_concurrent(AT_ONCE, |id| self.log_out_of(id, raised, salt)).await?;
                     after = page.into_iter().nth(PAGE - 1);
@@ -155,24 +133,12 @@ impl Records {
         };
         let Decided { answer, .. } = self.decide(&name, loaded, Durability::Replicated, decide, |_| Vec::new()).await?;
         for client in answer {
-            let list = name::logouts_of(salt.client(&client));
-            let surplus = self.enlist(&list, session, raised.at.plus(LISTED), MAX_WAITING).await?;
-            if !surplus.is_empty() {
-                tracing::error!(client_id = %client, count = surplus.len(), "more logouts wait for this client than are kept: it is not told of these");
-                self.store.list_remove(&list, &surplus).await.map_err(unavailable)?;
+            let untold = self.await_logout(session, salt.client(&client), raised.at).await?;
+            if untold > 0 {
+                tracing::error!(client_id = %client, count = untold, "more logouts wait for this client than are kept: it is not told of these");
             }
-            self.confirm(&list, Durability::Replicated).await?;
         }
         Ok(())
-    }
-
-    /// What a client is to be told, what is due first first: at most `limit`.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn logouts(&self, client: TargetId, limit: usize) -> Result<Vec<Waiting>> {
-        let members = self.store.list(&name::logouts_of(client), None, limit).await.map_err(unavailable)?;
-        members.iter().map(|member| Ok(Waiting { session: session_of(member)?, due: member.expires_at.minus(LISTED) })).collect()
     }
 
     /// What that client is to be told of that session, of one subject after the other; none where it was told, or learnt of it anew.
@@ -186,14 +152,6 @@ impl Records {
             let one = record.participants.into_iter().find(|one| one.client == client.as_str() && one.ended > 0 && !one.told)?;
             Some(Logout { session: record.session, subject: one.subject, ended: Timestamp::from_millis(one.ended) })
         }))
-    }
-
-    /// That client is to be told of that session then.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn put_off_logout(&self, session: TargetId, client: TargetId, due: Timestamp) -> Result<()> {
-        self.enlist(&name::logouts_of(client), session, due.plus(LISTED), MAX_WAITING).await.map(drop)
     }
 
     /// That client was told, or will never be.
@@ -214,60 +172,6 @@ impl Records {
         };
         self.decide(&name, loaded, Durability::Applied, decide, |()| Vec::new()).await.map(|_written| ())
     }
-
-    /// That client has no longer to be told anything of that session.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn forget_logout(&self, session: TargetId, client: TargetId) -> Result<()> {
-        let member = Bytes::copy_from_slice(&session.0);
-        self.store.list_remove(&name::logouts_of(client), &[member]).await.map_err(unavailable)
-    }
-
-    /// Takes the turn to tell a client, for so long; none where another replica has it, or the client is left alone.
-    ///
-    /// # Errors
-    /// The store; `RecordUnreadable`, `RootKeyMissing`.
-    pub async fn take_turn(&self, client: TargetId, lasts: Millis) -> Result<Option<Turn>> {
-        let (name, now, holder) = (name::logout_turn(client), self.clock.now(), crate::random::bytes::<16>()?);
-        let loaded = self.read_one::<LogoutTurnRecord>(&name).await?;
-        let decide = |held: Option<&LogoutTurnRecord>, _| {
-            let failures = held.map_or(0, |held| held.failures);
-            if held.is_some_and(|held| held.not_before > now.millis()) {
-                return Ok((Step::Keep, None));
-            }
-            let not_before = now.plus(lasts);
-            let record = LogoutTurnRecord { not_before: not_before.millis(), failures, holder: holder.to_vec() };
-            Ok((Step::Write(record, Some(not_before.plus(GRACE))), Some(Turn { holder, failures })))
-        };
-        Ok(self.decide(&name, loaded, Durability::Applied, decide, |_| Vec::new()).await?.answer)
-    }
-
-    /// Gives the turn back, to be taken again in so long. Nothing where another replica has it by now.
-    ///
-    /// # Errors
-    /// The store; `RecordUnreadable`, `RootKeyMissing`.
-    pub async fn end_turn(&self, client: TargetId, turn: &Turn, failures: u32, pause: Millis) -> Result<()> {
-        let name = name::logout_turn(client);
-        let loaded = self.read_one::<LogoutTurnRecord>(&name).await?;
-        let not_before = self.clock.now().plus(pause);
-        let decide = |held: Option<&LogoutTurnRecord>, _| {
-            if held.is_none_or(|held| held.holder != turn.holder) {
-                return Ok((Step::Keep, ()));
-            }
-            let record = LogoutTurnRecord { not_before: not_before.millis(), failures, holder: Vec::new() };
-            Ok((Step::Write(record, Some(not_before.plus(GRACE))), ()))
-        };
-        self.decide(&name, loaded, Durability::Applied, decide, |()| Vec::new()).await.map(|_written| ())
-    }
-
-    /// Puts a session into a list, or moves it there; answers what is too much.
-    async fn enlist(&self, list: &Name, session: TargetId, expires_at: Timestamp, cap: usize) -> Result<Vec<Bytes>> {
-        let member = Member { bytes: Bytes::copy_from_slice(&session.0), expires_at };
-        let group_bytes = session.0.len();
-        let add = Add { list: list.clone(), member, group_bytes, group_cap: cap, list_cap: cap };
-        Ok(self.store.list_add(&add).await.map_err(unavailable)?.into_iter().map(|member| member.bytes).collect())
-    }
 }
 
 /// Whether that client's part of the session is under this floor.
@@ -280,11 +184,6 @@ fn is_ended(one: &Participant, raised: &Raised, salt: &Salt) -> bool {
 /// When the last client that knows it may have forgotten it.
 fn last(record: &SessionRecord) -> Timestamp {
     Timestamp::from_millis(record.participants.iter().map(|one| one.until).max().unwrap_or_default())
-}
-
-fn session_of(member: &Member) -> Result<TargetId> {
-    let id = member.bytes.as_ref().try_into().map(TargetId);
-    id.map_err(|_length| Error::RecordUnreadable("a list of sessions is garbled".into()))
 }
 
 fn garbled(_: Error) -> Error {

@@ -1,7 +1,9 @@
 //! Logout: clients that learnt of a session are told when it ended (OpenID Connect Back-Channel Logout 1.0), off the path of any request.
 //!
-//! Settling lists what each client is to be told before the log may forget it. Here each client has turns of its own, taken by one replica at
-//! a time, so that one that hangs delays no other; what is not told for certain is told again.
+//! Settling lists what each client is to be told before the log may forget it. Whom to look at is for `parties`. Each client has turns of its
+//! own, taken by one replica at a time, so that one that hangs delays no other; what is not told for certain is told again.
+
+mod parties;
 
 use crate::random;
 use crate::records::sessions::{Joining, Logout};
@@ -12,18 +14,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, future};
-use jeton_domain::client::{Algorithm, Client};
-use jeton_domain::endpoint::Endpoint;
+use jeton_domain::client::Client;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::grant::Grant;
 use jeton_domain::id::TargetId;
 use jeton_domain::logout::{self, Answered, Events, GIVE_UP_AFTER, LIFETIME, LogoutClaims};
-use jeton_domain::name::ClientId;
 use jeton_domain::scope::OPENID;
 use jeton_domain::time::{Millis, Timestamp};
+use parties::{Look, PAGE, Parties, Party};
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -41,15 +41,6 @@ const BEGINS: Duration = Duration::from_secs(8);
 const TURN: Millis = Millis::from_secs(20);
 /// When one whose record cannot be read is tried again.
 const UNREADABLE_WAITS: Millis = Millis::from_secs(600);
-
-/// A client that is told.
-#[derive(Clone, Debug)]
-struct Party {
-    id: ClientId,
-    target: TargetId,
-    uri: Endpoint,
-    algorithm: Algorithm,
-}
 
 impl Service {
     /// A client that wants to be told learns of the session of a grant by an ID token. To be called before the floors are read that decide
@@ -72,51 +63,56 @@ impl Service {
 
     /// Tells clients, for ever.
     pub async fn tell_logouts(&self) -> Infallible {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut turns, mut at_it) = (FuturesUnordered::new(), HashSet::<ClientId>::new());
-        let mut waiting = HashMap::<ClientId, usize>::new();
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut looks, mut turns) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let (mut parties, mut at_it) = (Parties::default(), HashSet::<TargetId>::new());
+        let mut waiting = HashMap::<TargetId, usize>::new();
         loop {
             tokio::select! {
-                _ = looks.tick() => for party in self.parties() {
-                    if at_it.insert(party.id.clone()) {
-                        turns.push(self.turn(party));
+                _ = ticks.tick(), if looks.is_empty() => {
+                    parties.follow(self.registry(), self.alive.salt());
+                    let after = parties.page.clone();
+                    looks.push(async move { self.records.clients_to_tell(after.as_ref(), PAGE).await });
+                },
+                Some(page) = looks.next(), if !looks.is_empty() => {
+                    if let Some(all) = page.as_ref().ok().and_then(|page| parties.all_of(page)) {
+                        waiting.retain(|client, _| all.contains(client));
+                    }
+                    // That the store fails is told by those who need it first.
+                    for look in parties.looks(page.unwrap_or_default()) {
+                        if at_it.insert(look.party.target) {
+                            turns.push(self.turn(look));
+                        }
                     }
                 },
                 Some((client, count)) = turns.next(), if !turns.is_empty() => {
                     at_it.remove(&client);
-                    waiting.insert(client, count);
+                    if count > 0 { waiting.insert(client, count) } else { waiting.remove(&client) };
                     metrics::LOGOUTS_WAITING.set_count(waiting.values().sum());
                 }
             }
         }
     }
 
-    fn parties(&self) -> Vec<Party> {
-        let party = |client: &Arc<Client>| {
-            Some(Party {
-                id: client.id.clone(),
-                target: self.alive.salt().client(&client.id),
-                uri: client.backchannel_logout_uri.clone()?,
-                algorithm: client.id_token_algorithm,
-            })
-        };
-        self.registry().clients().filter_map(party).collect()
-    }
-
     /// One turn of a client, and how much waited for it.
-    async fn turn(&self, party: Party) -> (ClientId, usize) {
-        let count = self.tell_what_is_due(&party).await.unwrap_or_else(|problem| {
-            // That the store fails is told by those who need it first.
+    async fn turn(&self, look: Look) -> (TargetId, usize) {
+        let Look { party, is_listed } = look;
+        let count = self.tell_what_is_due(&party, is_listed).await.unwrap_or_else(|problem| {
             tracing::debug!(client_id = %party.id, %problem, "a client was not told of logouts; it is tried again");
             0
         });
-        (party.id, count)
+        (party.target, count)
     }
 
-    async fn tell_what_is_due(&self, party: &Party) -> Result<usize> {
+    async fn tell_what_is_due(&self, party: &Party, is_listed: bool) -> Result<usize> {
         let waiting = self.records.logouts(party.target, SEEN).await?;
         let now = self.clock.now();
+        match (waiting.is_empty(), is_listed) {
+            (true, true) => self.records.unlist_client(party.target).await?,
+            (false, false) => self.records.list_client(party.target, now).await?,
+            _ => {}
+        }
         let due: Vec<TargetId> = waiting.iter().filter(|one| one.due <= now).map(|one| one.session).collect();
         if due.is_empty() {
             return Ok(waiting.len());

@@ -219,9 +219,13 @@ pub(super) fn page_of<T>(asked: &ListRegistered, mut all: Vec<(&str, T)>) -> Res
         }
     };
     all.retain(|(name, _)| after.as_deref().is_none_or(|after| *name > after));
-    all.sort_by_key(|(name, _)| *name);
     let more = all.len() > asked.limit;
-    all.truncate(asked.limit);
+    if more {
+        // Only those of the page are put in order.
+        all.select_nth_unstable_by_key(asked.limit, |(name, _)| *name);
+        all.truncate(asked.limit);
+    }
+    all.sort_unstable_by_key(|(name, _)| *name);
     let next = all.last().filter(|_| more).map(|(name, _)| URL_SAFE_NO_PAD.encode(name));
     Ok(RegistryPage { entries: all.into_iter().map(|(_, entry)| entry).collect(), next })
 }

@@ -18,6 +18,8 @@ pub struct Faulty {
     store: Arc<dyn Store>,
     /// How often records were read.
     pub gets: AtomicUsize,
+    /// The lists that were read, one after the other.
+    pub lists: Mutex<Vec<Name>>,
     /// Swaps are made and their replies lost.
     pub loses: AtomicBool,
     /// Nothing is appended.
@@ -41,6 +43,7 @@ impl Faulty {
         Self {
             store,
             gets: AtomicUsize::new(0),
+            lists: Mutex::default(),
             loses,
             appends_nothing,
             swaps_nothing,
@@ -118,6 +121,7 @@ impl Store for Faulty {
     }
 
     async fn list(&self, list: &Name, after: Option<&Member>, limit: usize) -> Answer<Vec<Member>> {
+        self.lists.lock().unwrap().push(list.clone());
         self.counted(self.store.list(list, after, limit)).await
     }
 

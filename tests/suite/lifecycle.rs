@@ -22,4 +22,5 @@ mod registry;
 mod remembered;
 mod reuse;
 mod revoke;
+mod scale;
 mod sealed;

@@ -9,7 +9,7 @@ use super::entry::{Entry, Kind, Value};
 use super::stored::{Part, Stored};
 use crate::random;
 use crate::records::proto::{Registration, RegistryIndexRecord, RegistryPartRecord};
-use crate::records::{Records, Step, name};
+use crate::records::{Records, Step, name, stamp};
 use crate::store::Durability;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::time::Timestamp;
@@ -53,16 +53,22 @@ impl Records {
         let mut now = Stored { marks: marks.iter().copied().map(Some).collect(), ..held.clone() };
         for numbers in held.due(&marks).chunks(AT_ONCE) {
             let names: Vec<_> = numbers.iter().copied().map(name::registry_part).collect();
-            let (found, _) = self.read::<RegistryPartRecord>(&names).await?;
-            for (number, found) in numbers.iter().copied().zip(found) {
+            let found = self.read_raw(&names).await?;
+            for ((number, name), found) in numbers.iter().copied().zip(&names).zip(found) {
+                let mut stamp = found.as_ref().and_then(stamp);
+                if stamp.is_some_and(|stamp| held.is_of(number, stamp)) {
+                    continue;
+                }
+                let found = self.open::<RegistryPartRecord>(name, found)?;
                 let mut read = Part::of(&found.map(|found| found.value).unwrap_or_default())?;
                 let lost = heals.map(|before| held.held(number).ahead_of(&read, before)).unwrap_or_default();
                 if !lost.is_empty() {
                     tracing::warn!(count = lost.len(), "registrations were put back: the store had lost how they are");
                     read = self.put_back(number, &lost).await?;
+                    stamp = None;
                     now.wrote(number);
                 }
-                now.take_in(number, read);
+                now.take_in(number, read, stamp);
             }
         }
         now.round = (now.round + ROUND) % PARTS;
@@ -109,7 +115,7 @@ impl Records {
             })
             .await?;
         let (record, entry) = changed;
-        held.take_in(number, Part::of(&record)?);
+        held.take_in(number, Part::of(&record)?, None);
         held.wrote(number);
         Ok(entry)
     }

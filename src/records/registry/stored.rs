@@ -5,7 +5,8 @@ use super::parts::{Mark, PARTS, ROUND};
 use crate::records::documents::Ceilings;
 use crate::records::proto::{Registration, RegistryPartRecord};
 use crate::records::registered::StoredClient;
-use jeton_domain::client::{Algorithm, Client};
+use crate::store::Stamp;
+use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::name::ClientId;
 use jeton_domain::time::Timestamp;
@@ -18,13 +19,15 @@ pub struct Stored {
     /// Under which mark each part was read; none: it is to be read, whatever its mark says.
     pub(super) marks: Vec<Option<Mark>>,
     pub(super) parts: Vec<Arc<Part>>,
+    /// The stamp of what each part was read from: what has it still says the same, and need not be opened.
+    pub(super) stamps: Vec<Option<Stamp>>,
     /// Where the round through all parts goes on.
     pub(super) round: usize,
 }
 
 impl Default for Stored {
     fn default() -> Self {
-        Self { marks: vec![None; PARTS], parts: vec![Arc::default(); PARTS], round: 0 }
+        Self { marks: vec![None; PARTS], parts: vec![Arc::default(); PARTS], stamps: vec![None; PARTS], round: 0 }
     }
 }
 
@@ -33,6 +36,11 @@ impl Default for Stored {
 pub(super) struct Part {
     clients: HashMap<Box<str>, Entry>,
     resources: HashMap<Box<str>, Entry>,
+    /// How many of them are registered, the longest lifetimes that they can hand out, and whether one is signed with RS256: so that who
+    /// asks for that of all looks at the parts alone.
+    count: usize,
+    longest: Ceilings,
+    uses_rs256: bool,
 }
 
 impl Part {
@@ -41,7 +49,13 @@ impl Part {
         for one in &record.registrations {
             let kind = Kind::ALL.into_iter().find(|kind| kind.code() == one.kind);
             let kind = kind.ok_or_else(|| Error::RecordUnreadable("a newer version registered another kind".into()))?;
-            part.of_kind_mut(kind).insert(one.id.as_str().into(), Entry::of(one)?);
+            let entry = Entry::of(one)?;
+            if let Some(value) = &entry.value {
+                part.count = part.count.saturating_add(1);
+                part.longest = part.longest.max(longest(value));
+                part.uses_rs256 |= algorithm(value) == Algorithm::Rs256;
+            }
+            part.of_kind_mut(kind).insert(one.id.as_str().into(), entry);
         }
         Ok(part)
     }
@@ -95,13 +109,13 @@ impl Stored {
     /// Whether nothing is registered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        Kind::ALL.into_iter().all(|kind| self.all(kind).next().is_none())
+        self.len() == 0
     }
 
     /// How many are registered.
     #[must_use]
     pub fn len(&self) -> usize {
-        Kind::ALL.into_iter().map(|kind| self.all(kind).count()).sum()
+        self.parts.iter().map(|part| part.count).sum()
     }
 
     /// Whether it says what another says, and was made of it.
@@ -119,29 +133,29 @@ impl Stored {
     /// The longest lifetimes that it can hand out.
     #[must_use]
     pub fn longest(&self) -> Ceilings {
-        let of_client = |client: &Client| Ceilings { access_token: client.id_token_lifetime, grant: client.absolute_lifetime };
-        let clients = self.all(Kind::Client).filter_map(|(.., value)| Some(of_client(&value.client()?.client)));
-        let resources = self.all(Kind::Resource).filter_map(|(.., value)| value.resource());
-        let of_resources = resources
-            .map(|resource| Ceilings { access_token: resource.access_token_lifetime, grant: resource.access_token_lifetime });
-        clients.chain(of_resources).fold(Ceilings::default(), Ceilings::max)
+        self.parts.iter().map(|part| part.longest).fold(Ceilings::default(), Ceilings::max)
     }
 
     /// Whether something of it is signed with RS256.
     #[must_use]
     pub fn uses_rs256(&self) -> bool {
-        let of = |value: &Value| match value {
-            Value::Client(client) => client.client.id_token_algorithm,
-            Value::Resource(resource) => resource.algorithm,
-        };
-        Kind::ALL.into_iter().any(|kind| self.all(kind).any(|(.., value)| of(value) == Algorithm::Rs256))
+        self.parts.iter().any(|part| part.uses_rs256)
     }
 
     pub(super) fn held(&self, number: usize) -> Arc<Part> {
         self.parts.get(number).map(Arc::clone).unwrap_or_default()
     }
 
-    pub(super) fn take_in(&mut self, number: usize, part: Part) {
+    /// Whether a part was read from what has this stamp.
+    pub(super) fn is_of(&self, number: usize, stamp: Stamp) -> bool {
+        self.stamps.get(number).copied().flatten() == Some(stamp)
+    }
+
+    /// A part as it is, by what has that stamp; none: that is not known.
+    pub(super) fn take_in(&mut self, number: usize, part: Part, stamp: Option<Stamp>) {
+        if let Some(held) = self.stamps.get_mut(number) {
+            *held = stamp;
+        }
         // One that says the same stays, so that nothing built on it is built again.
         if let Some(held) = self.parts.get_mut(number).filter(|held| ***held != part) {
             *held = Arc::new(part);
@@ -161,5 +175,25 @@ impl Stored {
         let is_read = |number: usize| self.marks.get(number).copied().flatten() == marks.get(number).copied();
         let is_due = |number: &usize| !is_read(*number) || in_round(*number);
         (0..PARTS).filter(is_due).collect()
+    }
+}
+
+/// The longest lifetimes that one can hand out.
+fn longest(value: &Value) -> Ceilings {
+    match value {
+        Value::Client(StoredClient { client, .. }) => {
+            Ceilings { access_token: client.id_token_lifetime, grant: client.absolute_lifetime }
+        }
+        Value::Resource(resource) => {
+            Ceilings { access_token: resource.access_token_lifetime, grant: resource.access_token_lifetime }
+        }
+    }
+}
+
+/// What one has signed.
+fn algorithm(value: &Value) -> Algorithm {
+    match value {
+        Value::Client(client) => client.client.id_token_algorithm,
+        Value::Resource(resource) => resource.algorithm,
     }
 }

@@ -34,7 +34,7 @@ on_every_store! {
 }
 
 /// Tells clients as long as it lives, as the replica's job does.
-fn tells(replica: &Replica) -> JoinSet<()> {
+pub(super) fn tells(replica: &Replica) -> JoinSet<()> {
     let service = Arc::clone(&replica.app.service);
     let mut job = JoinSet::new();
     job.spawn(async move { match service.tell_logouts().await {} });
@@ -46,11 +46,11 @@ fn tell(world: &mut World, client: &str, receiver: &Receiver) {
     world.settings = world.with_client(client, |client| client.backchannel_logout_uri = Some(receiver.endpoint("/logout?x=1")));
 }
 
-fn signs_in(client: &str, sid: &str) -> IssueRequest {
+pub(super) fn signs_in(client: &str, sid: &str) -> IssueRequest {
     IssueRequest { sid: sid.into(), ..alice(client, SCOPES) }
 }
 
-fn session(sid: &str) -> Target {
+pub(super) fn session(sid: &str) -> Target {
     Target::Session(SessionTarget { sid: sid.into(), ..Default::default() })
 }
 
@@ -59,7 +59,7 @@ async fn settle(replica: &Replica) {
 }
 
 /// Ended, and settled.
-async fn end(replica: &Replica, target: Target) {
+pub(super) async fn end(replica: &Replica, target: Target) {
     replica.revoke(target).await;
     settle(replica).await;
 }

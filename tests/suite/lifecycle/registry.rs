@@ -72,7 +72,7 @@ impl Replica {
         Ok((made.client.unwrap(), made.client_secret))
     }
 
-    async fn register(&self, client: Client) -> (RegisteredClient, String) {
+    pub(super) async fn register(&self, client: Client) -> (RegisteredClient, String) {
         self.try_register(client).await.unwrap()
     }
 
@@ -101,7 +101,7 @@ impl Replica {
         self.clients.clone().get_client(asked).await.map(|found| found.into_inner().client.unwrap())
     }
 
-    async fn follow(&self) {
+    pub(super) async fn follow(&self) {
         self.app.service.follow_registry().await.unwrap();
     }
 }
@@ -648,7 +648,7 @@ async fn pages_hold_every_client_once_and_in_order() {
 }
 
 /// A world whose store has faults.
-fn faulty() -> (Arc<Faulty>, World) {
+pub(super) fn faulty() -> (Arc<Faulty>, World) {
     let mut faulty = None;
     let world = World::memory_through(|store| {
         let store = Arc::new(Faulty::over(store));
@@ -738,7 +738,7 @@ async fn a_change_whose_mark_was_lost_is_found_all_the_same() {
 }
 
 /// A public client of the file's resources.
-fn mobile() -> Client {
+pub(super) fn mobile() -> Client {
     Client {
         kind: "public".into(),
         grant_types: vec!["password".into()],
