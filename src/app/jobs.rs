@@ -74,7 +74,7 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
         let (alive, records, end) = (alive.clone(), records.clone(), end.clone());
         async move {
             if !records.keep_salt(alive.salt()).await.map_err(|error| error.to_string())? {
-                tracing::error!("ending: {FOREIGN_SALT}");
+                tracing::error!(problem = FOREIGN_SALT, "ending by itself");
                 end.cancel();
             }
             Ok(())
