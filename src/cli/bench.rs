@@ -30,7 +30,7 @@ use server::Server;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchers::Watchers;
-use work::{Format, Introspect, Issue, Issued, Operation, Refresh, Revoke, RevokeClient, RevokeGrants};
+use work::{Format, Introspect, Issue, Issued, Operation, Refresh, RegisterClients, Revoke, RevokeClient, RevokeGrants};
 
 /// What goes before the first round of an operation, so that both sides have allocated what they need.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -167,6 +167,7 @@ impl<'a> Bench<'a> {
                 self.rounds("revoke", work).await?
             }
             BenchOperation::RevokeClient => self.revoke_client(grants).await?,
+            BenchOperation::RegisterClients => self.register_clients(grants).await?,
             BenchOperation::All | BenchOperation::Enforcement | BenchOperation::Overload | BenchOperation::Nothing => {
                 return Ok(None);
             }
@@ -207,6 +208,16 @@ impl<'a> Bench<'a> {
             report.sizes = revoke.sizes();
             self.prepare(format!("introspecting {grants} dead tokens"), &Arc::new(tokens.dead())).await?;
         }
+        Ok(report)
+    }
+
+    /// So many clients, each once.
+    async fn register_clients(&self, count: usize) -> Result<Report, Failure> {
+        let mut report = Report::of("register-clients");
+        let work = Arc::new(RegisterClients::new(count));
+        let (ran, cpu) = self.round(&self.links, &work, report.operation, 1).await?;
+        report.series.add(ran, cpu);
+        report.sizes = work.sizes();
         Ok(report)
     }
 

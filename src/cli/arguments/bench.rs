@@ -91,6 +91,8 @@ pub enum BenchOperation {
     All,
     /// Revoke everything of a client that has so many grants, all at once; then every token of theirs is introspected
     RevokeClient,
+    /// Register as many clients as there are `--grants`, each once
+    RegisterClients,
     /// How soon what one replica acknowledged as revoked is inactive on the others
     Enforcement,
     /// Issue to as many callers as the server has places, then to twice and five times as many
@@ -102,7 +104,10 @@ pub enum BenchOperation {
 impl BenchOperation {
     /// Whether `all` means it, too.
     const fn is_of_all(self) -> bool {
-        !matches!(self, Self::All | Self::RevokeClient | Self::Enforcement | Self::Overload | Self::Nothing)
+        !matches!(
+            self,
+            Self::All | Self::RevokeClient | Self::RegisterClients | Self::Enforcement | Self::Overload | Self::Nothing
+        )
     }
 }
 

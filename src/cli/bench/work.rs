@@ -2,8 +2,10 @@
 //!
 //! The client is `mobile-app` of the development configuration: it is public, so that each refresh rotates.
 
+mod clients;
 mod revoke;
 
+pub(super) use clients::RegisterClients;
 pub(super) use revoke::{Revoke, RevokeClient, RevokeGrants};
 
 use super::load::{Work, Wrong};
