@@ -182,7 +182,8 @@ async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>
 }
 
 /// What the operations rest on.
-fn configuration(settings: &Settings) -> Configuration {
+#[must_use]
+pub fn configuration(settings: &Settings) -> Configuration {
     let terms = Terms {
         overlap: settings.tokens.overlap,
         code_lifetime: settings.tokens.code_lifetime,

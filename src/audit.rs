@@ -10,6 +10,7 @@ mod sink;
 mod verify;
 mod writer;
 
+pub use chain::BEGINS;
 pub use deed::{Action, Deed};
 pub use sink::Place;
 pub use verify::{Break, Verified, Verifier};

@@ -2,7 +2,7 @@
 //!
 //! Lives here: where traces and logs go (`start`), the sampling decision and spans (`trace`), counters and histograms
 //! (`metrics`), what they did lately (`rates`), what was over a limit (`limits`), the form of a log line (`log`). Any room may name this one.
-//! Must not live here: tokens, secrets, keys, names of subjects; what is recorded is chosen from fixed words.
+//! Must not live here: tokens, secrets, keys, names of subjects; what is counted is chosen from fixed words, what is logged may name a caller, an address or a client.
 
 pub mod limits;
 pub mod log;

@@ -258,18 +258,18 @@ fn operations_says_what_to_do_for_each_warning_and_error() {
     let page = fs::read_to_string(root.join("docs/operations.md")).unwrap();
     let table = page.split("\n## Log\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| warn |") || line.starts_with("| error |")).collect();
-    let is_told = |words: &String| rows.iter().any(|row| row.contains(words.as_str()));
+    let is_told = |words: &[String]| rows.iter().any(|row| words.iter().all(|word| row.contains(word.as_str())));
     let mut files = Vec::new();
     sources(&root.join("src"), &mut files).unwrap();
     let mut found = 0;
     for file in files {
-        for words in warnings(&fs::read_to_string(&file).unwrap()).into_iter().flatten() {
+        for words in warnings(&fs::read_to_string(&file).unwrap()).into_iter().filter(|words| !words.is_empty()) {
             found += 1;
-            assert!(is_told(&words), "{}: `{words}` has no row in the table of docs/operations.md, Log", file.display());
+            assert!(is_told(&words), "{}: {words:?} has no row in the table of docs/operations.md, Log", file.display());
         }
     }
     assert!(found > 25, "{found}");
     let planted = "tracing::error!(%problem, why = \"x\", \"lost {count} (of all) \\\"things\\\"\");";
     assert_eq!(warnings(planted), [["lost", "(of all) \"things\""]]);
-    assert!(!is_told(&"lost".repeat(2)));
+    assert!(!is_told(&warnings(planted)[0]));
 }

@@ -66,8 +66,7 @@ pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<V
     let hashes = match sought {
         Sought::Token(token) if token.expose() == "-" => {
             let mut line = String::new();
-            let unreadable = |problem| AuditError::File { file: "-".into(), problem };
-            io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+            io::stdin().lock().read_line(&mut line).map_err(unreadable(Path::new("-")))?;
             Verifier::hashes(&keys, Hidden::Token, line.trim_end_matches(['\r', '\n']))
         }
         Sought::Token(token) => Verifier::hashes(&keys, Hidden::Token, token.expose()),
@@ -107,15 +106,21 @@ fn keys(settings: &Settings) -> Result<Vec<AuditKey>, AuditError> {
     Ok(ring.iter().map(AuditKey::derive).collect::<Result<_, _>>().map_err(StartError::from)?)
 }
 
+fn unreadable(file: &Path) -> impl Fn(io::Error) -> AuditError {
+    move |problem| AuditError::File { file: file.display().to_string(), problem }
+}
+
 /// As they were written, by the times of their first lines: a shell names the newest first. As they are named where one cannot tell, or is read
 /// but once.
 fn in_order(files: &[PathBuf]) -> Result<Vec<&PathBuf>, AuditError> {
+    if files.iter().any(|file| file == Path::new("-")) {
+        return Ok(files.iter().collect());
+    }
     let mut ordered = Vec::with_capacity(files.len());
-    for file in files.iter().filter(|_| !files.iter().any(|file| file == Path::new("-"))) {
-        let unreadable = |problem| AuditError::File { file: file.display().to_string(), problem };
+    for file in files {
         let mut first = Vec::new();
-        let opened = BufReader::new(File::open(file).map_err(unreadable)?);
-        opened.take(MAX_LINE_BYTES).read_until(b'\n', &mut first).map_err(unreadable)?;
+        let opened = BufReader::new(File::open(file).map_err(unreadable(file))?);
+        opened.take(MAX_LINE_BYTES).read_until(b'\n', &mut first).map_err(unreadable(file))?;
         ordered.extend(Verifier::time_of(&first).map(|time| (time, file)));
     }
     if ordered.len() < files.len() {
@@ -126,14 +131,13 @@ fn in_order(files: &[PathBuf]) -> Result<Vec<&PathBuf>, AuditError> {
 }
 
 fn each_line(file: &Path, mut take: impl FnMut(&[u8])) -> Result<(), AuditError> {
-    let unreadable = |problem| AuditError::File { file: file.display().to_string(), problem };
     let mut lines: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(BufReader::new(File::open(file).map_err(unreadable)?))
+        Box::new(BufReader::new(File::open(file).map_err(unreadable(file))?))
     };
     let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line).map_err(unreadable)? > 0 {
+    while lines.read_until(b'\n', &mut line).map_err(unreadable(file))? > 0 {
         take(line.strip_suffix(b"\n").unwrap_or(&line));
         line.clear();
     }

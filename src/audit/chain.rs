@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 
+/// How every line begins.
+pub const BEGINS: &str = "{\"chain\":\"";
 /// What the MAC begins with.
 const MAC: &str = ",\"mac\":\"";
 /// The first line of a chain.
@@ -64,7 +66,7 @@ impl Chain {
     /// The next line, with its end.
     pub(super) fn seal(&mut self, members: &str) -> String {
         self.seq = self.seq.saturating_add(1);
-        let mut line = format!("{{\"chain\":\"{}\",\"seq\":{},{members}", self.id, self.seq);
+        let mut line = format!("{BEGINS}{}\",\"seq\":{},{members}", self.id, self.seq);
         self.last = self.key.proof(&self.last, line.as_bytes());
         line.push_str(MAC);
         line.push_str(&URL_SAFE_NO_PAD.encode(self.last));

@@ -146,7 +146,7 @@ impl Registry {
         self.clients.values().chain(stored.filter(|client| !self.clients.contains_key(&client.id)))
     }
 
-    /// Whether it has the clients of another, and they were read at once.
+    /// Whether its clients are the very ones of another; it may say no where they only say the same.
     #[must_use]
     pub fn has_clients_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.clients, &other.clients) && self.stored.is_unchanged(&other.stored)

@@ -72,11 +72,6 @@ impl Service {
         self.in_force(|held| &held.callers)
     }
 
-    /// Others from now on, on connections that are open too.
-    pub fn exchange_callers(&self, callers: Callers) {
-        self.put_in_force(|held| held.callers = Arc::new(callers));
-    }
-
     /// Which of these callers calls.
     ///
     /// # Errors

@@ -109,8 +109,11 @@ impl Service {
                 let record = token.record();
                 let AccessToken { kind, generation, says, grant, .. } = *token;
                 let ended = grant.as_ref().and_then(|grant| grant.ended);
-                let reason = self.alive.with_floors(|floors| says.standing().killing(floors)).and_then(said);
-                let verdict = match self.judge_access(&says.standing(), record, ended, asker).await? {
+                let judged = self.judge_access(&says.standing(), record, ended, asker).await?;
+                // What lives was ended for no reason, and is asked about far more often.
+                let killing = || self.alive.with_floors(|floors| says.standing().killing(floors));
+                let reason = judged.is_err().then(killing).flatten().and_then(said);
+                let verdict = match judged {
                     Ok(()) => Ok(says),
                     Err(Dead::Expired) => Err((WhyNot::Expired, Some(Timestamp::from_secs(says.exp)))),
                     Err(Dead::NotYet) => Err((WhyNot::NotYet, None)),
@@ -150,7 +153,8 @@ impl Service {
         let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
         let state = self.state(grant).await?;
         self.registry_for(&state.grant.client).await?;
-        let reason = self.killing(&state.grant, &self.floor_targets(&state.grant)).and_then(said);
+        let killing = || self.killing(&state.grant, &self.floor_targets(&state.grant));
+        let reason = state.why_not.is_some().then(killing).flatten().and_then(said);
         let verdict = match state.why_not {
             Some(ref why) => Err((why.clone(), state.ended_at)),
             None => self.acceptable(numbered, &state.grant, asker).map(|()| self.refresh_token_says(&state.grant)),

@@ -118,9 +118,7 @@ impl Service {
         };
         Ok(Explanation { kind, why_not, text, generation, newest, ended_at, grant, says, revision: caught.head })
     }
-}
 
-impl Service {
     /// How a grant is, where a record of it is known.
     async fn state_of(&self, grant: Option<GrantId>) -> Result<Option<GrantState>> {
         let Some(id) = grant else { return Ok(None) };

@@ -57,13 +57,13 @@ impl fmt::Debug for Left {
 
 impl Left {
     pub(super) fn new(limits: Limits) -> Self {
-        let rates = |per_second: u32, seconds: u32| {
+        let buckets = |per_second: u32, seconds: u32| {
             (per_second > 0).then(|| Buckets::new(per_second, per_second.saturating_mul(seconds)))
         };
         Self {
             hasher: RandomState::new(),
-            calls: rates(limits.caller_rate, 1),
-            failures: rates(limits.failure_rate, FAILURES_AT_ONCE),
+            calls: buckets(limits.caller_rate, 1),
+            failures: buckets(limits.failure_rate, FAILURES_AT_ONCE),
         }
     }
 }

@@ -10,26 +10,37 @@ pub struct Limit {
     throttle: Throttle,
 }
 
-/// Requests at work at once.
-pub static CONCURRENCY: Limit = Limit::new("concurrency");
-/// Calls of one caller, or over HTTP from one address.
-pub static CALLER_RATE: Limit = Limit::new("caller_rate");
-/// Failures to prove who one is.
-pub static FAILURE_RATE: Limit = Limit::new("failure_rate");
-/// Forms that are being read.
-pub static FORMS: Limit = Limit::new("forms");
-/// The same from one address.
-pub static FORMS_PER_ADDRESS: Limit = Limit::new("forms_per_address");
-/// Streams that anybody may open.
-pub static STREAMS_OF_STRANGERS: Limit = Limit::new("streams_of_strangers");
-/// Connections of a listener.
-pub static CONNECTIONS: Limit = Limit::new("connections");
-/// The same from one address.
-pub static CONNECTIONS_PER_ADDRESS: Limit = Limit::new("connections_per_address");
-/// Handshakes of a listener.
-pub static HANDSHAKES: Limit = Limit::new("handshakes");
-/// The same from one address.
-pub static HANDSHAKES_PER_ADDRESS: Limit = Limit::new("handshakes_per_address");
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident = $word:literal;)*) => {
+        $($(#[$doc])* pub static $name: Limit = Limit::new($word);)*
+
+        /// The word of each.
+        pub(super) const WORDS: &[[&str; 1]] = &[$([$word]),*];
+    };
+}
+
+limits! {
+    /// Requests at work at once.
+    CONCURRENCY = "concurrency";
+    /// Calls of one caller, or over HTTP from one address.
+    CALLER_RATE = "caller_rate";
+    /// Failures to prove who one is.
+    FAILURE_RATE = "failure_rate";
+    /// Forms that are being read.
+    FORMS = "forms";
+    /// The same from one address.
+    FORMS_PER_ADDRESS = "forms_per_address";
+    /// Streams that anybody may open.
+    STREAMS_OF_STRANGERS = "streams_of_strangers";
+    /// Connections of a listener.
+    CONNECTIONS = "connections";
+    /// The same from one address.
+    CONNECTIONS_PER_ADDRESS = "connections_per_address";
+    /// Handshakes of a listener.
+    HANDSHAKES = "handshakes";
+    /// The same from one address.
+    HANDSHAKES_PER_ADDRESS = "handshakes_per_address";
+}
 
 impl Limit {
     const fn new(word: &'static str) -> Self {

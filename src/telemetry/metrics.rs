@@ -22,19 +22,8 @@ pub static REQUESTS: Tally<2> =
 pub static REFUSALS: Tally<1> =
     Tally::new("jeton.refusals", "Refusals by reason (`docs/errors.md`).", ["reason"]).telling(&[["WATCH_CUT"]]);
 /// Requests and connections over a limit, by limit. Counted by `limits`.
-pub static LIMITED: Tally<1> = Tally::new("jeton.limited", "Requests and connections over a limit, by limit.", ["limit"])
-    .telling(&[
-        ["concurrency"],
-        ["caller_rate"],
-        ["failure_rate"],
-        ["forms"],
-        ["forms_per_address"],
-        ["streams_of_strangers"],
-        ["connections"],
-        ["connections_per_address"],
-        ["handshakes"],
-        ["handshakes_per_address"],
-    ]);
+pub static LIMITED: Tally<1> =
+    Tally::new("jeton.limited", "Requests and connections over a limit, by limit.", ["limit"]).telling(super::limits::WORDS);
 /// Refreshes by verdict, or by the cause of the refusal.
 pub static REFRESHES: Tally<1> =
     Tally::new("jeton.refreshes", "Refreshes by verdict, or by the cause of the refusal.", ["verdict"]).telling(&[["forward"]]);

@@ -37,20 +37,21 @@ fn probes(saying: Saying, is_local: bool) -> Router {
     Router::new()
         .route("/readyz", get(readyz))
         .route("/metrics", get(exposition))
-        .route_layer(middleware::from_fn(move |request: Request<Body>, next: Next| lead_here(is_local, request, next)))
+        .route_layer(middleware::from_fn(move |request: Request<Body>, next: Next| by_our_name(is_local, request, next)))
         // That this is answered says that the event loop turns. Nothing else, so that a store's outage restarts no process.
         .route("/livez", get(|| async { text(StatusCode::OK, "alive\n".into()) }))
         .fallback(|| async { text(StatusCode::NOT_FOUND, "there is /livez, /readyz, /metrics and the page: /\n".into()) })
         .with_state(saying)
 }
 
-/// What is told here is told to who calls it by a name of this machine, so that no stranger's name leads a browser to it.
-async fn lead_here(is_local: bool, request: Request<Body>, next: Next) -> Response {
+/// On loopback only to who calls it by an address or `localhost`, so that no stranger's name leads a browser to it.
+async fn by_our_name(is_local: bool, request: Request<Body>, next: Next) -> Response {
     match host::asked_for(&request) {
         // Probes of HTTP/1.0 name none; browsers always do.
         Ok(None) => next.run(request).await,
         Ok(Some(host)) if !is_local || host::is_no_strangers(&host) => next.run(request).await,
-        Ok(Some(_)) | Err(_) => text(StatusCode::FORBIDDEN, format!("{}\n", host::NOT_OURS)),
+        Ok(Some(_)) => text(StatusCode::FORBIDDEN, format!("{}\n", host::NOT_OURS)),
+        Err(host::NotOne) => text(StatusCode::BAD_REQUEST, format!("{}\n", host::NOT_ONE)),
     }
 }
 

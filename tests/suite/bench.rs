@@ -158,6 +158,17 @@ fn all_of_a_client_is_revoked_by_one_call_and_every_token_is_dead() {
     assert_eq!(told["requests"], 2, "one a round");
 }
 
+#[test]
+fn so_many_clients_are_registered_once_each() {
+    let server = Server::start("10s", &[]);
+    let told = operations(&server.bench(&["--operation", "register-clients", "--grants", "40", "--rounds", "1"]));
+    let [told] = told.as_slice() else { panic!("one operation: {told:?}") };
+    is_measured(told);
+    assert_eq!(told["requests"], 40);
+    let again = server.bench(&["--operation", "register-clients", "--grants", "40", "--rounds", "1"]);
+    assert!(!again.status.success(), "they are there already");
+}
+
 #[tokio::test]
 async fn what_one_replica_revokes_the_others_enforce_and_the_load_goes_on() {
     let redis = RedisServer::start().await;

@@ -17,7 +17,7 @@ use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::watch_request::Message as Say;
 use jeton::api::watch_response::Message as Told;
 use jeton::api::{self, Arrival, ClientAuthentication};
-use jeton::app::{App, serve};
+use jeton::app::{App, configuration, serve};
 use jeton::clock::Clock;
 use jeton::config::{self, Overrides, Settings};
 use jeton::transport::connections::Listener;
@@ -84,6 +84,7 @@ struct House {
     callers: Authority,
     cluster: Cluster,
     clock: Clock,
+    settings: Settings,
     app: App,
     address: SocketAddr,
     _home: tempfile::TempDir,
@@ -178,7 +179,7 @@ impl House {
             drop(ready);
         });
         let _ended = shutdown.drop_guard();
-        Self { servers, callers, cluster, clock, app, address, _home: home, _ended, _serving: tasks }
+        Self { servers, callers, cluster, clock, settings, app, address, _home: home, _ended, _serving: tasks }
     }
 
     async fn connect(&self, shows: Option<&Identity>, bearers: &[&str]) -> Result<Connection, tonic::transport::Error> {
@@ -460,7 +461,8 @@ async fn a_caller_does_what_it_is_given_and_for_whom() {
     assert_eq!(ended(keys.get_jwks(api::GetJwksRequest {}).await), ok());
     let mut others = Callers::default();
     others.add(Caller::new("other"), Names { dns_names: vec!["other.internal".into()], ..Names::default() }).unwrap();
-    house.app.service.exchange_callers(others);
+    let others = configuration(&Settings { callers: others, ..house.settings.clone() });
+    house.app.service.reconfigure(others).await.unwrap();
     assert_eq!(ended(keys.get_jwks(api::GetJwksRequest {}).await), stranger());
 }
 
@@ -532,12 +534,10 @@ async fn reports_of_arrivals_are_believed_of_who_may_make_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_library_shows_who_calls() {
-    let service = server::service().await;
     let mut callers = Callers::default();
     let known = Caller { permissions: Reach::All, clients: Reach::All, resources: Reach::All, ..Caller::new("x") };
     callers.add(known, Names { key_hashes: vec![hash_of_key(KEY)], ..Names::default() }).unwrap();
-    service.exchange_callers(callers);
-    let server = server::start_on(service, open()).await;
+    let server = server::start_on(server::service_for(callers).await, open()).await;
     let client = Client::connect([format!("http://{}", server.address)]).unwrap();
     let asked = || jeton_client::api::IntrospectRequest { token: "jat_x".into(), ..Default::default() };
     let asks = async |client: &Client| match client.introspect(asked()).await {
@@ -567,11 +567,9 @@ async fn the_client_library_shows_who_calls() {
 
 #[tokio::test]
 async fn every_method_asks_what_its_caller_may() {
-    let service = server::service().await;
     let mut callers = Callers::default();
     callers.add(Caller::new("x"), Names { key_hashes: vec![hash_of_key(KEY)], ..Names::default() }).unwrap();
-    service.exchange_callers(callers);
-    let mut server = server::start_on(service, open()).await;
+    let mut server = server::start_on(server::service_for(callers).await, open()).await;
     let mut raw = server.raw().await;
     let ours = UNARY.iter().filter(|path| !path.starts_with("/grpc."));
     for path in ours.chain(&["/jeton.v1.RevocationService/Watch"]) {

@@ -2,6 +2,7 @@
 //! whose jobs and readiness are part of it.
 
 use crate::redis_server::RedisServer;
+use crate::rfc::raw::Asking;
 use crate::store_contract::eventually;
 use crate::tour::{Home, ROOT_KEY, Server};
 use crate::world::{SCOPES, alice, fully_fresh, mobile, refusal};
@@ -9,14 +10,12 @@ use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::{Durability, IntrospectRequest, IssueResponse, RevokeRequest, RevokeResponse};
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// What cannot be said as long as the replica is down.
 const MISSING: &str = "has 0 replicas in step and 1 are configured";
-const READY: &str = "HTTP/1.1 200 OK";
+const READY: u16 = 200;
 const NOT_JOINED: &str = "not all replicas of the store have acknowledged this replica";
 
 /// `jeton serve`, for which one replica of the primary is configured.
@@ -78,34 +77,27 @@ impl Jeton {
         self.tokens.clone().introspect(asked).await.unwrap().into_inner().active
     }
 
-    async fn readyz(&self) -> String {
-        let mut stream = TcpStream::connect(self.admin).await.unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+    async fn readyz(&self) -> (u16, String) {
+        let said = Asking::get(self.admin, "/readyz").send().await;
+        (said.status, String::from_utf8(said.body).unwrap())
     }
 
     async fn is_ready(&self) {
-        eventually("it is ready", async || self.readyz().await.starts_with(READY)).await;
+        eventually("it is ready", async || self.readyz().await.0 == READY).await;
     }
 
     /// Waits until it says this, and sees that it is in service all the while.
     async fn stays_ready_and_says(&self, words: &str) {
         eventually(words, async || {
-            let said = self.readyz().await;
-            assert!(said.starts_with(READY), "{said}");
+            let (status, said) = self.readyz().await;
+            assert_eq!(status, READY, "{said}");
             said.contains(words)
         })
         .await;
     }
 
     async fn is_ready_and_nothing_is_remarkable(&self) {
-        eventually("it is ready", async || {
-            let said = self.readyz().await;
-            said.starts_with(READY) && said.ends_with("\r\nready\n")
-        })
-        .await;
+        eventually("it is ready", async || self.readyz().await == (READY, "ready\n".into())).await;
     }
 }
 

@@ -12,6 +12,7 @@ use jeton::config::{self, Overrides};
 use jeton::service::Service;
 use jeton::transport::caller::Admission;
 use jeton::transport::grpc::{self, Settings};
+use jeton_domain::caller::Callers;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -40,10 +41,15 @@ pub fn open() -> Settings {
 
 /// The operations, on a store in memory, with the clients and resources of the repository's configuration.
 pub async fn service() -> Arc<Service> {
+    service_for(Callers::default()).await
+}
+
+/// The same, where these may call.
+pub async fn service_for(callers: Callers) -> Arc<Service> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/jeton.toml");
     let overrides = Overrides { store: Some("memory:".into()), ..Overrides::default() };
     let loaded = config::load(Some(file.as_ref()), &BTreeMap::<String, String>::new(), &overrides).unwrap();
-    App::start(&loaded.settings, Clock::system()).await.unwrap().service
+    App::start(&config::Settings { callers, ..loaded.settings }, Clock::system()).await.unwrap().service
 }
 
 /// Starts a server.

@@ -82,41 +82,41 @@ mod tests {
         (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
     }
 
-    fn taken(rates: &Buckets, name: u64, run: u64) -> usize {
-        (0..1_000).take_while(|_| rates.take(name, Millis::new(run))).count()
+    fn taken(buckets: &Buckets, name: u64, run: u64) -> usize {
+        (0..1_000).take_while(|_| buckets.take(name, Millis::new(run))).count()
     }
 
     #[test]
     fn a_burst_then_the_rate() {
-        let rates = Buckets::new(10, 30);
-        assert_eq!(taken(&rates, hash(1), 5_000), 30);
-        assert!(rates.is_spent(hash(1), Millis::new(5_099)) && !rates.is_spent(hash(1), Millis::new(5_100)));
-        assert_eq!(taken(&rates, hash(1), 5_500), 5);
-        assert_eq!(taken(&rates, hash(1), 60_000), 30, "never more than at the beginning");
+        let buckets = Buckets::new(10, 30);
+        assert_eq!(taken(&buckets, hash(1), 5_000), 30);
+        assert!(buckets.is_spent(hash(1), Millis::new(5_099)) && !buckets.is_spent(hash(1), Millis::new(5_100)));
+        assert_eq!(taken(&buckets, hash(1), 5_500), 5);
+        assert_eq!(taken(&buckets, hash(1), 60_000), 30, "never more than at the beginning");
     }
 
     #[test]
     fn more_than_one_a_millisecond_is_counted_too() {
-        let rates = Buckets::new(50_000, 100);
-        assert_eq!(taken(&rates, hash(1), 7), 100);
-        assert_eq!(taken(&rates, hash(1), 8), 50);
+        let buckets = Buckets::new(50_000, 100);
+        assert_eq!(taken(&buckets, hash(1), 7), 100);
+        assert_eq!(taken(&buckets, hash(1), 8), 50);
     }
 
     #[test]
     fn asking_whether_some_are_left_takes_none() {
-        let rates = Buckets::new(1, 1);
-        assert!((0..10).all(|_| !rates.is_spent(hash(1), Millis::new(0))));
-        assert!(rates.take(hash(1), Millis::new(0)) && rates.is_spent(hash(1), Millis::new(0)));
+        let buckets = Buckets::new(1, 1);
+        assert!((0..10).all(|_| !buckets.is_spent(hash(1), Millis::new(0))));
+        assert!(buckets.take(hash(1), Millis::new(0)) && buckets.is_spent(hash(1), Millis::new(0)));
     }
 
     #[test]
     fn who_uses_up_a_thousand_names_costs_hardly_another_anything() {
-        let rates = Buckets::new(1, 10);
+        let buckets = Buckets::new(1, 10);
         for name in 0..1_000 {
-            taken(&rates, hash(name), 0);
-            assert!(rates.is_spent(hash(name), Millis::new(0)));
+            taken(&buckets, hash(name), 0);
+            assert!(buckets.is_spent(hash(name), Millis::new(0)));
         }
-        let refused = (1_000_000..1_100_000).filter(|name| rates.is_spent(hash(*name), Millis::new(0))).count();
+        let refused = (1_000_000..1_100_000).filter(|name| buckets.is_spent(hash(*name), Millis::new(0))).count();
         assert!(refused < 20, "{refused} of 100,000 share all their places with strangers");
     }
 }

@@ -1,5 +1,6 @@
 //! What the machine gives: files that may be open at once, and the place of the audit stream.
 
+use crate::audit::BEGINS;
 use crate::config::Settings;
 use crate::store::Diagnosis;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -12,8 +13,6 @@ const LIMITS: &str = "/proc/self/limits";
 const LISTENERS: usize = 3;
 /// Files that are open beside connections: the store, the log, the audit stream, calls of others.
 const OTHER_FILES: usize = 256;
-/// How every line of an audit stream begins.
-const AUDIT_LINE: &[u8] = b"{\"chain\":\"";
 
 /// All that there are.
 pub fn examine(settings: &Settings) -> Vec<Diagnosis> {
@@ -87,8 +86,8 @@ fn judge(file: &Path) -> io::Result<Stands> {
         Err(TryLockError::Error(problem)) => return Err(problem),
     }
     let mut first = Vec::new();
-    held.by_ref().take(u64::try_from(AUDIT_LINE.len()).unwrap_or(u64::MAX)).read_to_end(&mut first)?;
-    Ok(if first.is_empty() || first == AUDIT_LINE { Stands::Ours } else { Stands::Foreign })
+    held.by_ref().take(u64::try_from(BEGINS.len()).unwrap_or(u64::MAX)).read_to_end(&mut first)?;
+    Ok(if first.is_empty() || first == BEGINS.as_bytes() { Stands::Ours } else { Stands::Foreign })
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
         section: "listen",
         doc: "The addresses that are listened on. Port 0 lets the system choose one.",
         rows: &[
-            row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health, reflection."),
+            row("grpc", ADDRESS, Takes("127.0.0.1:50051"), "gRPC: tokens, grants, keys, health."),
             row(
                 "reflection",
                 Kind::Switch,

@@ -176,10 +176,15 @@ fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
+/// As text; none where it is empty.
 pub fn json(value: &impl serde::Serialize, empty: bool) -> String {
     if empty { String::new() } else { serde_json::to_string(value).unwrap_or_default() }
 }
 
+/// The same back.
+///
+/// # Errors
+/// `RecordUnreadable`.
 pub fn read_json<T: Default + serde::de::DeserializeOwned>(text: &str) -> Result<T> {
     if text.is_empty() {
         return Ok(T::default());

@@ -2,7 +2,7 @@
 
 use crate::records::proto::Registration;
 use crate::records::registered::{self, StoredClient};
-use jeton_domain::error::{Error, Result};
+use jeton_domain::error::Result;
 use jeton_domain::resource::Resource;
 use jeton_domain::time::Timestamp;
 use std::sync::Arc;
@@ -98,14 +98,11 @@ impl Value {
 }
 
 impl Entry {
-    pub(super) fn of(record: &Registration) -> Result<Self> {
-        let value = match (record.body.is_empty(), record.kind) {
+    pub(super) fn of(kind: Kind, record: &Registration) -> Result<Self> {
+        let value = match (record.body.is_empty(), kind) {
             (true, _) => None,
-            (false, 1) => Some(Value::Client(registered::client(&record.id, &record.body)?)),
-            (false, 2) => Some(Value::Resource(Arc::new(registered::resource(&record.id, &record.body)?))),
-            (false, _) => {
-                return Err(Error::RecordUnreadable("a newer version registered what is no client and no resource".into()));
-            }
+            (false, Kind::Client) => Some(Value::Client(registered::client(&record.id, &record.body)?)),
+            (false, Kind::Resource) => Some(Value::Resource(Arc::new(registered::resource(&record.id, &record.body)?))),
         };
         Ok(Self {
             change: record.change,

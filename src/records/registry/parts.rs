@@ -1,4 +1,4 @@
-//! How it lies in the store: in parts, each changed as a whole, and an index of which changed.
+//! How what is registered at run time lies in the store: in parts, each changed as a whole, and an index of which changed.
 //!
 //! A replica reads the index again and again, and then the parts whose mark is another. A mark is written after its part, so that who sees
 //! the mark sees the change; a change whose mark was never written is found by the round through all parts that goes on beside. What a
@@ -95,7 +95,7 @@ impl Records {
             .change_part(number, |record| {
                 let mut registrations = record.registrations.clone();
                 let before = registrations.extract_if(.., |one| one.kind == kind.code() && one.id == id).last();
-                let before = before.as_ref().map(Entry::of).transpose()?;
+                let before = before.as_ref().map(|before| Entry::of(kind, before)).transpose()?;
                 let value = change(before.as_ref())?;
                 let is_new = before.as_ref().is_none_or(|before| before.value.is_none());
                 let entry = Entry {
@@ -111,7 +111,7 @@ impl Records {
                 }
                 registrations.push(own);
                 registrations.retain(|one| !one.body.is_empty() || one.changed_at >= forget_before.millis());
-                Ok((Some(RegistryPartRecord { registrations }), entry))
+                Ok((RegistryPartRecord { registrations }, entry))
             })
             .await?;
         let (record, entry) = changed;
@@ -133,7 +133,7 @@ impl Records {
                     registrations.retain(|other| !is_same(other));
                     registrations.push(one.clone());
                 }
-                Ok((Some(RegistryPartRecord { registrations }), ()))
+                Ok((RegistryPartRecord { registrations }, ()))
             })
             .await?;
         Part::of(&record)
@@ -143,7 +143,7 @@ impl Records {
     async fn change_part<D>(
         &self,
         number: usize,
-        mut change: impl FnMut(&RegistryPartRecord) -> Result<(Option<RegistryPartRecord>, D)>,
+        mut change: impl FnMut(&RegistryPartRecord) -> Result<(RegistryPartRecord, D)>,
     ) -> Result<(RegistryPartRecord, D)> {
         let name = name::registry_part(number);
         let loaded = self.read_one::<RegistryPartRecord>(&name).await?;
@@ -153,9 +153,7 @@ impl Records {
                 loaded,
                 Durability::Replicated,
                 |held, _| {
-                    let held = held.cloned().unwrap_or_default();
-                    let (changed, answer) = change(&held)?;
-                    let Some(changed) = changed else { return Ok((Step::Keep, (held, answer))) };
+                    let (changed, answer) = change(&held.cloned().unwrap_or_default())?;
                     if prost::Message::encoded_len(&changed) > MAX_PART_BYTES {
                         return Err(Error::RegistryFull("its part of the registry holds too much".into()));
                     }

@@ -48,8 +48,9 @@ impl Part {
         let mut part = Self::default();
         for one in &record.registrations {
             let kind = Kind::ALL.into_iter().find(|kind| kind.code() == one.kind);
-            let kind = kind.ok_or_else(|| Error::RecordUnreadable("a newer version registered another kind".into()))?;
-            let entry = Entry::of(one)?;
+            let kind = kind
+                .ok_or_else(|| Error::RecordUnreadable("a newer version registered what is no client and no resource".into()))?;
+            let entry = Entry::of(kind, one)?;
             if let Some(value) = &entry.value {
                 part.count = part.count.saturating_add(1);
                 part.longest = part.longest.max(longest(value));

@@ -9,14 +9,17 @@ use std::net::IpAddr;
 /// What is said to who names another.
 pub const NOT_OURS: &str = "the admin port listens on loopback and was asked for under a name that is not this machine's";
 
-/// More than one host is named, or what is none.
+/// What is said to who names several, or what is none.
+pub const NOT_ONE: &str = "the request does not name one host";
+
+/// A header is there more than once, or is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoHost;
+pub struct NotOne;
 
 /// The host and port that is asked for, where the request names one. Over HTTP/2 it is no header (RFC 9113 section 8.3.1).
-pub fn asked_for<B>(request: &Request<B>) -> Result<Option<Authority>, NoHost> {
+pub fn asked_for<B>(request: &Request<B>) -> Result<Option<Authority>, NotOne> {
     match one(request.headers(), &HOST) {
-        Some(host) => host.and_then(|host| host.parse().map_err(|_garbled| NoHost)).map(Some),
+        Some(host) => host.and_then(|host| host.parse().map_err(|_garbled| NotOne)).map(Some),
         None => Ok(request.uri().authority().cloned()),
     }
 }
@@ -40,11 +43,11 @@ fn address(host: &Authority) -> Option<IpAddr> {
 }
 
 /// The value of a header; an error where there are several or it is no text.
-pub fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Result<&'a str, NoHost>> {
+pub fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Result<&'a str, NotOne>> {
     let mut given = headers.get_all(name).iter();
     let first = given.next()?;
     Some(match (first.to_str(), given.next()) {
         (Ok(text), None) => Ok(text),
-        _ => Err(NoHost),
+        _ => Err(NotOne),
     })
 }

@@ -1,4 +1,4 @@
-//! Registers clients: so many, of names that each run makes again.
+//! Registers clients, so many, on a store that has none of them yet.
 
 use super::{First, Operation, Sizes};
 use crate::api;

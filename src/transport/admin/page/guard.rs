@@ -2,7 +2,7 @@
 //! name of a stranger can be made to lead there (DNS rebinding).
 
 use super::refusal;
-use crate::transport::admin::host::{NOT_OURS, asked_for, is_of_this_machine, one};
+use crate::transport::admin::host::{NOT_ONE, NOT_OURS, asked_for, is_of_this_machine, one};
 use crate::transport::fault::{Edge, Fault};
 use axum::body::Body;
 use axum::middleware::Next;
@@ -46,7 +46,7 @@ pub async fn stand(is_local: bool, request: Request<Body>, next: Next) -> Respon
 fn passes<B>(request: &Request<B>, is_local: bool) -> Result<(), Fault> {
     let refuse = |what| Err(Fault::at(Edge::CrossSite { what }));
     let Ok(Some(host)) = asked_for(request) else {
-        return refuse("the request does not name one host");
+        return refuse(NOT_ONE);
     };
     if is_local && !is_of_this_machine(&host) {
         return refuse(NOT_OURS);
