@@ -36,7 +36,7 @@ pub use settings::{
 };
 pub use store_url::StoreUrl;
 
-use jeton_domain::secret::shown;
+use jeton_domain::secret::{is_one, shown};
 use jeton_domain::time::Millis;
 use mistake::{Place, Report, suggestion};
 use reload::Said;
@@ -227,7 +227,8 @@ impl<'a> Reading<'a> {
         let whole = Section::new(group, format!("[{}]", group.section), source, report).under(self.top, group.section);
         whole.table().into_iter().flat_map(move |table| {
             table.iter().filter_map(move |(name, _)| {
-                let is_secret = shown(name) != name;
+                // The ids that other servers gave to clients may be 64 hexadecimal digits.
+                let is_secret = is_one(name) || (group.section != "clients" && shown(name) != name);
                 let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
                 let bare = !name.is_empty() && !is_secret && name.chars().all(is_plain);
                 let written = if bare { name.into() } else { format!("\"{}\"", mistake::quoted(name).trim_matches('`')) };

@@ -110,10 +110,11 @@ fn unreadable(file: &Path) -> impl Fn(io::Error) -> AuditError {
     move |problem| AuditError::File { file: file.display().to_string(), problem }
 }
 
-/// As they were written, by the times of their first lines: a shell names the newest first. As they are named where one cannot tell, or is read
-/// but once.
+/// As they were written, by the times of their first lines: a shell names the newest first. As they are named where one cannot tell, or can be
+/// read but once.
 fn in_order(files: &[PathBuf]) -> Result<Vec<&PathBuf>, AuditError> {
-    if files.iter().any(|file| file == Path::new("-")) {
+    let is_read_again = |file: &PathBuf| file.metadata().is_ok_and(|known| known.is_file());
+    if files.len() < 2 || !files.iter().all(is_read_again) {
         return Ok(files.iter().collect());
     }
     let mut ordered = Vec::with_capacity(files.len());

@@ -51,6 +51,9 @@ impl Alive {
             let Some(identity) = self.put_back(&missing, identity).await? else { continue };
             // Before it is said that all is back: what takes its `born` from now on does so above the marker that all replicas have.
             self.beat().await?;
+            if self.read().turn() != turn {
+                continue;
+            }
             if !self.store.healed(self.replica, identity).await.map_err(unavailable)? {
                 continue;
             }

@@ -141,9 +141,12 @@ impl Alive {
     /// Takes in again what was dropped, where that has become few enough. The log is read aside, while the view goes on following: what
     /// comes in meanwhile is in the view, and nothing but this job drops.
     async fn remember(&self, is_over: impl Fn(&Raised) -> bool) -> Result<()> {
-        let Some((found, _)) = self.whole_log().await? else { return Ok(()) };
+        let turn = self.read().turn();
+        let Some((found, under)) = self.whole_log().await? else { return Ok(()) };
         for part in 0..Floors::PARTS {
-            self.write().remember(found.part(part).filter(|raised| !is_over(raised)));
+            if !self.write().remember(under, turn, found.part(part).filter(|raised| !is_over(raised))) {
+                return Ok(());
+            }
         }
         if self.read().floors().len() <= self.terms.max_entries {
             self.write().whole_again();

@@ -185,14 +185,16 @@ impl View {
         }
         let before = self.met.replace((followed.identity, followed.era));
         let is_another = before.is_some_and(|(identity, _)| identity != followed.identity);
-        if followed.gap || is_another {
+        // Where a log was emptied under the same primary, an answer of before may come late.
+        let is_another_era = before.is_some_and(|(_, era)| era.marker != followed.era.marker);
+        if followed.gap || is_another || is_another_era {
             self.healed_under = None;
             (self.turn, self.doubtful) = (self.turn.wrapping_add(1), highest);
         }
         if is_another {
             metrics::PRIMARIES.add();
         }
-        if before.is_some_and(|(_, era)| era.marker != followed.era.marker) {
+        if is_another_era {
             let marker = followed.era.marker;
             tracing::warn!(%marker, "another era of the log: its primary is another, or it was emptied");
         }
@@ -250,11 +252,13 @@ impl View {
         self.dropped.map(|dropped| now.minus(dropped))
     }
 
-    /// Takes in again what the log holds and was dropped.
-    pub(super) fn remember(&mut self, dropped: impl Iterator<Item = Raised>) {
-        for raised in dropped {
+    /// Takes in again what the log, as it was under that primary at that `turn`, holds and was dropped. Whether it is that one still.
+    pub(super) fn remember(&mut self, under: Identity, turn: u64, dropped: impl Iterator<Item = Raised>) -> bool {
+        let is_so = self.met_under() == Some(under) && self.turn == turn;
+        for raised in dropped.filter(|_| is_so) {
             self.floors.join(raised);
         }
+        is_so
     }
 
     /// All of the log was read again since something was dropped.
@@ -378,6 +382,16 @@ mod tests {
         // A place that is gone: the log was emptied, or trimmed.
         view.take_in(&Followed { gap: true, ..under(1, &[(30, 5)]) }, Millis::ZERO, true).unwrap();
         assert_eq!(reached(&view, 1..=5), [None, None, None, None, APPLIED]);
+        // It was emptied, and another era began in it under the same primary; then comes what was answered before.
+        let emptied = Followed { gap: true, era: Era { marker: at(40), state: EraState::Healed }, ..under(1, &[(41, 6)]) };
+        view.take_in(&emptied, Millis::ZERO, true).unwrap();
+        assert!(view.healed(emptied.identity, view.turn()));
+        view.take_in(&under(1, &[(35, 7)]), Millis::ZERO, true).unwrap();
+        assert!(view.needs_healing());
+        assert_eq!(reached(&view, 6..=7), [None; 2]);
+        view.take_in(&Followed { gap: false, ..emptied }, Millis::ZERO, true).unwrap();
+        assert!(view.needs_healing());
+        assert_eq!(reached(&view, 6..=7), [None; 2], "the log as it stands has one of them, and nobody knows which");
     }
 
     #[test]

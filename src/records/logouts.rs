@@ -103,6 +103,8 @@ impl Records {
     /// # Errors
     /// The store.
     pub async fn list_client(&self, client: TargetId, since: Timestamp) -> Result<()> {
+        // It leaves when nothing waits for it any more, and no sooner because this was long ago.
+        let since = since.max(self.clock().now());
         self.enlist(&name::clients_to_tell(), client, since.plus(LISTED), MAX_CLIENTS).await.map(drop)
     }
 

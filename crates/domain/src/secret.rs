@@ -74,12 +74,22 @@ impl fmt::Debug for SecretText {
     }
 }
 
+/// What secrets that jeton makes begin with.
+const PREFIXES: [&str; 6] = ["jrt_", "jat_", "jac_", "jdc_", "jcs_", "jck_"];
+
 /// A piece of a request or a configuration as an error may repeat it: what looks like a token, a key or a client's secret was put into the
 /// wrong field, and is left out.
 #[must_use]
 pub fn shown(text: &str) -> &str {
-    const SECRET: [&str; 7] = ["jrt_", "jat_", "jac_", "jdc_", "jcs_", "jck_", "eyJ"];
-    if SECRET.iter().any(|prefix| text.contains(prefix)) || has_root_key(text) { "(a secret)" } else { text }
+    let has_secret = text.contains("eyJ") || PREFIXES.iter().any(|prefix| text.contains(prefix));
+    if has_secret || has_root_key(text) { "(a secret)" } else { text }
+}
+
+/// Whether the whole of it is a token, a key or a client's secret by its beginning. Names may look like a hash, or like the JSON that a JWT
+/// begins with.
+#[must_use]
+pub fn is_one(text: &str) -> bool {
+    PREFIXES.iter().any(|prefix| text.starts_with(prefix)) || (text.starts_with("eyJ") && text.contains('.'))
 }
 
 /// Whether 64 hexadecimal digits stand in it, as a root key is written. A hash says what it is.
@@ -112,6 +122,10 @@ mod tests {
         assert_eq!(shown(&format!("[{root_key}]")), "(a secret)");
         let hash = format!("sha256:{root_key}");
         assert_eq!(shown(&hash), hash);
+        for name in [root_key.as_str(), "eyJzdWIiOiJ4In0", "orders_jat_1"] {
+            assert!(!is_one(name), "{name}");
+        }
+        assert!(is_one("jrt_AbPw") && is_one("eyJhbGciOi.e30.AA"));
     }
 
     #[test]

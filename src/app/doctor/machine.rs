@@ -80,6 +80,10 @@ fn judge(file: &Path) -> io::Result<Stands> {
         }
         opened => opened?,
     };
+    if !held.metadata()?.is_file() {
+        // A pipe holds nothing to look at, and who reads from it waits.
+        return Ok(Stands::Ours);
+    }
     match held.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Stands::Held),

@@ -130,7 +130,7 @@ fn a_secret_in_the_place_of_a_name_is_not_repeated() {
             format!("[{secret}]\nx = 1"),
             format!("[limits]\n{secret} = 1"),
             format!("[callers.{secret}]\nkey_hashes = '{hash}'"),
-            format!("[clients.{secret}]\nkind = 'public'\ngrant_types = ['password']"),
+            format!("[clients.{secret}]\nkind = 'public'\ngrant_types = ['password']\nx = 1"),
             format!("[callers.a]\nkey_hashes = '{hash}'\nclients = ['{secret}?']\nrpcs = '{secret}'"),
         ] {
             let told = mistakes(&text).concat();
