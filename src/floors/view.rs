@@ -354,7 +354,9 @@ mod tests {
         assert_eq!(reached(&view, 1..=3), [REPLICATED; 3]);
         assert_eq!(view.ended(What { kind: TargetKind::Session, ..grant(1) }), None, "an id of another kind");
         let emptied = Era { marker: at(30), state: EraState::Healed };
-        view.take_in(&Followed { era: emptied, ..later }, Millis::ZERO, true).unwrap();
+        view.take_in(&Followed { era: emptied, ..later.clone() }, Millis::ZERO, true).unwrap();
+        assert_eq!(reached(&view, 1..=3), [None; 3]);
+        assert!(view.healed(later.identity, view.turn()));
         assert_eq!(reached(&view, 1..=3), [APPLIED; 3]);
     }
 
