@@ -1,6 +1,6 @@
 //! A primary with two replicas, watched by three sentinels.
 
-use super::node::{Node, until, within};
+use super::node::{Node, within};
 use std::time::Duration;
 
 /// The name by which sentinels know the primary.
@@ -8,6 +8,8 @@ pub const MASTER: &str = "jeton";
 
 /// How long what takes several elections may take.
 const LONG: Duration = Duration::from_secs(60);
+/// How long an order to fail over may take before it is given again: longer than a Sentinel takes to give it up.
+const ORDERED: Duration = Duration::from_secs(10);
 
 /// How patient the sentinels are.
 #[derive(Clone, Copy, Debug)]
@@ -86,27 +88,35 @@ impl Sentinels {
 
     /// Waits until most sentinels name another primary than `before`, and it is one. Answers which.
     pub async fn failed_over(&self, before: usize) -> usize {
-        let mut now = before;
+        let mut now = None;
         // A Sentinel that fails to be elected, or to make a replica primary, tries again after twice its `failover-timeout`.
-        let came = within(LONG, async || match self.primary().await {
-            Some(at) if at != before && self.nodes[at].info("role").await.as_deref() == Some("master") => {
-                now = at;
-                true
-            }
-            _ => false,
+        let came = within(LONG, async || {
+            now = self.moved_from(before).await;
+            now.is_some()
         })
         .await;
         assert!(came, "no failover in {LONG:?}:\n{}", self.logs());
-        now
+        now.unwrap()
+    }
+
+    async fn moved_from(&self, before: usize) -> Option<usize> {
+        let at = self.primary().await.filter(|at| *at != before)?;
+        (self.nodes[at].info("role").await.as_deref() == Some("master")).then_some(at)
     }
 
     /// Fails over by hand, though nothing is wrong. Answers from which node to which.
     pub async fn fail_over(&self) -> (usize, usize) {
         let before = self.primary().await.expect("the sentinels agree");
-        until("sentinels that take the order", async || {
-            self.sentinels[0].try_ask::<()>(&["SENTINEL", "FAILOVER", MASTER]).await.is_ok()
-        })
-        .await;
+        // It is refused while another is under way, and undone where a Sentinel still takes who is chosen for a former primary.
+        let ordered = async || {
+            let _refused = self.sentinels[0].try_ask::<()>(&["SENTINEL", "FAILOVER", MASTER]).await;
+            within(ORDERED, async || self.moved_from(before).await.is_some()).await
+        };
+        let mut orders = 0;
+        while !ordered().await {
+            orders += 1;
+            assert!(orders < 6, "{orders} orders and no failover:\n{}", self.logs());
+        }
         (before, self.failed_over(before).await)
     }
 

@@ -130,13 +130,16 @@ fn a_secret_in_the_place_of_a_name_is_not_repeated() {
             format!("[{secret}]\nx = 1"),
             format!("[limits]\n{secret} = 1"),
             format!("[callers.{secret}]\nkey_hashes = '{hash}'"),
-            format!("[clients.{secret}]\nkind = 'public'\ngrant_types = ['password']\nx = 1"),
+            format!("[issuers.{secret}]\nx = 1"),
             format!("[callers.a]\nkey_hashes = '{hash}'\nclients = ['{secret}?']\nrpcs = '{secret}'"),
         ] {
             let told = mistakes(&text).concat();
             assert!(!told.contains(secret) && told.contains("(a secret)"), "{told}");
         }
     }
+    let client = |id: &str| mistakes(&format!("[clients.{id}]\nkind = 'public'\ngrant_types = ['password']\nx = 1")).concat();
+    assert!(client("jcs_hunter2").contains("(a secret)") && !client("jcs_hunter2").contains("hunter2"));
+    assert!(!client(&root_key).contains("(a secret)"), "ids that others gave look so");
 }
 
 #[test]

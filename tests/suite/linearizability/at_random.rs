@@ -10,8 +10,15 @@ const CALLS: usize = 7;
 /// How many histories are made.
 const HISTORIES: usize = 20_000;
 
-/// Tries every order of the calls that are left; `ending` have decided to end the grant.
-fn has_order(history: &[Operation], terms: Terms, chain: &Chain, left: &[usize], ending: &[usize]) -> bool {
+/// Calls that are half done: `ending` have decided to end the grant, `too_late` took a number and are to find it ended.
+#[derive(Clone, Default)]
+struct HalfDone {
+    ending: Vec<usize>,
+    too_late: Vec<usize>,
+}
+
+/// Tries every order of the calls that are left.
+fn has_order(history: &[Operation], terms: Terms, chain: &Chain, left: &[usize], half: &HalfDone) -> bool {
     if left.iter().all(|at| !history[*at].is_known()) {
         return true;
     }
@@ -21,16 +28,27 @@ fn has_order(history: &[Operation], terms: Terms, chain: &Chain, left: &[usize],
         if left.iter().any(|other| history[*other].end.is_some_and(|end| end < call.start)) {
             return false;
         }
-        if ending.contains(at) {
-            return has_order(history, terms, &chain.ended(), &without(left, *at), &without(ending, *at));
+        if half.ending.contains(at) {
+            let half = HalfDone { ending: without(&half.ending, *at), ..half.clone() };
+            return has_order(history, terms, &chain.ended(), &without(left, *at), &half);
+        }
+        if half.too_late.contains(at) {
+            let half = HalfDone { too_late: without(&half.too_late, *at), ..half.clone() };
+            return chain.has_ended() && has_order(history, terms, chain, &without(left, *at), &half);
         }
         match chain.step(call.asked, terms) {
-            Step::Taken(answer, then, _) => {
-                (!call.is_known() || answer == call.answer) && has_order(history, terms, &then, &without(left, *at), ending)
+            Step::Taken(answer, then, _) if !call.is_known() || answer == call.answer => {
+                has_order(history, terms, &then, &without(left, *at), half)
             }
+            Step::Taken(Answer::Handed(_), then, _) if call.answer == Answer::Refused && then != *chain => {
+                let half = HalfDone { too_late: [&half.too_late[..], &[*at]].concat(), ..half.clone() };
+                has_order(history, terms, &then, left, &half)
+            }
+            Step::Taken(..) => false,
             Step::Ends(answer, _) => {
                 let agrees = !call.is_known() || answer == call.answer;
-                agrees && has_order(history, terms, chain, left, &[ending, &[*at]].concat())
+                let half = HalfDone { ending: [&half.ending[..], &[*at]].concat(), ..half.clone() };
+                agrees && has_order(history, terms, chain, left, &half)
             }
             Step::Impossible => false,
         }
@@ -108,7 +126,7 @@ fn the_search_finds_what_a_plain_one_finds() {
         };
         let history = history(&mut dice, terms);
         let all: Vec<usize> = (0..history.len()).collect();
-        let plain = has_order(&history, terms, &Chain::issued(), &all, &[]);
+        let plain = has_order(&history, terms, &Chain::issued(), &all, &HalfDone::default());
         let calls: String = history.iter().map(|call| format!("{call}\n")).collect();
         assert_eq!(check(&history, terms).order.is_some(), plain, "history {number}, {terms:?}:\n{calls}");
         without_order += usize::from(!plain);

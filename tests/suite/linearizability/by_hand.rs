@@ -86,6 +86,15 @@ fn who_comes_at_once_shares_one_successor() {
 }
 
 #[test]
+fn who_is_refused_since_it_was_ended_meanwhile_may_have_taken_a_number() {
+    let refreshed = [call(Refresh(1, None), (0, 9), Refused), call(Refresh(1, None), (0, 5), Handed(3))];
+    let with = |revoked: &[Operation]| [&refreshed[..], revoked].concat();
+    rows(&with(&[call(Revoke, (4, 8), Done)]), NO_OVERLAP);
+    is_found(&with(&[]), NO_OVERLAP);
+    is_found(&with(&[call(Revoke, (10, 11), Done)]), NO_OVERLAP);
+}
+
+#[test]
 fn two_successors_of_one_token_are_not_both_accepted() {
     let forked = |last| {
         let lost = [(Refresh(1, None), Handed(2)), (Pass(20), Done), (Refresh(1, None), Handed(3)), (Pass(20), Done)];

@@ -6,7 +6,8 @@
 //! not here.
 //!
 //! A refresh or a sighting that ends the grant is the one thing that is not one step: it *is* a Revoke (`Step::Ends`), decided at one moment
-//! and in force at a later one, both before its answer. Between them others are still answered as before.
+//! and in force at a later one, both before its answer. Between them others are still answered as before. Likewise a refresh may have taken its
+//! number when it finds that the grant was ended meanwhile, and is refused.
 
 use super::history::{Answer, Asked, Number, Standing};
 
@@ -132,6 +133,11 @@ impl Chain {
             Asked::Revoke => Step::Taken(Answer::Done, self.ended(), Row::Revoke),
             Asked::Pass(seconds) => Step::Taken(Answer::Done, Self { now: self.now + seconds, ..self.clone() }, Row::Pass),
         }
+    }
+
+    /// Whether nothing comes back any more, whatever is presented.
+    pub const fn has_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// The same, ended.

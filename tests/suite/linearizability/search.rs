@@ -4,7 +4,7 @@
 //!
 //! A call of unknown outcome has no answer to agree with and no end: it is taken at any moment after its beginning, or never.
 
-use super::history::Operation;
+use super::history::{Answer, Operation};
 use super::model::{Chain, Row, Step, Terms};
 use std::collections::HashSet;
 
@@ -28,6 +28,8 @@ struct Place {
     taken: Calls,
     /// Decided to end the grant, and did not do so yet.
     ending: Calls,
+    /// Took a number, and are to find that the grant was ended before they answer.
+    too_late: Calls,
     chain: Chain,
 }
 
@@ -47,7 +49,7 @@ pub fn check(history: &[Operation], terms: Terms) -> Checked {
     let known = bits.fold(0, |bits, at| bits | bit(at));
     let (order, deepest) = (Vec::new(), (0, None));
     let mut search = Search { history, terms, known, seen: HashSet::new(), order, deepest };
-    let found = search.finds(Place { taken: 0, ending: 0, chain: Chain::issued() });
+    let found = search.finds(Place { taken: 0, ending: 0, too_late: 0, chain: Chain::issued() });
     let deepest = search.told();
     Checked { order: found.then_some(search.order), visited: search.seen.len(), deepest }
 }
@@ -98,17 +100,24 @@ impl Search<'_> {
 
     fn take(&self, place: &Place, at: usize) -> Option<(Place, Row)> {
         let call = &self.history[at];
-        let Place { taken, ending, ref chain } = *place;
+        let Place { taken, ending, too_late, ref chain } = *place;
         if ending & bit(at) != 0 {
-            let then = Place { taken: taken | bit(at), ending: ending & !bit(at), chain: chain.ended() };
+            let then = Place { taken: taken | bit(at), ending: ending & !bit(at), chain: chain.ended(), ..*place };
             return Some((then, Row::Revoke));
+        }
+        if too_late & bit(at) != 0 {
+            let then = Place { taken: taken | bit(at), too_late: too_late & !bit(at), ..place.clone() };
+            return chain.has_ended().then_some((then, Row::Ended));
         }
         match chain.step(call.asked, self.terms) {
             Step::Taken(answer, then, row) if !call.is_known() || answer == call.answer => {
-                Some((Place { taken: taken | bit(at), ending, chain: then }, row))
+                Some((Place { taken: taken | bit(at), chain: then, ..*place }, row))
+            }
+            Step::Taken(Answer::Handed(_), then, row) if call.answer == Answer::Refused && then != *chain => {
+                Some((Place { too_late: too_late | bit(at), chain: then, ..*place }, row))
             }
             Step::Ends(answer, row) if !call.is_known() || call.answer == answer => {
-                Some((Place { taken, ending: ending | bit(at), chain: chain.clone() }, row))
+                Some((Place { ending: ending | bit(at), ..place.clone() }, row))
             }
             Step::Taken(..) | Step::Ends(..) | Step::Impossible => None,
         }
@@ -118,8 +127,12 @@ impl Search<'_> {
     fn told(&self) -> String {
         let Some(place) = &self.deepest.1 else { return String::new() };
         let left = self.history.iter().enumerate().filter(|(at, _)| place.taken & bit(*at) == 0);
-        let is_ending = |at| if place.ending & bit(at) != 0 { " (decided to end it)" } else { "" };
-        let lines: String = left.map(|(at, call)| format!("{call}{}\n", is_ending(at))).collect();
+        let is_half_done = |at| match (place.ending & bit(at) != 0, place.too_late & bit(at) != 0) {
+            (true, _) => " (decided to end it)",
+            (_, true) => " (took a number)",
+            _ => "",
+        };
+        let lines: String = left.map(|(at, call)| format!("{call}{}\n", is_half_done(at))).collect();
         format!("{} calls explained, then {:?}; left:\n{lines}", self.deepest.0, place.chain)
     }
 }
