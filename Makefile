@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # One profile for everything, so that two cores build nothing twice. Tests wait for other processes about as long as they compute.
-TEST = RUST_TEST_THREADS=$$((2 * $$(nproc))) $(CARGO) test --workspace --locked
+TEST = RUST_TEST_THREADS=$$((2 * $$(getconf _NPROCESSORS_ONLN))) $(CARGO) test --workspace --locked
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-tools lint soak upgrade fuzz bench

@@ -263,8 +263,7 @@ impl Alive {
     /// Where the log has ended a target for ever, and how far that got. None also where the log may lack what this view knows.
     #[must_use]
     pub fn ended(&self, target: &Target) -> Option<(Revision, Durability)> {
-        let (known, reached) = self.read().ended(self.what(target))?;
-        Some((known.origin, reached))
+        self.read().ended(self.what(target))
     }
 
     fn what(&self, target: &Target) -> What {

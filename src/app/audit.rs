@@ -4,6 +4,7 @@ use super::{StartError, root_key};
 use crate::audit::{Verified, Verifier};
 use crate::config::Settings;
 use crate::roots::{AuditKey, Hidden};
+use jeton_domain::id::GrantId;
 use jeton_domain::secret::SecretText;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
@@ -33,8 +34,8 @@ pub enum AuditError {
 pub enum Sought {
     /// A token, a code, a client secret; `-` reads it from standard input.
     Token(SecretText),
-    /// A grant, by its id.
-    Grant(String),
+    /// A grant.
+    Grant(GrantId),
     /// A subject.
     Subject(String),
     /// A session.
@@ -71,7 +72,7 @@ pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<V
         }
         Sought::Token(token) => Verifier::hashes(&keys, Hidden::Token, token.expose()),
         // It stands there as it is.
-        Sought::Grant(grant) => vec![grant.clone()],
+        Sought::Grant(grant) => vec![grant.to_string()],
         Sought::Subject(subject) => Verifier::hashes(&keys, Hidden::Subject, subject),
         Sought::Session(session) => Verifier::hashes(&keys, Hidden::Session, session),
     };

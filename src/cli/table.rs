@@ -17,7 +17,7 @@ pub(super) fn render(answer: &Answer, now: i64) -> String {
     }
 }
 
-/// One line of a table whose other lines are not known: as wide as the widest that is usual.
+/// One line of a table: each cell as wide as its column.
 pub(super) fn line(cells: impl Iterator<Item = (String, usize)>) -> String {
     let padded: String = cells.map(|(content, width)| format!("{content:width$}  ")).collect();
     format!("{}\n", padded.trim_end())
@@ -48,18 +48,13 @@ fn columns(names: &[&str], rows: &[Answer], now: i64, indent: &str) -> String {
         |row: &Answer| names.iter().map(|name| row.get(name).map_or_else(String::new, |value| cell(value, now))).collect();
     let mut lines: Vec<Vec<String>> = vec![names.iter().map(|name| (*name).to_uppercase()).collect()];
     lines.extend(rows.iter().map(cells));
-    let mut text = String::new();
-    for line in &lines {
-        let mut padded = indent.to_owned();
-        for (column, content) in line.iter().enumerate() {
-            let width =
-                lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default();
-            padded.push_str(&format!("{content:width$}  "));
+    let mut widths = vec![0; names.len()];
+    for cells in &lines {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = cell.chars().count().max(*width);
         }
-        text.push_str(padded.trim_end());
-        text.push('\n');
     }
-    text
+    lines.into_iter().map(|cells| indent.to_owned() + &line(cells.into_iter().zip(widths.iter().copied()))).collect()
 }
 
 /// A value in a few words.

@@ -103,7 +103,7 @@ impl Alive {
     fn before(&self, wanted: &[Wanted]) -> Before {
         let view = self.read();
         let raised = wanted.iter().map(|one| one.what.target).filter(|target| view.floors().get(*target).is_some());
-        let ended = wanted.iter().filter_map(|one| Some((one.what, view.ended(one.what)?.0.origin)));
+        let ended = wanted.iter().filter_map(|one| Some((one.what, view.ended(one.what)?.0)));
         Before { turn: view.turn(), raised: raised.collect(), ended: ended.collect() }
     }
 

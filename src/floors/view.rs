@@ -124,13 +124,13 @@ impl View {
 
     /// Where the log as it stands has ended something for ever, and how far that got in it. What was learnt of another log may be gone from
     /// this one, so that it is not said of that until all that this view knows was put back.
-    pub(super) fn ended(&self, What { target, kind }: What) -> Option<(Raised, Durability)> {
+    pub(super) fn ended(&self, What { target, kind }: What) -> Option<(Revision, Durability)> {
         // An id that is made up for a grant may be that of something else.
         let is_ended = |known: &Raised| known.kind == kind && known.floor() == Floor::INFINITE;
         let known = self.floors.get(target).filter(|known| is_ended(known) && known.place > self.doubtful)?;
         let upto = self.replicated.filter(|(under, _)| Some(*under) == self.reign());
         let is_replicated = upto.is_some_and(|(_, upto)| known.place <= upto);
-        Some((known, if is_replicated { Durability::Replicated } else { Durability::Applied }))
+        Some((known.origin, if is_replicated { Durability::Replicated } else { Durability::Applied }))
     }
 
     /// Another number whenever it may follow another log than before.

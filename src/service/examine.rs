@@ -16,7 +16,7 @@ use jeton_domain::grant::{Grant, Proof};
 use jeton_domain::id::{Generation, GrantId, Identity};
 use jeton_domain::name::{ClientId, ResourceId};
 use jeton_domain::refresh::{Env, Presented as OfGeneration, would_accept};
-use jeton_domain::target::{Reason, Target};
+use jeton_domain::target::Target;
 use jeton_domain::time::{Millis, Timestamp};
 use jeton_domain::token::{Numbered, NumberedKind};
 use serde_json::Map;
@@ -55,8 +55,6 @@ pub(super) struct Examined {
     /// How its grant is, where that was asked for the verdict.
     pub state: Option<GrantState>,
     pub verdict: Result<Active, (WhyNot, Option<Timestamp>)>,
-    /// Why it was revoked, as who did it said, where that is still in memory.
-    pub reason: Option<Reason>,
 }
 
 /// What revoking a token ends.
@@ -93,34 +91,34 @@ impl Looked {
     }
 }
 
-/// The reason, where one was given.
-fn said(raised: Raised) -> Option<Reason> {
-    (raised.reason != Reason::Unspecified).then_some(raised.reason)
-}
-
 impl Service {
+    /// What killed it, as the view knows: for who asks why. To judge it is `judge`.
+    pub(super) fn killing_of(&self, looked: &Looked) -> Option<Raised> {
+        match looked {
+            Looked::Access(token) => self.alive.with_floors(|floors| token.says.standing().killing(floors)),
+            Looked::Numbered(_, grant) => self.killing(grant, &self.floor_targets(grant)),
+            Looked::No(..) => None,
+        }
+    }
+
     /// Judges what was looked up, under the view as it is now: catch up before.
     pub(super) async fn judge(&self, looked: Looked, asker: Asker<'_>) -> Result<Examined> {
         match looked {
             Looked::No(kind, generation, why, at) => {
-                Ok(Examined { kind, generation, grant: None, state: None, verdict: Err((why, at)), reason: None })
+                Ok(Examined { kind, generation, grant: None, state: None, verdict: Err((why, at)) })
             }
             Looked::Access(token) => {
                 let record = token.record();
                 let AccessToken { kind, generation, says, grant, .. } = *token;
                 let ended = grant.as_ref().and_then(|grant| grant.ended);
-                let judged = self.judge_access(&says.standing(), record, ended, asker).await?;
-                // What lives was ended for no reason, and is asked about far more often.
-                let killing = || self.alive.with_floors(|floors| says.standing().killing(floors));
-                let reason = judged.is_err().then(killing).flatten().and_then(said);
-                let verdict = match judged {
+                let verdict = match self.judge_access(&says.standing(), record, ended, asker).await? {
                     Ok(()) => Ok(says),
                     Err(Dead::Expired) => Err((WhyNot::Expired, Some(Timestamp::from_secs(says.exp)))),
                     Err(Dead::NotYet) => Err((WhyNot::NotYet, None)),
                     Err(Dead::Ended(Ended { at, cause })) => Err((WhyNot::Ended(cause), Some(at))),
                     Err(Dead::Audience) => Err((WhyNot::Audience, None)),
                 };
-                Ok(Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict, reason })
+                Ok(Examined { kind, generation, grant: grant.map(|grant| *grant), state: None, verdict })
             }
             Looked::Numbered(numbered, grant) => self.judge_numbered(&numbered, *grant, asker).await,
         }
@@ -153,13 +151,11 @@ impl Service {
         let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
         let state = self.state(grant).await?;
         self.registry_for(&state.grant.client).await?;
-        let killing = || self.killing(&state.grant, &self.floor_targets(&state.grant));
-        let reason = state.why_not.is_some().then(killing).flatten().and_then(said);
         let verdict = match state.why_not {
             Some(ref why) => Err((why.clone(), state.ended_at)),
             None => self.acceptable(numbered, &state.grant, asker).map(|()| self.refresh_token_says(&state.grant)),
         };
-        Ok(Examined { kind, generation: numbered.generation, grant: None, state: Some(state), verdict, reason })
+        Ok(Examined { kind, generation: numbered.generation, grant: None, state: Some(state), verdict })
     }
 
     /// Whether Refresh would accept this generation now.

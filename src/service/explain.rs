@@ -11,6 +11,7 @@ use jeton_domain::id::{Generation, GrantId};
 use jeton_domain::name::ResourceId;
 use jeton_domain::revision::Revision;
 use jeton_domain::secret::SecretText;
+use jeton_domain::target::Reason;
 use jeton_domain::time::{Millis, Timestamp};
 
 /// What kind of token it is.
@@ -96,7 +97,9 @@ impl Service {
             deed.presented(&token).tell();
         }
         let (caught, looked) = tokio::try_join!(self.alive.caught_up(), self.look_up(token.expose()))?;
-        let Examined { kind, generation, grant, state, verdict, reason } = self.judge(looked, resource.as_ref().into()).await?;
+        // As who revoked it said, where he did and it is still in memory.
+        let reason = self.killing_of(&looked).map(|raised| raised.reason).filter(|reason| *reason != Reason::Unspecified);
+        let Examined { kind, generation, grant, state, verdict } = self.judge(looked, resource.as_ref().into()).await?;
         let grant = match (state, grant) {
             (Some(state), _) => Some(state),
             (None, Some(grant)) => Some(self.state(grant).await?),

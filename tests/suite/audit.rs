@@ -116,6 +116,8 @@ async fn who_did_what_is_in_the_stream_and_whatever_is_done_to_it_is_found() {
     assert_eq!(actions(&found(&home, &file, &["--subject", "alice-in-chains"])), ["issue", "revoke"]);
     assert_eq!(found(&home, &file, &["--subject", "bob"]), Vec::<Value>::new());
     assert_eq!(actions(&found(&home, &file, &["--grant", grant])), ["issue", "refresh"]);
+    let no_id = jeton(&home).args(["audit", "find", "--grant", "issue"]).arg(&file).output().unwrap();
+    assert_eq!(no_id.status.code(), Some(2), "a word that stands in many lines is the id of no grant");
 
     // A process that is killed in the middle of a line, and one after it.
     fs::write(&file, format!("{text}{{\"chain\":\"")).unwrap();

@@ -3,6 +3,7 @@
 use super::super::EXIT_CODES;
 use super::secret;
 use clap::{Args, Subcommand};
+use jeton_domain::id::GrantId;
 use jeton_domain::secret::SecretText;
 use std::path::PathBuf;
 
@@ -39,12 +40,17 @@ pub struct AuditFindArguments {
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     pub token: Option<SecretText>,
     /// A grant, by its id
-    #[arg(long, value_name = "GRANT_ID", allow_hyphen_values = true)]
-    pub grant: Option<String>,
+    #[arg(long, value_name = "GRANT_ID", allow_hyphen_values = true, value_parser = grant_id)]
+    pub grant: Option<GrantId>,
     /// A subject
     #[arg(long, value_name = "SUBJECT", allow_hyphen_values = true)]
     pub subject: Option<String>,
     /// A session
     #[arg(long, value_name = "SESSION_ID", allow_hyphen_values = true)]
     pub session: Option<String>,
+}
+
+/// Words of the stream that are no id would be found in every line.
+fn grant_id(text: &str) -> Result<GrantId, &'static str> {
+    GrantId::parse(text).ok_or("it is no id of a grant: `jeton grants list` tells them")
 }
