@@ -142,7 +142,7 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
             "is it typed as the device shows it? One that expired or was decided is not known any more: let the device begin anew".into()
         }
         ("TOO_MANY_GUESSES", _) => "wait: one code a second can be tried".into(),
-        ("RATE_LIMITED", _) => "wait a moment: `limits.caller_rate` says how often a caller may call".into(),
+        ("RATE_LIMITED", _) => "wait a moment: `limits.caller_rate`, or the caller's own `rate`, says how often it may call".into(),
         ("TOO_MANY_FAILURES", _) => "correct the client's or the caller's credential, and wait a moment".into(),
         ("INVALID_AUTHORIZATION_DETAILS", _) => {
             "`authorization_details_types` of the resource and of the client say what may be asked for; of a grant no more than it has".into()

@@ -151,10 +151,13 @@ impl<'a> Section<'a> {
 
     /// A whole number, which its row bounds to what `T` can hold.
     pub(super) fn count<T: TryFrom<u64> + Default>(&self, key: &'static str) -> T {
+        self.optional_count(key).unwrap_or_default()
+    }
+
+    pub(super) fn optional_count<T: TryFrom<u64>>(&self, key: &'static str) -> Option<T> {
         self.read(key, |row, given| {
             T::try_from(given.count(row)?).ok().ok_or_else(|| "is larger than this machine can count".to_owned())
         })
-        .unwrap_or_default()
     }
 
     pub(super) fn ratio(&self, key: &'static str) -> f64 {

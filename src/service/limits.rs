@@ -9,18 +9,21 @@ use crate::telemetry::limits::{CALLER_RATE, FAILURE_RATE};
 use jeton_domain::caller::Caller;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::name::ClientId;
-use jeton_domain::rate::Buckets;
+use jeton_domain::rate::{Buckets, Rate};
+use jeton_domain::time::Millis;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 
-/// Who fails may go on for this many seconds' worth at once: a deployment with a wrong secret is no attack.
-const FAILURES_AT_ONCE: u32 = 10;
+/// Who calls may do so as often at once as in this time.
+const CALLS_AT_ONCE: Millis = Millis::from_secs(1);
+/// Who fails, in this: a deployment with a wrong secret is no attack.
+const FAILURES_AT_ONCE: Millis = Millis::from_secs(10);
 
 /// How often, a second; 0: as often as one likes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls of one caller.
+    /// Calls of one caller that has no rate of its own, or one address.
     pub caller_rate: u32,
     /// Failures to prove who one is, of one who asks and one client.
     pub failure_rate: u32,
@@ -31,6 +34,8 @@ pub struct Limits {
 pub struct Source {
     key: u64,
     address: Option<IpAddr>,
+    /// How often it may call.
+    rate: Option<Rate>,
 }
 
 /// Who is to be proved.
@@ -45,8 +50,11 @@ pub(super) enum Whom<'a> {
 /// What is left to each.
 pub(super) struct Left {
     hasher: RandomState,
-    calls: Option<Buckets>,
-    failures: Option<Buckets>,
+    calls: Buckets,
+    /// How often those may call that have no rate of their own.
+    rate: Option<Rate>,
+    failures: Buckets,
+    failure_rate: Option<Rate>,
 }
 
 impl fmt::Debug for Left {
@@ -57,13 +65,12 @@ impl fmt::Debug for Left {
 
 impl Left {
     pub(super) fn new(limits: Limits) -> Self {
-        let buckets = |per_second: u32, seconds: u32| {
-            (per_second > 0).then(|| Buckets::new(per_second, per_second.saturating_mul(seconds)))
-        };
         Self {
             hasher: RandomState::new(),
-            calls: buckets(limits.caller_rate, 1),
-            failures: buckets(limits.failure_rate, FAILURES_AT_ONCE),
+            calls: Buckets::new(CALLS_AT_ONCE),
+            rate: Rate::per_second(limits.caller_rate),
+            failures: Buckets::new(FAILURES_AT_ONCE),
+            failure_rate: Rate::per_second(limits.failure_rate),
         }
     }
 }
@@ -72,13 +79,14 @@ impl Service {
     /// Who asks from this address.
     #[must_use]
     pub fn source_at(&self, address: IpAddr) -> Source {
-        Source { key: self.left.hasher.hash_one(address), address: Some(address) }
+        Source { key: self.left.hasher.hash_one(address), address: Some(address), rate: self.left.rate }
     }
 
     /// Who asks as this caller.
     #[must_use]
     pub fn source_of(&self, caller: &Caller) -> Source {
-        Source { key: self.left.hasher.hash_one(&*caller.name), address: None }
+        let rate = caller.calls_per_second.map_or(self.left.rate, Rate::per_second);
+        Source { key: self.left.hasher.hash_one(&*caller.name), address: None, rate }
     }
 
     /// One more call.
@@ -86,8 +94,7 @@ impl Service {
     /// # Errors
     /// `RateLimited`.
     pub fn count_call(&self, from: Source) -> Result<()> {
-        let Some(calls) = &self.left.calls else { return Ok(()) };
-        if calls.take(from.key, self.clock.run()) {
+        if from.rate.is_none_or(|rate| self.left.calls.take(from.key, rate, self.clock.run())) {
             return Ok(());
         }
         CALLER_RATE.exceeded(|| self.named(from), None);
@@ -99,19 +106,20 @@ impl Service {
     /// # Errors
     /// `TooManyFailures`.
     pub(super) fn may_fail(&self, from: Option<Source>, whom: Whom<'_>) -> Result<()> {
-        let Some((failures, name)) = self.failures(from, whom) else { return Ok(()) };
-        if failures.is_spent(name, self.clock.run()) { Err(self.too_many(from, whom)) } else { Ok(()) }
+        let Some((rate, name)) = self.failing(from, whom) else { return Ok(()) };
+        if self.left.failures.is_spent(name, rate, self.clock.run()) { Err(self.too_many(from, whom)) } else { Ok(()) }
     }
 
     /// What is answered where it proved nothing: this, as long as he may fail.
     pub(super) fn failed(&self, from: Option<Source>, whom: Whom<'_>, refusal: Error) -> Error {
-        let Some((failures, name)) = self.failures(from, whom) else { return refusal };
-        if failures.take(name, self.clock.run()) { refusal } else { self.too_many(from, whom) }
+        let Some((rate, name)) = self.failing(from, whom) else { return refusal };
+        if self.left.failures.take(name, rate, self.clock.run()) { refusal } else { self.too_many(from, whom) }
     }
 
-    fn failures(&self, from: Option<Source>, whom: Whom<'_>) -> Option<(&Buckets, u64)> {
-        let (failures, from) = (self.left.failures.as_ref()?, from?);
-        Some((failures, self.left.hasher.hash_one((from.key, whom))))
+    /// How often they may fail, and the name under which that is counted.
+    fn failing(&self, from: Option<Source>, whom: Whom<'_>) -> Option<(Rate, u64)> {
+        let (rate, from) = (self.left.failure_rate?, from?);
+        Some((rate, self.left.hasher.hash_one((from.key, whom))))
     }
 
     fn too_many(&self, from: Option<Source>, whom: Whom<'_>) -> Error {

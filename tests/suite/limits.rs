@@ -231,10 +231,10 @@ async fn who_is_over_which_limit_is_logged_and_what_was_not_yet_is_counted_as_no
     logged("over a limit, and refused limit=failure_rate by=127.0.0.1").await;
 }
 
-/// A caller who may do everything, by this key.
-fn known(callers: &mut Callers, name: &str, key: &str) {
+/// A caller who may do everything, as often a second, by this key.
+fn known(callers: &mut Callers, name: &str, calls_per_second: Option<u32>, key: &str) {
     let names = Names { key_hashes: vec![hash_of_key(key)], ..Names::default() };
-    callers.add(Caller { name: name.into(), ..Caller::anyone() }, names).unwrap();
+    callers.add(Caller { name: name.into(), calls_per_second, ..Caller::anyone() }, names).unwrap();
 }
 
 fn reason(answer: Result<impl Sized, Status>) -> String {
@@ -245,8 +245,14 @@ fn reason(answer: Result<impl Sized, Status>) -> String {
 async fn each_caller_calls_as_often_as_it_may_and_no_other_suffers() {
     let mut world = World::memory().await;
     world.settings.limits.caller_rate = 5;
-    known(&mut world.settings.callers, "busy", "jck_busy");
-    known(&mut world.settings.callers, "other", "jck_other");
+    for (name, rate, key) in [
+        ("busy", None, "jck_busy"),
+        ("other", None, "jck_other"),
+        ("slow", Some(1), "jck_slow"),
+        ("unbounded", Some(0), "jck_unbounded"),
+    ] {
+        known(&mut world.settings.callers, name, rate, key);
+    }
     let replica = world.start().await;
     let introspects = async |key: &str| {
         let mut asked = Request::new(IntrospectRequest { token: "jat_x".into(), freshness: fully_fresh(), ..Default::default() });
@@ -259,6 +265,13 @@ async fn each_caller_calls_as_often_as_it_may_and_no_other_suffers() {
     let over = refusal(&introspects("jck_busy").await.unwrap_err());
     assert_eq!((over.code, over.reason.as_str(), over.retries), (Code::ResourceExhausted, "RATE_LIMITED", true));
     assert_eq!(reason(introspects("jck_other").await), "");
+    assert_eq!(
+        (reason(introspects("jck_slow").await), reason(introspects("jck_slow").await)),
+        (String::new(), "RATE_LIMITED".into())
+    );
+    for _ in 0..20 {
+        assert_eq!(reason(introspects("jck_unbounded").await), "");
+    }
     let mut revoke = Request::new(RevokeRequest { target: Some(Target::Token("jat_x".into())), ..Default::default() });
     revoke.metadata_mut().insert("authorization", "Bearer jck_busy".parse().unwrap());
     assert_eq!(reason(replica.tokens.clone().revoke(revoke).await), "", "nothing keeps it from revoking");

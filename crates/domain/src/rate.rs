@@ -15,11 +15,24 @@ const BITS: u32 = 14;
 const NANOS_A_MILLI: u64 = 1_000_000;
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 
-/// A rate, and how far each name has used it up.
+/// How often: what one costs, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(u64);
+
+impl Rate {
+    /// So many a second; none for 0, which stands for as many as one likes.
+    #[must_use]
+    pub const fn per_second(number: u32) -> Option<Self> {
+        match NANOS_A_SECOND.checked_div(number as u64) {
+            Some(each) => Some(Self(each)),
+            None => None,
+        }
+    }
+}
+
+/// How far each name has used up its rate.
 pub struct Buckets {
-    /// What one costs: nanoseconds in which a bucket gets one more.
-    each: u64,
-    /// What a full bucket holds.
+    /// What a full bucket holds, in nanoseconds.
     most: u64,
     /// All rows, one after another: the nanosecond at which each bucket will be full.
     full_at: Box<[AtomicU64]>,
@@ -27,23 +40,22 @@ pub struct Buckets {
 
 impl fmt::Debug for Buckets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buckets {{ each: {} ns, most: {} ns, .. }}", self.each, self.most)
+        write!(f, "Buckets {{ most: {} ns, .. }}", self.most)
     }
 }
 
 impl Buckets {
-    /// So many a second for each name, and `burst` at once, both at least one.
+    /// What a name may do in so long it may do at once: at least what its rate gives in the time of one.
     #[must_use]
-    pub fn new(per_second: u32, burst: u32) -> Self {
-        let each = NANOS_A_SECOND / u64::from(per_second.max(1));
+    pub fn new(at_once: Millis) -> Self {
         let full_at = iter::repeat_with(AtomicU64::default).take(1 << (BITS + 2)).collect();
-        Self { each, most: each.saturating_mul(u64::from(burst.max(1))), full_at }
+        Self { most: at_once.get().saturating_mul(NANOS_A_MILLI), full_at }
     }
 
-    /// Takes one of this name's, where one is left. `run` is how long the clock has run.
-    pub fn take(&self, name: u64, run: Millis) -> bool {
+    /// Takes one of this name's, where one is left at its rate. `run` is how long the clock has run.
+    pub fn take(&self, name: u64, rate: Rate, run: Millis) -> bool {
         let now = run.get().saturating_mul(NANOS_A_MILLI);
-        let one_more = |full_at: u64| Some(self.with_one_more(full_at, now)).filter(|full_at| self.holds(*full_at, now));
+        let one_more = |full_at: u64| Some(with_one_more(full_at, rate, now)).filter(|full_at| self.holds(*full_at, now));
         // In each of its places, whatever the others say.
         let taken = self.places(name).filter(|place| place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok());
         taken.count() > 0
@@ -51,13 +63,9 @@ impl Buckets {
 
     /// Whether none is left.
     #[must_use]
-    pub fn is_spent(&self, name: u64, run: Millis) -> bool {
+    pub fn is_spent(&self, name: u64, rate: Rate, run: Millis) -> bool {
         let now = run.get().saturating_mul(NANOS_A_MILLI);
-        self.places(name).all(|place| !self.holds(self.with_one_more(place.load(Ordering::Relaxed), now), now))
-    }
-
-    fn with_one_more(&self, full_at: u64, now: u64) -> u64 {
-        full_at.max(now).saturating_add(self.each)
+        self.places(name).all(|place| !self.holds(with_one_more(place.load(Ordering::Relaxed), rate, now), now))
     }
 
     const fn holds(&self, full_at: u64, now: u64) -> bool {
@@ -72,6 +80,10 @@ impl Buckets {
     }
 }
 
+fn with_one_more(full_at: u64, rate: Rate, now: u64) -> u64 {
+    full_at.max(now).saturating_add(rate.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,41 +94,56 @@ mod tests {
         (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
     }
 
-    fn taken(buckets: &Buckets, name: u64, run: u64) -> usize {
-        (0..1_000).take_while(|_| buckets.take(name, Millis::new(run))).count()
+    fn rate(per_second: u32) -> Rate {
+        Rate::per_second(per_second).unwrap()
+    }
+
+    fn taken(buckets: &Buckets, name: u64, per_second: u32, run: u64) -> usize {
+        (0..1_000).take_while(|_| buckets.take(name, rate(per_second), Millis::new(run))).count()
     }
 
     #[test]
     fn a_burst_then_the_rate() {
-        let buckets = Buckets::new(10, 30);
-        assert_eq!(taken(&buckets, hash(1), 5_000), 30);
-        assert!(buckets.is_spent(hash(1), Millis::new(5_099)) && !buckets.is_spent(hash(1), Millis::new(5_100)));
-        assert_eq!(taken(&buckets, hash(1), 5_500), 5);
-        assert_eq!(taken(&buckets, hash(1), 60_000), 30, "never more than at the beginning");
+        let buckets = Buckets::new(Millis::from_secs(3));
+        assert_eq!(taken(&buckets, hash(1), 10, 5_000), 30);
+        let is_spent_at = |run| buckets.is_spent(hash(1), rate(10), Millis::new(run));
+        assert!(is_spent_at(5_099) && !is_spent_at(5_100));
+        assert_eq!(taken(&buckets, hash(1), 10, 5_500), 5);
+        assert_eq!(taken(&buckets, hash(1), 10, 60_000), 30, "never more than at the beginning");
+    }
+
+    #[test]
+    fn each_has_a_rate_of_its_own_and_none_is_as_many_as_one_likes() {
+        let buckets = Buckets::new(Millis::from_secs(1));
+        assert_eq!((taken(&buckets, hash(1), 3, 0), taken(&buckets, hash(2), 700, 0)), (3, 700));
+        assert_eq!((taken(&buckets, hash(1), 3, 500), taken(&buckets, hash(2), 700, 500)), (1, 350));
+        assert_eq!(Rate::per_second(0), None);
     }
 
     #[test]
     fn more_than_one_a_millisecond_is_counted_too() {
-        let buckets = Buckets::new(50_000, 100);
-        assert_eq!(taken(&buckets, hash(1), 7), 100);
-        assert_eq!(taken(&buckets, hash(1), 8), 50);
+        let buckets = Buckets::new(Millis::new(2));
+        assert_eq!(taken(&buckets, hash(1), 50_000, 7), 100);
+        assert_eq!(taken(&buckets, hash(1), 50_000, 8), 50);
     }
 
     #[test]
     fn asking_whether_some_are_left_takes_none() {
-        let buckets = Buckets::new(1, 1);
-        assert!((0..10).all(|_| !buckets.is_spent(hash(1), Millis::new(0))));
-        assert!(buckets.take(hash(1), Millis::new(0)) && buckets.is_spent(hash(1), Millis::new(0)));
+        let buckets = Buckets::new(Millis::from_secs(1));
+        let is_spent = || buckets.is_spent(hash(1), rate(1), Millis::new(0));
+        assert!((0..10).all(|_| !is_spent()));
+        assert!(buckets.take(hash(1), rate(1), Millis::new(0)) && is_spent());
     }
 
     #[test]
     fn who_uses_up_a_thousand_names_costs_hardly_another_anything() {
-        let buckets = Buckets::new(1, 10);
+        let buckets = Buckets::new(Millis::from_secs(10));
+        let is_spent = |name: u64| buckets.is_spent(hash(name), rate(1), Millis::new(0));
         for name in 0..1_000 {
-            taken(&buckets, hash(name), 0);
-            assert!(buckets.is_spent(hash(name), Millis::new(0)));
+            taken(&buckets, hash(name), 1, 0);
+            assert!(is_spent(name));
         }
-        let refused = (1_000_000..1_100_000).filter(|name| buckets.is_spent(hash(*name), Millis::new(0))).count();
+        let refused = (1_000_000..1_100_000).filter(|name| is_spent(*name)).count();
         assert!(refused < 20, "{refused} of 100,000 share all their places with strangers");
     }
 }

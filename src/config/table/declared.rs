@@ -342,6 +342,14 @@ pub(in crate::config) const CALLER: Group = Group {
             Takes("false"),
             "Whether it is believed, where it watches, which access tokens arrived. A false report can end a grant.",
         ),
+        row(
+            "rate",
+            count(0, 10_000_000),
+            Off,
+            "Calls a second of this caller to one replica, and as many at once, where `limits.caller_rate` is not right for it. 0: as many as \
+             it likes.",
+        )
+        .sample("200000"),
     ],
 };
 

@@ -330,8 +330,8 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 "caller_rate",
                 count(0, 10_000_000),
                 Takes("50000"),
-                "Calls a second of one caller to one replica, and as many at once. One more is refused with RESOURCE_EXHAUSTED. Over HTTP it \
-                 is requests of one address (429). 0: as many as it likes, as where no caller is configured.",
+                "Calls a second of one caller to one replica, and as many at once, unless it has a `rate` of its own. One more is refused with \
+                 RESOURCE_EXHAUSTED. Over HTTP it is requests of one address (429). 0: as many as it likes, as where no caller is configured.",
             ),
             row(
                 "failure_rate",
@@ -387,7 +387,8 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
                 "otlp_endpoint",
                 Kind::Text("URL"),
                 Off,
-                "Where spans, and metrics where metrics_interval is set, are sent: OTLP over gRPC. No spans are made where it is not set.",
+                "Where spans, and metrics where metrics_interval is set, are sent: OTLP over gRPC. No spans are made where it is not set. Of \
+                 https the machine's authorities are trusted, and those of outbound.ca_file.",
             )
             .sample("http://127.0.0.1:4317"),
             row(
@@ -420,16 +421,24 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
     },
     Group {
         section: "audit",
-        doc: "The audit stream (docs/audit.md): who did what to which grant. Tokens, subjects and sessions stand in it as keyed hashes.",
+        doc: "The audit stream (docs/audit.md): who did what to which grant. Tokens, subjects and sessions stand in it as keyed hashes. There is \
+              none where no place for it is set.",
         rows: &[
             row(
                 "file",
                 Kind::Text("path"),
                 Off,
-                "The file that it is written to, a line each; - is standard output. None is written where it is not set. One process writes \
+                "The file that it is written to, a line each; - is standard output. One process writes \
                  a file; rotate it by renaming it.",
             )
             .sample("/var/lib/jeton/audit.log"),
+            row(
+                "otlp_endpoint",
+                Kind::Text("URL"),
+                Off,
+                "A collector that it is sent to in place of a file, as OTLP over gRPC: a log record each line. Trusted as that of [telemetry].",
+            )
+            .sample("http://127.0.0.1:4317"),
         ],
     },
     Group {

@@ -227,11 +227,11 @@ reasons! {
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "temporarily_unavailable", 0,
         "The deadline of the request passed: the caller's `grpc-timeout` or the server's own. What was asked for may have happened.",
         "Retry: Refresh, Revoke and Introspect are safe to repeat. Give more time if it stays so.";
-    Overloaded = "OVERLOADED", ResourceExhausted, 503, "temporarily_unavailable", 250,
+    Overloaded = "OVERLOADED", ResourceExhausted, 503, "temporarily_unavailable", 1_000,
         "Too many requests at once. This one was not begun.",
         "Retry with growing pauses; add replicas.";
     RateLimited = "RATE_LIMITED", ResourceExhausted, 429, "temporarily_unavailable", 1_000,
-        "The caller (over HTTP: the address that asks) calls this replica more often than `limits.caller_rate`. This call was not begun.",
+        "The caller (over HTTP: the address that asks) calls this replica more often than `limits.caller_rate`, or its own `rate`, allows. This call was not begun.",
         "Retry with growing pauses. Operator: raise it, or look what calls so often.";
     TooManyFailures = "TOO_MANY_FAILURES", ResourceExhausted, 429, "temporarily_unavailable", 1_000,
         "From here it was tried too often lately to be this client, or a caller, by what does not prove it (`limits.failure_rate`). A right \
