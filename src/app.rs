@@ -28,6 +28,7 @@ use crate::store::redis::{self, Redis};
 use crate::store::traced::Traced;
 
 use crate::store::{Store, StoreError};
+use crate::telemetry::Collector;
 use crate::tls;
 use crate::tokens::Tokens;
 use jeton_domain::client::Algorithm;
@@ -76,9 +77,9 @@ pub enum StartError {
     #[error("{0}")]
     RootKey(String),
     /// The audit stream cannot be begun.
-    #[error("[audit] file `{place}` cannot be written: {problem}")]
+    #[error("[audit] {place} cannot be written: {problem}")]
     Audit {
-        /// As set.
+        /// The setting and what it says.
         place: String,
         /// What is wrong.
         problem: io::Error,
@@ -164,10 +165,29 @@ impl App {
 
 /// The stream that is set, under the key that the ring begins with.
 fn begin_audit(settings: &Settings, key: Option<&Secret<32>>, clock: &Clock) -> Result<Audit, StartError> {
-    let (Some(file), Some(key)) = (&settings.audit.file, key) else { return Ok(Audit::default()) };
-    let place = if file == Path::new("-") { Place::Output } else { Place::File(file.clone()) };
-    let refused = |problem| StartError::Audit { place: file.display().to_string(), problem };
+    let (place, shown) = match (&settings.audit.file, audit_collector(settings)?) {
+        (Some(file), _) if file == Path::new("-") => (Place::Output, "file `-`".to_owned()),
+        (Some(file), _) => (Place::File(file.clone()), format!("file `{}`", file.display())),
+        (None, Some(collector)) => (Place::Collector(collector.clone()), format!("otlp_endpoint `{}`", collector.shown())),
+        (None, None) => return Ok(Audit::default()),
+    };
+    let Some(key) = key else { return Ok(Audit::default()) };
+    let refused = |problem| StartError::Audit { place: shown, problem };
     Audit::start(&place, AuditKey::derive(key)?, clock.clone()).map_err(refused)
+}
+
+/// The collector of spans and metrics.
+fn collector(settings: &Settings) -> Result<Option<Collector>, tls::Problem> {
+    collector_at(settings.telemetry.otlp_endpoint.as_deref(), settings)
+}
+
+/// The collector of the audit stream.
+fn audit_collector(settings: &Settings) -> Result<Option<Collector>, tls::Problem> {
+    collector_at(settings.audit.otlp_endpoint.as_deref(), settings)
+}
+
+fn collector_at(endpoint: Option<&str>, settings: &Settings) -> Result<Option<Collector>, tls::Problem> {
+    endpoint.map(|endpoint| Collector::at(endpoint, settings.outbound.ca_file.as_deref())).transpose()
 }
 
 async fn open_store(settings: &Settings, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {

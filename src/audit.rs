@@ -92,7 +92,8 @@ impl Audit {
     /// Writes to `place` from now on, with the moments of `clock`.
     ///
     /// # Errors
-    /// The place cannot be written; or another process writes there. No thread or randomness is to be had.
+    /// The place cannot be written, which of a collector is found out later; or another process writes there. No thread or randomness is
+    /// to be had.
     pub fn start(place: &Place, key: AuditKey, clock: Clock) -> io::Result<Self> {
         let (queue, told) = sync_channel(QUEUE);
         let shared = Arc::new(Shared {

@@ -198,7 +198,7 @@ impl<'a> Reading<'a> {
                 log_format: telemetry.word("log_format", LogFormat::parse)?,
                 log_level: telemetry.word("log_level", LogLevel::parse)?,
             },
-            audit: Audit { file: audit.text("file", check::path) },
+            audit: check::audit(audit),
             outbound: Outbound { ca_file: outbound.text("ca_file", check::path) },
             gateway: check::gateway(gateway)?,
             clients,

@@ -101,12 +101,7 @@ impl Outbound {
     /// # Errors
     /// `tls::Problem`: the file.
     pub fn new(ca_file: Option<&Path>, bounds: Bounds) -> Result<Self, tls::Problem> {
-        let machine = Authorities::of_the_machine();
-        let trusted = match ca_file {
-            Some(file) => machine.and(Authorities::of_file(file)?),
-            None => machine,
-        };
-        let mut config = trusted.client()?;
+        let mut config = Authorities::trusted(ca_file)?.client()?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { tls: TlsConnector::from(Arc::new(config)), bounds, places: Semaphore::new(bounds.places) })
     }

@@ -1,23 +1,23 @@
 //! What is the process doing? Spans, counters, logs.
 //!
-//! Lives here: where traces and logs go (`start`), the sampling decision and spans (`trace`), counters and histograms
+//! Lives here: where traces and logs go (`start`, `collector`), the sampling decision and spans (`trace`), counters and histograms
 //! (`metrics`), what they did lately (`rates`), what was over a limit (`limits`), the form of a log line (`log`). Any room may name this one.
 //! Must not live here: tokens, secrets, keys, names of subjects; what is counted is chosen from fixed words, what is logged may name a caller, an address or a client.
 
+pub mod collector;
 pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod rates;
 pub mod trace;
 
+pub use collector::Collector;
 pub use trace::{Sampler, child};
 
-use jeton_domain::secret::shown_address;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider, SpanExporter as _};
+use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ use tracing_subscriber::reload;
 /// Where traces and logs go.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The OTLP/gRPC collector, such as `http://127.0.0.1:4317`. None: neither traces nor metrics are sent.
-    pub endpoint: Option<String>,
+    /// The collector. None: neither traces nor metrics are sent.
+    pub collector: Option<Collector>,
     /// The share of requests without a trace of their caller that are traced, 0 to 1.
     pub ratio: f64,
     /// So often metrics are sent to the collector too; none: they are not.
@@ -54,7 +54,7 @@ pub enum Format {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { endpoint: None, ratio: 0.01, metrics_every: None, format: Format::Text, level: "info".into() }
+        Self { collector: None, ratio: 0.01, metrics_every: None, format: Format::Text, level: "info".into() }
     }
 }
 
@@ -113,9 +113,6 @@ impl Level {
     }
 }
 
-/// How long the last spans may take to reach the collector.
-const FLUSH: Duration = Duration::from_secs(3);
-
 /// Starts telemetry for the process: logs to standard error, traces and metrics to the collector. Call it inside the runtime.
 ///
 /// # Errors
@@ -123,8 +120,8 @@ const FLUSH: Duration = Duration::from_secs(3);
 pub fn start(settings: &Settings) -> Result<Telemetry, StartError> {
     let (subscriber, mut telemetry) = build(settings, std::io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_already| StartError::Twice)?;
-    if let (Some(endpoint), Some(every)) = (&settings.endpoint, settings.metrics_every) {
-        telemetry.metrics = Some(metrics::push(pushing(endpoint)?, every));
+    if let (Some(collector), Some(every)) = (&settings.collector, settings.metrics_every) {
+        telemetry.metrics = Some(metrics::push(collector.metrics()?, every));
     }
     Ok(telemetry)
 }
@@ -144,7 +141,7 @@ where
         .with_ansi(false)
         .event_format(log::Lines::new(settings.format))
         .with_filter(filter);
-    let traces = settings.endpoint.as_deref().map(exporting).transpose()?;
+    let traces = settings.collector.as_ref().map(exporting).transpose()?;
     let exported = traces.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("jeton"))
@@ -169,37 +166,13 @@ fn filter(level: &str) -> Result<EnvFilter, StartError> {
     Ok(filter.add_directive(spans.parse().map_err(|error| problem(format!("{error}")))?))
 }
 
-/// Whether there is a collector at `endpoint` that takes OTLP: it is sent no span.
-///
-/// # Errors
-/// What is wrong, in words.
-pub async fn reach(endpoint: &str) -> Result<(), String> {
-    let exporter = exporter(endpoint).map_err(|error| error.to_string())?;
-    exporter.export(Vec::new()).await.map_err(|error| error.to_string())
-}
-
 /// Spans are made only for requests that are sampled, so the pipeline takes them all.
-fn exporting(endpoint: &str) -> Result<SdkTracerProvider, StartError> {
-    let exporter = exporter(endpoint)?;
+fn exporting(collector: &Collector) -> Result<SdkTracerProvider, StartError> {
     Ok(SdkTracerProvider::builder()
         .with_sampler(SdkSampler::AlwaysOn)
         .with_resource(resource())
-        .with_batch_exporter(exporter)
+        .with_batch_exporter(collector.spans()?)
         .build())
-}
-
-fn exporter(endpoint: &str) -> Result<SpanExporter, StartError> {
-    let built = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(FLUSH).build();
-    built.map_err(|error| unusable(endpoint, &error))
-}
-
-fn pushing(endpoint: &str) -> Result<MetricExporter, StartError> {
-    let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(FLUSH).build();
-    exporter.map_err(|error| unusable(endpoint, &error))
-}
-
-fn unusable(endpoint: &str, error: &ExporterBuildError) -> StartError {
-    StartError::Endpoint { endpoint: shown_address(endpoint), problem: error.to_string() }
 }
 
 fn resource() -> Resource {
@@ -225,7 +198,7 @@ impl Telemetry {
         let (traces, metrics) = (self.traces.take(), self.metrics.take());
         let ended = tokio::task::spawn_blocking(move || {
             let pushed = metrics.map(|metrics| metrics.force_flush());
-            let traced = traces.map(|traces| traces.shutdown_with_timeout(FLUSH));
+            let traced = traces.map(|traces| traces.shutdown_with_timeout(collector::WITHIN));
             [pushed, traced].into_iter().flatten().all(|sent| sent.is_ok())
         });
         if !matches!(ended.await, Ok(true)) {

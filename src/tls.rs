@@ -5,8 +5,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, TrustAnchor};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 /// Authorities that sign the certificates of others.
@@ -37,6 +37,16 @@ impl Authorities {
         Self::of(rustls_native_certs::load_native_certs().certs)
     }
 
+    /// Those of the machine, and beside them those of this file.
+    ///
+    /// # Errors
+    /// As `of_file`.
+    pub fn trusted(ca_file: Option<&Path>) -> Result<Self, Problem> {
+        let own = ca_file.map(Self::of_file).transpose()?;
+        let machine = Self::of_the_machine();
+        Ok(own.into_iter().fold(machine, Self::and))
+    }
+
     /// Those of a PEM file.
     ///
     /// # Errors
@@ -58,6 +68,11 @@ impl Authorities {
     pub fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0.roots);
         self
+    }
+
+    /// Each of them.
+    pub fn anchors(&self) -> impl Iterator<Item = TrustAnchor<'static>> {
+        self.0.roots.iter().cloned()
     }
 
     /// Whether nobody is trusted.

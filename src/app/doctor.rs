@@ -9,19 +9,19 @@ mod certificates;
 mod keys;
 mod machine;
 
-use super::open_store;
+use super::{audit_collector, collector, open_store};
 use crate::cli::{self, Finding, Output};
 use crate::clock::Clock;
 use crate::config::{Loaded, Settings, StoreUrl};
 use crate::records::Records;
 use crate::roots::Roots;
 use crate::store::{Diagnosis, redis};
-use crate::telemetry;
+use crate::telemetry::Collector;
 use jeton_domain::client::{Client, ClientKind, ReusePolicy, Rotation};
 use jeton_domain::client_secret;
 use jeton_domain::error::Error;
 use jeton_domain::resource::{Resource, TokenFormat};
-use jeton_domain::secret::{SecretText, shown_address};
+use jeton_domain::secret::SecretText;
 use jeton_domain::time::Millis;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     all.extend(kept(settings, in_kubernetes));
     all.extend(machine::examine(settings));
     all.extend(keys::examine(settings).await);
-    all.extend(collector(settings).await);
+    all.extend(collectors(settings).await);
     if let StoreUrl::Redis(address) = &settings.store {
         let expected = redis::Expected { replicas: settings.redis.replicas, timeout: settings.tokens.store_timeout.into() };
         all.extend(redis::examine(address, clock, expected).await);
@@ -232,18 +232,26 @@ fn resource(resource: &Resource) -> Diagnosis {
     Diagnosis::ok("resource", resource.id.as_str(), found)
 }
 
-/// Who takes the spans.
-async fn collector(settings: &Settings) -> Option<Diagnosis> {
-    let endpoint = settings.telemetry.otlp_endpoint.as_deref()?;
-    let at = shown_address(endpoint);
-    Some(match telemetry::reach(endpoint).await {
-        Ok(()) => Diagnosis::ok("collector", at, "it takes OTLP"),
-        Err(problem) => {
-            let advice = "let otlp_endpoint name a collector that takes OTLP over gRPC (often port 4317), reached from here: what it does not \
-                          take is dropped";
-            Diagnosis::warn("collector", at, problem, advice)
-        }
-    })
+/// Who takes the spans, and who the audit stream. Authorities that cannot be read are told with what is outbound.
+async fn collectors(settings: &Settings) -> Vec<Diagnosis> {
+    let of_spans = collector(settings).ok().flatten();
+    let of_records = audit_collector(settings).ok().flatten();
+    let judged = |what, collector: &Collector, taken: Result<(), String>, advice: &str| match taken {
+        Ok(()) => Diagnosis::ok(what, collector.shown(), "it takes OTLP"),
+        Err(problem) => Diagnosis::warn(what, collector.shown(), problem, advice),
+    };
+    let mut found = Vec::new();
+    if let Some(collector) = of_spans {
+        let advice = "let telemetry.otlp_endpoint name a collector that takes OTLP over gRPC (often port 4317), reached from here: what it \
+                      does not take is dropped";
+        found.push(judged("collector", &collector, collector.takes_spans().await, advice));
+    }
+    if let Some(collector) = of_records {
+        let advice = "let audit.otlp_endpoint name a collector that takes OTLP over gRPC and has a pipeline for logs, reached from here: what \
+                      it does not take waits, and is lost when too much waits";
+        found.push(judged("audit", &collector, collector.takes_records().await, advice));
+    }
+    found
 }
 
 /// A store of one machine.

@@ -2,7 +2,7 @@
 
 use crate::app::readiness::Readiness;
 use crate::app::reload::{Loading, Reload, Remarks};
-use crate::app::{App, StartError, jobs};
+use crate::app::{App, StartError, collector, jobs};
 use crate::cli;
 use crate::clock::Clock;
 use crate::config::{Loaded, LogFormat, Settings};
@@ -83,7 +83,7 @@ pub enum ServeError {
 /// `ServeError`, in words for the operator.
 pub async fn serve(loaded: Loaded, load_again: Loading) -> Result<(), ServeError> {
     let settings = &loaded.settings;
-    let telemetry = telemetry::start(&telemetry_settings(settings))?;
+    let telemetry = telemetry::start(&telemetry_settings(settings)?)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -345,10 +345,10 @@ fn say(text: &str) {
     }
 }
 
-fn telemetry_settings(settings: &Settings) -> telemetry::Settings {
+fn telemetry_settings(settings: &Settings) -> Result<telemetry::Settings, StartError> {
     let told = &settings.telemetry;
-    telemetry::Settings {
-        endpoint: told.otlp_endpoint.clone(),
+    Ok(telemetry::Settings {
+        collector: collector(settings)?,
         ratio: told.trace_sample_ratio,
         metrics_every: told.metrics_interval.map(Into::into),
         format: match told.log_format {
@@ -356,5 +356,5 @@ fn telemetry_settings(settings: &Settings) -> telemetry::Settings {
             LogFormat::Json => telemetry::Format::Json,
         },
         level: told.log_level.word().into(),
-    }
+    })
 }

@@ -92,6 +92,8 @@ pub(super) struct Line {
     pub(super) follows: Option<Follows>,
     #[serde(default)]
     pub(super) torn_bytes: usize,
+    #[serde(default)]
+    pub(super) trace_id: String,
 }
 
 impl Line {

@@ -1,22 +1,29 @@
-//! Where the stream goes: a file that grows, or standard output.
+//! Where the stream goes: a file that grows, standard output, or a collector.
 //!
 //! One process writes a file. Where it was moved away another is begun in its place, so that whoever rotates logs by renaming may do it.
 
 use super::chain::{Follows, Line};
+use crate::telemetry::collector::{Collector, Record, Records};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Where to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Place {
     /// To the end of this file, which is made where it is not there.
     File(PathBuf),
     /// To standard output.
     Output,
+    /// To a collector, each line as a log record.
+    Collector(Collector),
 }
 
+/// What a record is called.
+const EVENT: &str = "jeton.audit";
+/// The most that a collector is sent at once: a quarter of what it takes by default.
+const SENT_BYTES: usize = 1 << 20;
 /// How much of the end of a file is read for its last line; no line is as long.
 const TAIL_BYTES: u64 = 64 << 10;
 
@@ -24,6 +31,7 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub(super) enum Sink {
     File { path: PathBuf, file: File },
     Output,
+    Collector(Box<Records>),
 }
 
 /// How a file ends.
@@ -40,6 +48,10 @@ impl Sink {
     pub(super) fn open(place: &Place) -> io::Result<(Self, Tail)> {
         let path = match place {
             Place::Output => return Ok((Self::Output, Tail::default())),
+            Place::Collector(collector) => {
+                let records = collector.records().map_err(io::Error::other)?;
+                return Ok((Self::Collector(Box::new(records)), Tail::default()));
+            }
             Place::File(path) => path.clone(),
         };
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
@@ -54,7 +66,12 @@ impl Sink {
         Ok((Self::File { path, file }, tail))
     }
 
-    /// Writes some of it.
+    /// Whether it can be written where it is opened, too; else only in a thread of its own.
+    pub(super) const fn is_at_hand(&self) -> bool {
+        !matches!(self, Self::Collector(_))
+    }
+
+    /// Writes some of it, which begins with a line.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::File { file, .. } => file.write(bytes),
@@ -62,6 +79,11 @@ impl Sink {
                 let mut out = io::stdout().lock();
                 // All or nothing: what a buffer took counts as written only when it is out.
                 out.write_all(bytes).and_then(|()| out.flush()).map(|()| bytes.len())
+            }
+            Self::Collector(records) => {
+                let lines = first_lines(bytes);
+                let each: Vec<Record> = lines.split(|byte| *byte == b'\n').filter_map(|line| record(records, line)).collect();
+                records.send(&each).map(|()| lines.len())
             }
         }
     }
@@ -74,7 +96,7 @@ impl Sink {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
                 synced => synced,
             },
-            Self::Output => Ok(()),
+            Self::Output | Self::Collector(_) => Ok(()),
         }
     }
 
@@ -82,9 +104,24 @@ impl Sink {
     pub(super) fn moved(&self) -> Option<Place> {
         match self {
             Self::File { path, file } if !is_there(path, file) => Some(Place::File(path.clone())),
-            Self::File { .. } | Self::Output => None,
+            Self::File { .. } | Self::Output | Self::Collector(_) => None,
         }
     }
+}
+
+/// As many whole lines as are sent at once.
+fn first_lines(bytes: &[u8]) -> &[u8] {
+    let most = bytes.get(..SENT_BYTES).unwrap_or(bytes);
+    let end = most.iter().rposition(|byte| *byte == b'\n').map(|at| at.saturating_add(1));
+    end.and_then(|end| most.get(..end)).unwrap_or(bytes)
+}
+
+/// A line as it stands, and by what it is found and put in order.
+fn record(records: &Records, line: &[u8]) -> Option<Record> {
+    let read = Line::read(line)?;
+    let record = records.record(EVENT, std::str::from_utf8(line).ok()?).at(&read.time).of_trace(&read.trace_id);
+    let place = record.with("jeton.audit.chain", read.chain).with("jeton.audit.seq", i64::try_from(read.seq).ok()?);
+    Some(place.with("jeton.audit.action", read.action))
 }
 
 fn is_there(path: &Path, file: &File) -> bool {

@@ -52,12 +52,14 @@ impl Writer {
         let (chain, line) = Chain::begin(Arc::clone(&key), &written(clock.now()), tail.last.as_ref(), tail.torn)?;
         let (sealed, unsynced, refused) = (line.into_bytes(), None, None);
         let mut writer = Self { told, shared, clock, key, sink, chain, sealed, written: 0, unsynced, refused };
-        // What cannot be written at the start is told the operator, who is there.
-        while writer.written < writer.sealed.len() {
-            writer.write_some()?;
+        if writer.sink.is_at_hand() {
+            // What cannot be written at the start is told the operator, who is there.
+            while writer.written < writer.sealed.len() {
+                writer.write_some()?;
+            }
+            writer.sealed.clear();
+            writer.written = 0;
         }
-        writer.sealed.clear();
-        writer.written = 0;
         Ok(writer)
     }
 

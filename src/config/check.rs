@@ -3,7 +3,7 @@
 use super::duration::written;
 use super::mistake::quoted;
 use super::section::Section;
-use super::settings::{Gateway, Limits, Redis, Settings, Signing, Tls, Tokens};
+use super::settings::{Audit, Gateway, Limits, Redis, Settings, Signing, Tls, Tokens};
 use jeton_domain::certificate::CertificateName;
 use jeton_domain::client::{KnownBy, MutualTls};
 use jeton_domain::time::Millis;
@@ -42,6 +42,15 @@ pub(super) fn otlp_endpoint(text: &str) -> Result<String, String> {
         return Err("must not hold a user or password: write it such as http://127.0.0.1:4317".into());
     }
     Ok(text.into())
+}
+
+/// Where the audit stream goes, which is one place.
+pub(super) fn audit(section: &Section<'_>) -> Audit {
+    let (file, endpoint) = (section.text("file", path), section.text("otlp_endpoint", otlp_endpoint));
+    if section.is_given("file") && section.is_given("otlp_endpoint") {
+        section.mistake("otlp_endpoint", "goes together with no file: the stream is one chain of lines, so write one of both");
+    }
+    Audit { file, otlp_endpoint: endpoint }
 }
 
 /// How often metrics are sent, where it is said whereto.

@@ -191,8 +191,10 @@ pub struct Telemetry {
 /// The audit stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// The file that it is written to; `-` is standard output. None: none is written.
+    /// The file that it is written to; `-` is standard output.
     pub file: Option<PathBuf>,
+    /// The collector that it is sent to, and not to a file. Neither: there is no stream.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// What is asked of others and told them, over HTTP.

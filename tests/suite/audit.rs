@@ -1,14 +1,19 @@
 //! The audit stream of the real binary: who did what is in it, no token and no name is, and whatever is done to it is found.
 
+use crate::authority::Authority;
 use crate::faulty::Faulty;
+use crate::port;
 use crate::rfc::raw::Asking;
 use crate::store_contract::eventually;
 use crate::tour::{Home, Server};
+use crate::traces::Collector;
 use crate::world::{SCOPES, World, alice, mobile};
 use jeton::api::revoke_request::Target;
 use jeton::api::{CreateResourceRequest, Resource, RevokeRequest};
 use jeton::audit::Action;
 use jeton::store::Store;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Told;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,6 +23,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tonic::transport::{Identity, Server as Listening, ServerTlsConfig};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ROOT_KEY: (&str, &str) = ("JETON_ROOT_KEY", "2f2e2d2c2b2a292827262524232221201f1e1d1c1b1a19181716151413121110");
@@ -307,4 +313,51 @@ fn the_documentation_names_every_action_and_no_other() {
     let documented: BTreeSet<&str> = words.map(|word| word.trim_matches('`')).collect();
     let told = Action::ALL.iter().map(|action| action.word()).chain(["begin", "end", "lost"]);
     assert_eq!(documented, told.collect());
+}
+
+/// Its spans go there too, and both over TLS.
+#[tokio::test]
+async fn at_a_collector_each_line_is_a_record_and_none_is_lost_while_it_is_away() {
+    let (home, authority, address) = (Home::new(), Authority::new(), port::free());
+    let trusted = home.path().join("authority.pem");
+    fs::write(&trusted, authority.pem()).unwrap();
+    let endpoint = format!("https://{address}");
+    let variables = [
+        ROOT_KEY,
+        ("JETON_AUDIT_OTLP_ENDPOINT", endpoint.as_str()),
+        ("JETON_OUTBOUND_CA_FILE", trusted.to_str().unwrap()),
+        ("JETON_TELEMETRY_OTLP_ENDPOINT", endpoint.as_str()),
+        ("JETON_TELEMETRY_TRACE_SAMPLE_RATIO", "1"),
+    ];
+    let mut server = Server::start(&home, "memory:", &variables);
+    let issue = ["issue", "--client", "mobile-app", "--subject", "alice", "--scope", "openid offline_access orders:read"];
+    let first = asked(&home, &server, &[&issue[..], &["--field", "refresh_token"]].concat());
+    let shown = authority.server();
+    let tls = ServerTlsConfig::new().identity(Identity::from_pem(shown.pem(), shown.key()));
+    let (collector, _, _collecting) = Collector::start_at(address, Listening::builder().tls_config(tls).unwrap()).await;
+    asked(&home, &server, &["refresh", &first, "--client", "mobile-app"]);
+    assert!(Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap().success());
+    eventually("it ended", async || server.process.try_wait().unwrap().is_some()).await;
+
+    let text = |value: &Option<AnyValue>| match value.as_ref().and_then(|value| value.value.clone()) {
+        Some(Told::StringValue(text)) => text,
+        Some(Told::IntValue(number)) => number.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let records = collector.records();
+    let stream: String = records.iter().map(|record| text(&record.body) + "\n").collect();
+    let lines = read(&stream);
+    assert_eq!(actions(&lines), ["begin", "issue", "refresh", "end"], "{stream}");
+    for (record, line) in records.iter().zip(&lines) {
+        let told = |KeyValue { key, value, .. }: &KeyValue| (key.clone(), text(value));
+        let member = |name: &str| (format!("jeton.audit.{name}"), line[name].to_string().trim_matches('"').to_owned());
+        assert_eq!(record.attributes.iter().map(told).collect::<Vec<_>>(), ["chain", "seq", "action"].map(member));
+        assert!(record.event_name == "jeton.audit" && record.time_unix_nano > 0, "{record:?}");
+        let trace: String = record.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(trace, line["trace_id"].as_str().unwrap_or_default());
+    }
+    assert!(lines[1]["trace_id"].is_string() && !collector.spans().is_empty());
+    let file = home.path().join("collected");
+    fs::write(&file, stream).unwrap();
+    assert_eq!(judged(&home, &[&file]).0, Some(0));
 }

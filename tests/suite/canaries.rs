@@ -7,7 +7,7 @@ use crate::lifecycle::canary::{Canaries, Logged};
 use crate::rfc::raw::{Asking, basic};
 use crate::server::framed;
 use crate::store_contract::eventually;
-use crate::traces::Collector;
+use crate::traces::{Collector, at};
 use crate::world::{Replica, WEB_SECRET, World, alice, mobile, ring, web};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -296,7 +296,7 @@ async fn nothing_secret_is_told_whatever_is_put_where() {
     let (collector, endpoint, _collecting) = Collector::start().await;
     let logged = Logged::default();
     let writer = logged.clone();
-    let settings = Settings { endpoint: Some(endpoint), ratio: 1.0, level: "trace".into(), ..Settings::default() };
+    let settings = Settings { collector: at(&endpoint), ratio: 1.0, level: "trace".into(), ..Settings::default() };
     let (subscriber, telemetry) = telemetry::build(&settings, move || writer.clone()).unwrap();
     // With a single one, what a test on another thread meets first is taken to interest nobody.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());

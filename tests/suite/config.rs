@@ -81,9 +81,9 @@ fn the_example_with_everything_switched_on_is_valid_too() {
             _ => format!("{line}\n"),
         })
         .collect();
-    // Keys are in one place only, and a certificate is known in one way.
+    // Keys are in one place only, a certificate is known in one way, and the audit stream goes to one place.
     let is_another = |line: &&str| {
-        let others = ["jwks_uri = ", "tls_client_auth_san_", "self_signed_certificates"];
+        let others = ["jwks_uri = ", "tls_client_auth_san_", "self_signed_certificates", "file = "];
         others.iter().any(|other| line.starts_with(other))
     };
     let switched_on: String = switched_on.lines().filter(|line| !is_another(line)).map(|line| format!("{line}\n")).collect();

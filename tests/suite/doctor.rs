@@ -7,6 +7,7 @@ use crate::authority::Authority;
 use crate::port;
 use crate::receiver::{Receiver, Reply};
 use crate::redis_server::RedisServer;
+use crate::traces::Collector;
 use crate::world::{World, ring};
 use jeton::clock::Clock;
 use jeton::config::written_hash;
@@ -346,23 +347,34 @@ async fn whom_it_asks_for_keys_and_tells_its_spans_is_reached() {
     let configuration = |otlp: &str| {
         let tokens = format!("[caller_tokens]\nissuer = 'i'\naudience = 'a'\njwks_uri = '{at}'\n");
         let caller = "[callers.it]\nservice_accounts = 'a/b'\nrpcs = 'read_keys'\n";
-        format!("{}{tokens}{caller}[telemetry]\notlp_endpoint = '{otlp}'\n", GOOD.replace("insecure = true\n", ""))
+        format!(
+            "{}{tokens}{caller}[telemetry]\notlp_endpoint = '{otlp}'\n[audit]\notlp_endpoint = '{otlp}'\n",
+            GOOD.replace("insecure = true\n", "")
+        )
     };
     let told = async |otlp: &str| {
         let configuration = configuration(otlp);
         let (_, told) = tokio::task::block_in_place(|| diagnosed(&configuration, &[ROOT_KEY], &[]));
-        told.into_iter().filter(|[check, ..]| ["caller tokens", "collector"].contains(&check.as_str())).collect::<Vec<_>>()
+        told.into_iter()
+            .filter(|[check, ..]| ["caller tokens", "collector", "audit"].contains(&check.as_str()))
+            .collect::<Vec<_>>()
     };
     let row = |check: &str, at: &str, verdict: &str| [check, at, verdict].map(str::to_owned);
     // A port that is closed, and one where something else is.
     let closed = port::free();
     let nobody = format!("http://{closed}");
     keys.answers(Reply::status(403));
-    assert_eq!(told(&nobody).await, [row("caller tokens", &at, "fail"), row("collector", &nobody, "warn")]);
+    assert_eq!(
+        told(&nobody).await,
+        [row("caller tokens", &at, "fail"), row("collector", &nobody, "warn"), row("audit", &nobody, "warn")]
+    );
     let of_no_use = json!({"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}).to_string();
     keys.answers(Reply::Answer(200, Vec::new(), of_no_use.into()));
     let elsewhere = format!("http://{}", keys.address);
-    assert_eq!(told(&elsewhere).await, [row("caller tokens", &at, "fail"), row("collector", &elsewhere, "warn")]);
+    assert_eq!(
+        told(&elsewhere).await,
+        [row("caller tokens", &at, "fail"), row("collector", &elsewhere, "warn"), row("audit", &elsewhere, "warn")]
+    );
     let of_use =
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}).to_string();
     keys.answers(Reply::Answer(200, Vec::new(), of_use.into()));
@@ -371,7 +383,9 @@ async fn whom_it_asks_for_keys_and_tells_its_spans_is_reached() {
     let taking = Server::builder().add_service(TraceServiceServer::new(Taking));
     let mut tasks = JoinSet::new();
     tasks.spawn(taking.serve_with_incoming(TcpIncoming::from(listener)));
-    assert_eq!(told(&collector).await, Vec::<[String; 3]>::new());
+    assert_eq!(told(&collector).await, [row("audit", &collector, "warn")], "this one takes spans alone");
+    let (_, endpoint, _collecting) = Collector::start().await;
+    assert_eq!(told(&endpoint).await, Vec::<[String; 3]>::new());
 }
 
 #[tokio::test]

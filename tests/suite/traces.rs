@@ -10,10 +10,14 @@ use jeton::api::IntrospectRequest;
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::telemetry::{self, Format, Sampler, Settings, trace};
 use jeton::transport::grpc;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
@@ -28,22 +32,46 @@ const PARENT: &str = "b7ad6b7169203331";
 
 /// What arrived.
 #[derive(Clone, Default)]
-pub struct Collector(Arc<Mutex<Vec<Span>>>);
+pub struct Collector {
+    spans: Arc<Mutex<Vec<Span>>>,
+    records: Arc<Mutex<Vec<LogRecord>>>,
+}
 
 impl Collector {
     /// Listens, for as long as the tasks are held: itself, and its address.
     pub async fn start() -> (Self, String, JoinSet<()>) {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (collector, address, tasks) = Self::start_at(address, Server::builder()).await;
+        (collector, format!("http://{address}"), tasks)
+    }
+
+    /// The same there, by a server that speaks so.
+    pub async fn start_at(address: SocketAddr, mut server: Server) -> (Self, SocketAddr, JoinSet<()>) {
         let collector = Self::default();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let receiver =
+            server.add_service(TraceServiceServer::new(collector.clone())).add_service(LogsServiceServer::new(collector.clone()));
         let mut tasks = JoinSet::new();
-        let receiver = TraceServiceServer::new(collector.clone());
-        tasks.spawn(async { Server::builder().serve_with_incoming(receiver, TcpIncoming::from(listener)).await.unwrap() });
-        (collector, endpoint, tasks)
+        tasks.spawn(async { receiver.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap() });
+        (collector, address, tasks)
     }
 
     pub fn spans(&self) -> Vec<Span> {
-        self.0.lock().unwrap().clone()
+        self.spans.lock().unwrap().clone()
+    }
+
+    pub fn records(&self) -> Vec<LogRecord> {
+        self.records.lock().unwrap().clone()
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Collector {
+    async fn export(&self, request: Request<ExportLogsServiceRequest>) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        self.records.lock().unwrap().extend(scopes.flat_map(|scope| scope.log_records));
+        Ok(Response::new(ExportLogsServiceResponse::default()))
     }
 }
 
@@ -51,7 +79,7 @@ impl Collector {
 impl TraceService for Collector {
     async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
+        self.spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -59,7 +87,7 @@ impl TraceService for Collector {
 /// Calls once with this `traceparent`, does some work under a request's span, and answers what arrived at the collector.
 async fn exported(traceparent: &str, ratio: f64) -> Vec<Span> {
     let (collector, endpoint, _collecting) = Collector::start().await;
-    let settings = Settings { endpoint: Some(endpoint), ratio, ..Settings::default() };
+    let settings = Settings { collector: at(&endpoint), ratio, ..Settings::default() };
     let (subscriber, telemetry) = telemetry::build(&settings, std::io::sink).unwrap();
     let installed = tracing::subscriber::set_default(subscriber);
     let sampler = telemetry.sampler();
@@ -85,6 +113,11 @@ async fn exported(traceparent: &str, ratio: f64) -> Vec<Span> {
     telemetry.shutdown().await;
     drop(installed);
     collector.spans()
+}
+
+/// A collector there, without TLS.
+pub fn at(endpoint: &str) -> Option<telemetry::Collector> {
+    Some(telemetry::Collector::at(endpoint, None).unwrap())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -149,8 +182,7 @@ async fn a_log_line_of_a_sampled_call_has_its_trace() {
         let lines = Lines::default();
         let kept = lines.clone();
         // Nobody listens there; the spans are lost, the lines are not. The level leaves spans out, which must not cost the trace.
-        let endpoint = Some("http://127.0.0.1:9".to_owned());
-        let settings = Settings { endpoint, format, level: "warn".into(), ..Settings::default() };
+        let settings = Settings { collector: at("http://127.0.0.1:9"), format, level: "warn".into(), ..Settings::default() };
         let (subscriber, telemetry) = telemetry::build(&settings, move || kept.clone()).unwrap();
         let installed = tracing::subscriber::set_default(subscriber);
         let headers =
@@ -194,7 +226,17 @@ impl Rotel {
         let (grpc, http) = (port::free().to_string(), port::free().to_string());
         let process = Command::new(agent)
             .args(["start", "--otlp-grpc-endpoint", &grpc, "--otlp-http-endpoint", &http, "--exporter", "blackhole"])
-            .args(["--debug-log", "traces", "--debug-log", "metrics", "--debug-log-verbosity", "detailed", "--pid-file"])
+            .args([
+                "--debug-log",
+                "traces",
+                "--debug-log",
+                "metrics",
+                "--debug-log",
+                "logs",
+                "--debug-log-verbosity",
+                "detailed",
+                "--pid-file",
+            ])
             .arg(home.path().join("pid"))
             .stdout(std::fs::File::create(home.path().join("out")).unwrap())
             .stderr(std::fs::File::create(home.path().join("log")).unwrap())
@@ -244,6 +286,7 @@ async fn at_a_real_receiver_a_refresh_is_one_trace_from_its_caller_to_the_store(
         ("JETON_TELEMETRY_OTLP_ENDPOINT", rotel.endpoint.as_str()),
         ("JETON_TELEMETRY_METRICS_INTERVAL", "1h"),
         ("JETON_TELEMETRY_TRACE_SAMPLE_RATIO", "0"),
+        ("JETON_AUDIT_OTLP_ENDPOINT", rotel.endpoint.as_str()),
     ];
     let mut server = tour::Server::start(&home, "memory:", &variables);
     let mut tokens = TokenServiceClient::connect(server.address.clone()).await.unwrap();
@@ -262,6 +305,7 @@ async fn at_a_real_receiver_a_refresh_is_one_trace_from_its_caller_to_the_store(
     let is_request = |span: &&Told| span.name == "jeton.v1.TokenService/Refresh";
     eventually("the request arrived", async || of_the_refresh().iter().any(|span| is_request(&span))).await;
     eventually("the metrics arrived", async || rotel.text().contains("jeton.requests")).await;
+    eventually("the audit stream arrived", async || rotel.text().contains(r#""action":"end""#)).await;
     let spans = of_the_refresh();
     let request = spans.iter().find(is_request).unwrap();
     assert_eq!(request.parent, PARENT);

@@ -87,6 +87,10 @@ fn settings_of_the_process() {
             "[telemetry]\nlog_level = 'infos'",
             "jeton.toml:2: [telemetry] log_level: `infos` is none of error, warn, info, debug; did you mean `info`?",
         ),
+        (
+            "[audit]\nfile = 'audit.log'\notlp_endpoint = 'http://127.0.0.1:4317'",
+            "jeton.toml:3: [audit] otlp_endpoint: goes together with no file",
+        ),
         ("[telemetry]\notlp_endpoint = '127.0.0.1:4317'", "jeton.toml:2: [telemetry] otlp_endpoint: is no http or https URL"),
     ]);
 }
