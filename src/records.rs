@@ -1,6 +1,7 @@
 //! What do we know? Typed, sealed records: their names, their TTLs, and the load-decide-swap loop.
 //!
-//! Lives here: grants, sessions and what clients are to be told of them, devices, floors, clients and resources, proofs that were shown, and the service's own documents. Must not live here: rules about them (`domain`),
+//! Lives here: grants, sessions and what clients are to be told of them, devices, floors, clients and resources, proofs that were shown, the service's own documents,
+//! and what is sealed anew (`reseal`). Must not live here: rules about them (`domain`),
 //! how bytes are kept (`store`), how they are sealed (`roots`).
 
 pub mod devices;
@@ -11,6 +12,7 @@ pub mod logouts;
 pub mod name;
 pub mod registered;
 pub mod registry;
+mod reseal;
 pub mod sessions;
 pub mod proto {
     //! The messages of `proto/jeton/records/v1`, as generated.

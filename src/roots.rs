@@ -130,6 +130,26 @@ impl Roots {
         self.changes.load(Ordering::Acquire)
     }
 
+    /// Whether a newer key is here, which takes over where this one is burnt.
+    #[must_use]
+    pub fn is_replaceable(&self, id: KeyId) -> bool {
+        let document = self.document();
+        self.ids().any(|other| document.order.newer(other, id) && !document.burnt.contains(&other))
+    }
+
+    /// Whether it proves nothing any more, as the store's ring document says.
+    #[must_use]
+    pub fn is_burnt(&self, id: KeyId) -> bool {
+        self.document().burnt.contains(&id)
+    }
+
+    /// The keys of the store's ring document that prove something.
+    #[must_use]
+    pub fn in_use(&self) -> Vec<KeyId> {
+        let document = self.document();
+        document.order.keys().filter(|key| !document.burnt.contains(key)).collect()
+    }
+
     /// Whether the key is in the store's ring document.
     #[must_use]
     pub fn registered(&self, id: KeyId) -> bool {

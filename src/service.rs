@@ -29,6 +29,7 @@ pub mod refresh;
 pub mod registry;
 pub mod resources;
 pub mod revoke;
+mod root_keys;
 pub mod userinfo;
 pub mod watch;
 

@@ -51,7 +51,9 @@ pub async fn examine(loaded: &Loaded, in_kubernetes: bool, clock: &Clock) -> Vec
     }
     all.extend(certificates::examine(settings, clock));
     all.extend(callers::examine(settings));
-    all.extend([listeners(settings), issuer(settings), root_key(settings), overlap(settings), staleness(settings)]);
+    all.extend([listeners(settings), issuer(settings)]);
+    all.extend(root_keys(settings));
+    all.extend([overlap(settings), staleness(settings)]);
     if settings.clients.is_empty() {
         let advice = "configure them: without one nothing can be issued";
         all.push(Diagnosis::fail("clients", "", "there are none", advice));
@@ -121,19 +123,21 @@ fn issuer(settings: &Settings) -> Diagnosis {
     )
 }
 
-fn root_key(settings: &Settings) -> Diagnosis {
-    match settings.root_keys.keys().len() {
-        // On Redis that is a mistake, told before.
-        0 => Diagnosis::warn(
+/// Each by its id, the active one first.
+fn root_keys(settings: &Settings) -> Vec<Diagnosis> {
+    // Two that are the same, and none on Redis, are mistakes that were told before.
+    let Ok(roots) = Roots::new(settings.root_keys.keys()) else {
+        return vec![Diagnosis::warn(
             "root key",
             "",
             "it is made beside the data",
             "give it by root_key_file or JETON_ROOT_KEY, and keep a copy elsewhere: who copies the data copies the key with it, and \
              lost together nothing can be read",
-        ),
-        1 => Diagnosis::ok("root key", "", "one is given"),
-        several => Diagnosis::ok("root key", "", format!("{several} are given, the first is active")),
-    }
+        )];
+    };
+    let found =
+        |key| if key == roots.active() { "the first of the ring: it seals and proves what is made" } else { "one before it" };
+    roots.ids().map(|key| Diagnosis::ok("root key", key.to_string(), found(key))).collect()
 }
 
 /// Whether what is in the store was sealed under these keys; none where it does not answer, which is told otherwise.

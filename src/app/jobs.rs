@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// How often the ring of root keys is read, and the signing keys are read and brought on schedule. Far below the time a standby key is published ahead.
 const KEYS_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether something is sealed under an older root key.
+const RESEALED_EVERY: Duration = Duration::from_secs(3_600);
 
 /// How often it is looked whether keys of others are to be fetched again.
 const FOREIGN_KEYS_EVERY: Duration = Duration::from_secs(5);
@@ -80,10 +82,15 @@ pub fn start(app: &App, tracker: &TaskTracker, stop: &CancellationToken) {
             Ok(())
         }
     });
-    let records = app.records.clone();
+    let service = app.service.clone();
     every(KEYS_EVERY, "keep the order of the root keys", tracker, stop, move || {
-        let records = records.clone();
-        async move { records.register_ring().await.map_err(|error| error.to_string()) }
+        let service = service.clone();
+        async move { service.refresh_root_keys().await.map_err(|error| error.to_string()) }
+    });
+    let service = app.service.clone();
+    every(RESEALED_EVERY, "seal anew what is under an older root key", tracker, stop, move || {
+        let service = service.clone();
+        async move { service.reseal().await.map_err(|error| error.to_string()) }
     });
     let service = app.service.clone();
     every(KEYS_EVERY, "keep the signing keys on schedule", tracker, stop, move || {

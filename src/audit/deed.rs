@@ -138,7 +138,7 @@ impl<'a> Deed<'a> {
 
     /// What was revoked.
     pub fn target(self, target: &Target) -> Self {
-        let deed = self.text("kind", target.kind().word());
+        let deed = self.text("kind", target.word());
         match target {
             Target::Token { jti } => deed.text("jti", jti),
             Target::Grant(grant) => deed.grant(Some(*grant)),
@@ -147,6 +147,7 @@ impl<'a> Deed<'a> {
             Target::Client(client) => deed.client(client),
             Target::Consent(subject, client) => deed.subject(subject).client(client),
             Target::SigningKey { kid } => deed.text("kid", kid),
+            Target::RootKey(key) => deed.text("root_key_id", &key.to_string()),
         }
     }
 

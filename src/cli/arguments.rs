@@ -235,33 +235,36 @@ pub struct IntrospectArguments {
 
 /// `jeton revoke`
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["token", "grant", "session", "subject", "client", "kid", "leaked"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["token", "grant", "session", "subject", "client", "kid", "root_key", "leaked"]))]
 pub struct RevokeArguments {
     /// A token, access or refresh (a refresh token ends its grant); - reads it from standard input
-    #[arg(value_name = "TOKEN", value_parser = secret, conflicts_with_all = ["grant", "session", "subject", "kid"])]
+    #[arg(value_name = "TOKEN", value_parser = secret, conflicts_with_all = ["grant", "session", "subject", "kid", "root_key"])]
     pub token: Option<SecretText>,
     /// A grant
-    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["session", "subject", "client", "kid"])]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["session", "subject", "client", "kid", "root_key"])]
     pub grant: Option<String>,
     /// A session, every grant of it; --dry-run needs --subject too
-    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["client", "kid"])]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["client", "kid", "root_key"])]
     pub session: Option<String>,
     /// Everything of a subject; with --client what it allowed that client
-    #[arg(long, value_name = "SUBJECT", allow_hyphen_values = true, conflicts_with = "kid")]
+    #[arg(long, value_name = "SUBJECT", allow_hyphen_values = true, conflicts_with_all = ["kid", "root_key"])]
     pub subject: Option<String>,
     /// Everything of a client; with TOKEN the client that asks
-    #[arg(long, value_name = "CLIENT", conflicts_with = "kid")]
+    #[arg(long, value_name = "CLIENT", conflicts_with_all = ["kid", "root_key"])]
     pub client: Option<String>,
     /// A signing key: it is burnt for ever, and everything it signed is dead
     #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub kid: Option<String>,
+    /// A root key, by its id (`jeton doctor` tells them): it is burnt for ever; what it proves is dead, and every signing key of its time
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with = "kid")]
+    pub root_key: Option<String>,
     /// Every token of ours in a text of any kind and size, such as a dump or a log, for the reason `leaked`; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "grant", "session", "subject", "client", "kid", "reason"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "grant", "session", "subject", "client", "kid", "root_key", "reason"])]
     pub leaked: Option<PathBuf>,
     /// Why; kept with the revocation, and counted
     #[arg(long, value_enum, value_name = "REASON")]
     pub reason: Option<RevokeReason>,
-    /// Tell how many grants would end, and end none; those of --client or --kid alone are not counted. With --leaked only the tokens
+    /// Tell how many grants would end, and end none; those of --client, --kid or --root-key alone are not counted. With --leaked only the tokens
     /// found are counted, and no server is asked
     #[arg(long)]
     pub dry_run: bool,

@@ -180,6 +180,9 @@ fn target(arguments: &RevokeArguments) -> Result<Target, Failure> {
     if let Some(shown) = &arguments.token {
         return token(shown).map(Target::Token);
     }
+    if let Some(id) = &arguments.root_key {
+        return Ok(Target::RootKeyId(id.clone()));
+    }
     let subject = arguments.subject.clone();
     match (arguments.grant.clone(), arguments.session.clone(), subject, arguments.client.clone(), arguments.kid.clone()) {
         (Some(grant_id), ..) => Ok(Target::GrantId(grant_id)),
@@ -388,6 +391,7 @@ mod tests {
             (&["--client", "mobile-app"], Target::ClientId(c())),
             (&["--subject", "alice", "--client", "mobile-app"], Target::Consent(api::ConsentTarget { sub: s(), client_id: c() })),
             (&["--kid", "k"], Target::Kid("k".into())),
+            (&["--root-key", "-_AA8g"], Target::RootKeyId("-_AA8g".into())),
         ] {
             assert_eq!(revoking(arguments), Ok(expected), "{arguments:?}");
         }
@@ -403,6 +407,7 @@ mod tests {
             &["--grant", "g", "--session", "s"],
             &["--session", "s", "--client", "c"],
             &["--kid", "k", "--subject", "alice"],
+            &["--root-key", "k", "--kid", "k"],
             &["--client", "c", "--client-secret-file", "f"],
         ] {
             assert!(revoking(arguments).is_err(), "{arguments:?}");

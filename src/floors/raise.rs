@@ -57,7 +57,7 @@ impl Alive {
         let all = |wanted| Arc::clone(self).append_in_time(wanted);
         let together = self.appends.join(Wanted { what, entry }, all);
         let raise = together.instrument(telemetry::child("log.append")).await?;
-        metrics::REVOCATIONS.add(target.kind().word(), reason.word());
+        metrics::REVOCATIONS.add(target.word(), reason.word());
         if raise.durability < self.store.durability() {
             return Err(Error::RevokedNotDurable(raise.revision));
         }

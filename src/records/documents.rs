@@ -41,10 +41,39 @@ impl Records {
     /// `RootKeyMissing` where none of its keys is one that the store knows: it would be given power over what it cannot read.
     /// `RecordUnreadable` where a key of the same id is another key; the store.
     pub async fn register_ring(&self) -> Result<()> {
+        self.change_ring(|ring| self.join_ring(ring)).await.map(|_ring| ())
+    }
+
+    /// Says of a root key that it proves nothing any more, for ever, and which signing keys are burnt with it. Answers those that were named
+    /// when it was said first.
+    ///
+    /// # Errors
+    /// `KeyUnknown`; as `register_ring`.
+    pub async fn burn_root_key(&self, id: KeyId, kids: &[String]) -> Result<Vec<String>> {
+        let unknown = || Error::KeyUnknown(format!("no root key `{id}` is known"));
+        let ring = self
+            .change_ring(|ring| {
+                let is_joined = self.join_ring(ring)?;
+                let key = ring.keys.iter_mut().find(|key| key.id == id.0).ok_or_else(unknown)?;
+                if key.state == BURNT {
+                    return Ok(is_joined);
+                }
+                (key.state, key.kids) = (BURNT, kids.to_vec());
+                Ok(true)
+            })
+            .await?;
+        // It may have been said before, by a request that was cut off.
+        self.confirm(&name::ring(), Durability::Replicated).await?;
+        ring.keys.into_iter().find(|key| key.id == id.0).map(|key| key.kids).ok_or_else(unknown)
+    }
+
+    /// Changes the ring document, where `change` says that it did; learns it, and answers it.
+    async fn change_ring(&self, change: impl Fn(&mut RingRecord) -> Result<bool>) -> Result<RingRecord> {
         for _ in 0..ATTEMPTS {
             let (held, mut ring) = self.read_ring().await?;
-            if !self.join_ring(&mut ring)? {
-                return self.learn_order(&ring);
+            if !change(&mut ring)? {
+                self.learn_order(&ring)?;
+                return Ok(ring);
             }
             let mut value = BytesMut::from(&unsealed_stamp()?[..]);
             value.put_slice(&ring.encode_to_vec());
@@ -56,7 +85,8 @@ impl Records {
                 needs: Durability::Replicated,
             };
             if let (Swapped::Done, _) = self.store.swap(&swap, &[]).await.map_err(unavailable)? {
-                return self.learn_order(&ring);
+                self.learn_order(&ring)?;
+                return Ok(ring);
             }
         }
         Err(Error::Contended)
@@ -109,7 +139,7 @@ impl Records {
                 }
                 None => {
                     let seq = ring.keys.iter().map(|key| key.seq).max().unwrap_or(0).saturating_add(1);
-                    ring.keys.push(RootKey { id: id.0.to_vec(), check: check.to_vec(), seq, state: IN_USE });
+                    ring.keys.push(RootKey { id: id.0.to_vec(), check: check.to_vec(), seq, state: IN_USE, kids: Vec::new() });
                     added = true;
                 }
             }

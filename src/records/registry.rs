@@ -13,6 +13,7 @@ mod stored;
 
 pub use entry::{Entry, Kind, Value};
 pub use parts::MAX_REGISTERED;
+pub(super) use parts::PARTS;
 pub use stored::Stored;
 
 use crate::clock::Clock;

@@ -43,6 +43,13 @@ impl Roots {
         Ok(value.into())
     }
 
+    /// Whether it was sealed under a key that is older than the active one.
+    #[must_use]
+    pub fn is_outdated(&self, sealed: &[u8]) -> bool {
+        let key = sealed.get(1..).and_then(<[u8]>::first_chunk::<KEY_ID_BYTES>);
+        key.is_some_and(|id| self.order().older(KeyId(*id), self.active()))
+    }
+
     /// Opens what was sealed for this name. The plain bytes are wiped when dropped.
     /// A burnt key still opens, so that what it sealed can be replaced.
     ///

@@ -96,7 +96,9 @@ impl Service {
     pub(super) fn killing_of(&self, looked: &Looked) -> Option<Raised> {
         match looked {
             Looked::Access(token) => self.alive.with_floors(|floors| token.says.standing().killing(floors)),
-            Looked::Numbered(_, grant) => self.killing(grant, &self.floor_targets(grant)),
+            Looked::Numbered(numbered, grant) => {
+                self.root_key_burnt(numbered.key).or_else(|| self.killing(grant, &self.floor_targets(grant)))
+            }
             Looked::No(..) => None,
         }
     }
@@ -151,9 +153,10 @@ impl Service {
         let kind = if numbered.kind == NumberedKind::Code { TokenKind::Code } else { TokenKind::Refresh };
         let state = self.state(grant).await?;
         self.registry_for(&state.grant.client).await?;
-        let verdict = match state.why_not {
-            Some(ref why) => Err((why.clone(), state.ended_at)),
-            None => self.acceptable(numbered, &state.grant, asker).map(|()| self.refresh_token_says(&state.grant)),
+        let verdict = match (self.root_key_burnt(numbered.key), &state.why_not) {
+            (Some(raised), _) => Err((WhyNot::Ended(raised.cause()), Some(raised.at))),
+            (None, Some(why)) => Err((why.clone(), state.ended_at)),
+            (None, None) => self.acceptable(numbered, &state.grant, asker).map(|()| self.refresh_token_says(&state.grant)),
         };
         Ok(Examined { kind, generation: numbered.generation, grant: None, state: Some(state), verdict })
     }

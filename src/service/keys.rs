@@ -98,13 +98,14 @@ impl Service {
         unburnt.map(|key| &key.kid).filter(|kid| is_raised(kid)).cloned().collect()
     }
 
-    /// Reads the keys again where the view has a burnt key since they were last read: what a burnt key signs is dead at birth,
+    /// Reads the keys again, root keys too, where the view has a burnt key since they were last read: what a burnt key signs is dead at birth,
     /// and its successor may be one that is not known here. True where they were read. Catch up before.
     pub(super) async fn know_burnt_keys(&self) -> Result<bool> {
         let burnt = self.alive.with_floors(Floors::key_burnt);
         if *self.reloaded.lock().unwrap_or_else(PoisonError::into_inner) >= burnt {
             return Ok(false);
         }
+        self.refresh_root_keys().await?;
         self.refresh_keys().await?;
         let mut known = self.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
         *known = burnt.max(*known);

@@ -89,6 +89,9 @@ impl Service {
             self.alive.caught_up().await?;
             return self.count(&target, subject.as_ref()).await.map(Revoked::Counted);
         }
+        if let Target::RootKey(key) = target {
+            return self.burn_root_key(key, reason).await;
+        }
         // Whatever is known of a key, its document must say that it is burnt, too.
         if matches!(target, Target::SigningKey { .. }) {
             return self.raise_and_tell(&target, reason, None).await.map(Revoked::from);
@@ -169,7 +172,7 @@ impl Service {
     }
 
     /// One entry in the log; none where that has ended the target for ever.
-    async fn raise(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Revoked> {
+    pub(super) async fn raise(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Revoked> {
         if self.alive.ended(target).is_some() {
             // A store that is gone acknowledges nothing, and another primary may lack what the one before it had.
             self.alive.caught_up().await?;
@@ -196,6 +199,9 @@ impl Service {
 
     /// The living grants that would end, by client; none where they are not counted. Catch up before.
     async fn count(&self, target: &Target, subject: Option<&Subject>) -> Result<Option<Vec<(ClientId, u64)>>> {
+        if let Target::RootKey(key) = target {
+            self.know_root_keys([*key]).await?;
+        }
         let living = match target {
             Target::Token { .. } => Vec::new(),
             Target::Grant(id) => match self.records.grant(*id).await?.known()? {
@@ -215,7 +221,10 @@ impl Service {
             Target::SigningKey { kid } if self.signing.state(kid, self.clock.now()).is_none() => {
                 return Err(Error::KeyUnknown(format!("no signing key `{}` is known", shown(kid))));
             }
-            Target::Client(_) | Target::SigningKey { .. } => return Ok(None),
+            Target::RootKey(key) if !self.records.roots().registered(*key) => {
+                return Err(Error::KeyUnknown(format!("no root key `{key}` is known")));
+            }
+            Target::Client(_) | Target::SigningKey { .. } | Target::RootKey(_) => return Ok(None),
         };
         let mut counts = BTreeMap::<ClientId, u64>::new();
         for grant in living {

@@ -22,5 +22,6 @@ mod registry;
 mod remembered;
 mod reuse;
 mod revoke;
+mod root_keys;
 mod scale;
 mod sealed;

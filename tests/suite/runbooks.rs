@@ -130,10 +130,10 @@ fn minted_by(token: &str) -> KeyId {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_root_key_is_rotated_and_no_request_fails() {
+async fn a_root_key_is_rotated_and_no_request_fails_and_then_it_is_burnt() {
     let redis = RedisServer::start_with(&SOUND).await;
     let platform = Platform::start(&redis).await;
-    let issued = platform.issue().await;
+    let [issued, unused] = [platform.issue().await, platform.issue().await];
     let load = Load::of(&platform.addresses, 2);
     platform.follows("A root key rotated", &[]);
     assert!(load.ended().await > 0);
@@ -143,6 +143,13 @@ async fn a_root_key_is_rotated_and_no_request_fails() {
     assert_eq!(minted_by(&platform.issue().await.refresh_token), minted_by(&renewed));
     let ring = fs::read_to_string(platform.home.path().join("root.key")).unwrap();
     assert!(ring.lines().count() == 2 && ring.lines().nth(1) == Some(ROOT_KEY), "the old key stays");
+
+    let said = platform.follows("A root key burnt", &[("OLD", &minted_by(&unused.refresh_token).to_string())]);
+    assert!(said.contains("burnt"), "{said}");
+    assert!(!platform.is_active(&unused.refresh_token).await && !platform.is_active(&issued.access_token).await);
+    platform.tokens(1).await.refresh(mobile(&unused.refresh_token)).await.unwrap_err();
+    platform.refresh(&renewed).await;
+    assert!(platform.is_active(&platform.issue().await.access_token).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use crate::error::{Cause, Ended};
 use crate::floors::{Floors, Raised};
-use crate::id::{GrantId, TargetId};
+use crate::id::{GrantId, KeyId, TargetId};
 use crate::name::{ClientId, ResourceId, SessionId, Subject};
 use crate::revision::Born;
 use crate::target::{Salt, token_id};
@@ -159,6 +159,8 @@ pub struct Belongs<'a> {
     pub client: Option<&'a ClientId>,
     /// The key that signed it.
     pub kid: Option<&'a str>,
+    /// The root key that proves it.
+    pub root_key: Option<KeyId>,
 }
 
 impl Belongs<'_> {
@@ -175,6 +177,7 @@ impl Belongs<'_> {
             targets.push(salt.consent(subject, client));
         }
         targets.extend(self.kid.map(|kid| salt.signing_key(kid)));
+        targets.extend(self.root_key.map(|key| salt.root_key(key)));
         targets
     }
 }

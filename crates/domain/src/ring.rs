@@ -40,6 +40,11 @@ impl RingOrder {
         self.active
     }
 
+    /// Every key of the ring document.
+    pub fn keys(&self) -> impl Iterator<Item = KeyId> {
+        self.seqs.iter().map(|(id, _)| *id)
+    }
+
     /// Whether the ring document has it.
     #[must_use]
     pub fn contains(&self, key: KeyId) -> bool {

@@ -1,7 +1,7 @@
 //! Targets of a revocation: what a floor can be raised for, and the 16-byte id of each in the log and in the view.
 
 use crate::error::Cause;
-use crate::id::{GrantId, TargetId};
+use crate::id::{GrantId, KeyId, TargetId};
 use crate::name::{ClientId, SessionId, Subject};
 use crate::revision::{Floor, Revision};
 use crate::secret::Secret;
@@ -32,6 +32,8 @@ pub enum Target {
         /// Its `kid`.
         kid: String,
     },
+    /// Everything that one root key proves.
+    RootKey(KeyId),
 }
 
 /// The kind of a target. Kinds exist for people: audit, metrics, causes.
@@ -49,7 +51,7 @@ pub enum TargetKind {
     Client,
     /// One subject's consent to one client.
     Consent,
-    /// One signing key.
+    /// One key: that signs, or a root key, so that who knows of no root keys here reads what burns one all the same.
     SigningKey,
 }
 
@@ -150,6 +152,12 @@ impl Salt {
         self.named(&[b"signing_key", kid.as_bytes()])
     }
 
+    /// The id of a root key.
+    #[must_use]
+    pub fn root_key(&self, key: KeyId) -> TargetId {
+        self.named(&[b"root_key", &key.0])
+    }
+
     /// The id of a DPoP proof: of its key and its `jti`. It is no target, and takes no other's name.
     #[must_use]
     pub fn dpop_proof(&self, jkt: &[u8; 32], jti: &str) -> TargetId {
@@ -195,6 +203,7 @@ impl Target {
             Self::Client(client) => salt.client(client),
             Self::Consent(subject, client) => salt.consent(subject, client),
             Self::SigningKey { kid } => salt.signing_key(kid),
+            Self::RootKey(key) => salt.root_key(*key),
         }
     }
 
@@ -203,7 +212,12 @@ impl Target {
     pub const fn client(&self) -> Option<&ClientId> {
         match self {
             Self::Client(client) | Self::Consent(_, client) => Some(client),
-            Self::Token { .. } | Self::Grant(_) | Self::Session(_) | Self::Subject(_) | Self::SigningKey { .. } => None,
+            Self::Token { .. }
+            | Self::Grant(_)
+            | Self::Session(_)
+            | Self::Subject(_)
+            | Self::SigningKey { .. }
+            | Self::RootKey(_) => None,
         }
     }
 
@@ -217,8 +231,14 @@ impl Target {
             Self::Subject(_) => TargetKind::Subject,
             Self::Client(_) => TargetKind::Client,
             Self::Consent(..) => TargetKind::Consent,
-            Self::SigningKey { .. } => TargetKind::SigningKey,
+            Self::SigningKey { .. } | Self::RootKey(_) => TargetKind::SigningKey,
         }
+    }
+
+    /// The word for it in metrics and in the audit stream.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        if let Self::RootKey(_) = self { "root_key" } else { self.kind().word() }
     }
 }
 
@@ -273,7 +293,7 @@ impl TargetKind {
         }
     }
 
-    /// The word for it in metrics and logs.
+    /// The word for it in logs.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

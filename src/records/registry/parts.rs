@@ -15,7 +15,7 @@ use jeton_domain::error::{Error, Result};
 use jeton_domain::time::Timestamp;
 
 /// In how many parts all of it lies.
-pub(super) const PARTS: usize = 1_024;
+pub(in crate::records) const PARTS: usize = 1_024;
 /// How many are read at once.
 const AT_ONCE: usize = 64;
 /// How many are read again each time, whatever their marks say.

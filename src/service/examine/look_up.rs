@@ -52,7 +52,10 @@ impl Service {
             None => no(WhyNot::Unknown, None),
             Some(Known::OnlyEnded(ended)) => no(WhyNot::Ended(ended.cause), Some(ended.at)),
             Some(Known::Grant(grant)) if self.tokens.prove(&numbered, &grant.nonce)? => Ok(Looked::Numbered(numbered, grant)),
-            Some(Known::Grant(_)) => no(WhyNot::NotGenuine, None),
+            Some(Known::Grant(_)) => {
+                let (why, at) = self.unproved(numbered.key);
+                no(why, at)
+            }
         }
     }
 
@@ -64,7 +67,8 @@ impl Service {
             Some(Known::Grant(grant)) => grant,
         };
         if !self.tokens.prove_opaque(opaque, &grant.nonce)? {
-            return no(WhyNot::NotGenuine, None);
+            let (why, at) = self.unproved(opaque.key);
+            return no(why, at);
         }
         let (Some(scope), Some(resources)) = (opaque.scopes(&grant), opaque.resources(&grant)) else {
             return no(WhyNot::NotGenuine, None);
@@ -81,6 +85,7 @@ impl Service {
             subject: grant.user(),
             client: Some(&grant.client),
             kid: None,
+            root_key: Some(opaque.key),
         };
         let says = Active {
             is_access_token: true,
@@ -113,6 +118,14 @@ impl Service {
             says,
             grant: Some(grant),
         })))
+    }
+
+    /// Why the tag of a token that names this root key proves nothing.
+    fn unproved(&self, key: KeyId) -> (WhyNot, Option<Timestamp>) {
+        if self.records.roots().is_burnt(key) {
+            return (WhyNot::Ended(Cause::KeyBurnt), self.root_key_burnt(key).map(|raised| raised.at));
+        }
+        (WhyNot::NotGenuine, None)
     }
 
     /// `learnt`: whether this request has read the signing keys again already, because a token named one that is not known here.

@@ -11,7 +11,9 @@ use crate::transport::fault::Fault;
 use crate::transport::logged;
 use api::token_service_server::TokenService;
 use jeton_domain::client::GrantType;
+use jeton_domain::error::Error;
 use jeton_domain::grant::Binding;
+use jeton_domain::id::KeyId;
 use jeton_domain::name::{ClientId, ResourceId, SessionId, Subject};
 use jeton_domain::scope::Scopes;
 use jeton_domain::secret::SecretText;
@@ -220,6 +222,11 @@ fn revoke(asked: api::RevokeRequest) -> Result<Revoke, Fault> {
         Some(Target::Kid(kid)) => {
             let kid = fields.word("kid", &kid, MAX_KID_BYTES);
             fields.required("kid", kid).map(|kid| target::Target::SigningKey { kid }.into())
+        }
+        Some(Target::RootKeyId(id)) => {
+            let id = KeyId::parse(&id)
+                .ok_or_else(|| Error::invalid("root_key_id", "is no id of a root key: `jeton doctor` tells them"));
+            fields.get(id).map(|id| target::Target::RootKey(id).into())
         }
     };
     let reason = reason(&mut fields, asked.reason);

@@ -2,10 +2,9 @@
 
 use super::claims::verified;
 use crate::on_every_store;
-use crate::world::{ORDERS, Replica, SCOPES, World, alice, mobile, refusal, ring};
+use crate::world::{ORDERS, Replica, SCOPES, World, alice, mobile, refusal};
 use jeton::api::revoke_request::Target;
 use jeton::api::{Cause, KeyState, ListKeysRequest, RevokeRequest, RotateKeyRequest, SigningKey};
-use jeton::app::App;
 use jeton_domain::client::Algorithm;
 use std::collections::BTreeMap;
 use tonic::Code;
@@ -22,8 +21,6 @@ on_every_store! {
     an_unknown_key_cannot_be_burnt_or_rotated,
     keys_for_rs256_are_made_where_they_are_needed_and_known_everywhere,
     keys_for_rs256_leave_the_key_set_where_nobody_needs_them_any_more,
-    root_keys_are_appended_everywhere_and_then_made_first,
-    a_replica_with_a_foreign_root_key_does_not_start_and_leaves_no_trace,
 }
 
 async fn kid(server: &Replica, jwt: &str) -> String {
@@ -275,54 +272,6 @@ async fn keys_for_rs256_leave_the_key_set_where_nobody_needs_them_any_more(world
         assert_eq!(keys.iter().filter(|key| key.alg == "RS256").count(), published, "{seconds} s later");
         assert!(keys.iter().any(|key| key.alg == "EdDSA"));
     }
-}
-
-async fn root_keys_are_appended_everywhere_and_then_made_first(world: World) {
-    let with = |keys: &[u8]| jeton::config::Settings { root_keys: ring(keys), ..world.settings.clone() };
-    let old = world.start().await;
-    let mut held = Vec::new();
-    for scope in [SCOPES, "offline_access payments:read"] {
-        held.push(old.issue(alice("mobile-app", scope)).await);
-    }
-    let appended = world.start_with(&with(&[1, 2])).await;
-    let first = world.start_with(&with(&[2, 1])).await;
-    for scope in [SCOPES, "offline_access payments:read"] {
-        held.push(first.issue(alice("mobile-app", scope)).await);
-    }
-    for issued in &held {
-        let mut token = issued.refresh_token.clone();
-        for replica in [&first, &appended, &first] {
-            assert!(replica.active(&issued.access_token).await && replica.active(&token).await);
-            token = replica.refresh(mobile(&token)).await.refresh_token;
-            world.pass(11);
-        }
-        appended.revoke(Target::Token(token.clone())).await;
-        assert!(!first.active(&token).await);
-    }
-    // Out of order: this replica lacks a key that is in use. It cannot tell, and says so.
-    let issued = first.issue(alice("mobile-app", "offline_access payments:read")).await;
-    for token in [&issued.access_token, &issued.refresh_token] {
-        let missing = (Code::Unavailable, "ROOT_KEY_MISSING".to_owned());
-        assert_eq!(refusal(old.try_introspect(token, "").await), missing);
-        let asked = RevokeRequest { target: Some(Target::Token(token.clone())), ..Default::default() };
-        assert_eq!(refusal(old.try_revoke(asked).await), missing);
-        if token.starts_with("jrt_") {
-            assert_eq!(refusal(old.try_refresh(mobile(token)).await), missing);
-        }
-    }
-    assert!(first.active(&issued.access_token).await);
-    first.refresh(mobile(&issued.refresh_token)).await;
-}
-
-async fn a_replica_with_a_foreign_root_key_does_not_start_and_leaves_no_trace(world: World) {
-    let server = world.start().await;
-    let issued = server.issue(alice("mobile-app", SCOPES)).await;
-    let ring_before = world.store().await.get(&[jeton::records::name::ring()]).await.unwrap().values;
-    let foreign = jeton::config::Settings { root_keys: ring(&[9]), ..world.settings.clone() };
-    let refused = App::on(world.store().await, &foreign, world.clock.clone()).await.unwrap_err().to_string();
-    assert!(refused.contains("root key"), "{refused}");
-    assert_eq!(world.store().await.get(&[jeton::records::name::ring()]).await.unwrap().values, ring_before);
-    server.refresh(mobile(&issued.refresh_token)).await;
 }
 
 /// A store that fell back has the key's document as it was, and the log was healed.

@@ -138,6 +138,7 @@ impl Said {
             subject: self.user.as_ref(),
             client: Some(&self.client),
             kid: Some(kid),
+            root_key: None,
         }
     }
 }

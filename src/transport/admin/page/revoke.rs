@@ -60,7 +60,7 @@ impl Chosen {
 
     /// What `read` reads. Nothing of what this page does not end.
     fn fields(&self) -> Fields {
-        let mut fields = vec![("kind", self.target.kind().word().to_owned())];
+        let mut fields = vec![("kind", self.target.word().to_owned())];
         match &self.target {
             Target::Grant(id) => fields.push(("grant_id", id.to_string())),
             Target::Session(session) => fields.push(("sid", session.to_string())),
@@ -68,7 +68,7 @@ impl Chosen {
             Target::Consent(subject, client) => {
                 fields.extend([("sub", subject.to_string()), ("client_id", client.to_string())]);
             }
-            Target::Token { .. } | Target::Client(_) | Target::SigningKey { .. } => {}
+            Target::Token { .. } | Target::Client(_) | Target::SigningKey { .. } | Target::RootKey(_) => {}
         }
         fields.extend(self.subject.as_ref().map(|subject| ("sub", subject.to_string())));
         fields
@@ -94,7 +94,7 @@ impl Chosen {
                 Target::Session(session) => { "every grant of the session " (words::code(session.as_str())) }
                 Target::Subject(subject) => { "everything of " (words::code(subject.as_str())) }
                 Target::Consent(subject, client) => { "what " (words::code(subject.as_str())) " allowed " (words::code(client.as_str())) }
-                Target::Token { .. } | Target::Client(_) | Target::SigningKey { .. } => (self.target.kind().word()),
+                Target::Token { .. } | Target::Client(_) | Target::SigningKey { .. } | Target::RootKey(_) => (self.target.word()),
             }
         }
     }
