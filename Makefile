@@ -20,6 +20,7 @@ test-tools: # What tests start besides cargo: real servers, never fakes
 	@./.ci/require redis-server redis-server
 	@./.ci/require kubectl kubernetes-client
 	@./.ci/require nginx nginx
+	@./.ci/require jq jq
 	@./.ci/require 'chromium-headless-shell|chromium|chromium-browser' chromium-headless-shell
 	@./.ci/interop
 	@./.ci/linters

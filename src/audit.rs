@@ -59,6 +59,8 @@ struct Shared {
     /// Told and never written, since the stream last said so.
     lost: AtomicU64,
     is_closing: AtomicBool,
+    /// The place cannot be written.
+    is_failing: AtomicBool,
     done: watch::Sender<bool>,
 }
 
@@ -100,6 +102,7 @@ impl Audit {
             waiting: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
+            is_failing: AtomicBool::new(false),
             done: watch::Sender::new(false),
         });
         let key = Arc::new(key);
@@ -114,6 +117,13 @@ impl Audit {
         self.0.as_deref().map(|stream| Deed::new(stream, action))
     }
 
+    /// What an operator should know of it, in words.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let is_failing = self.0.as_ref().is_some_and(|stream| stream.shared.is_failing.load(Ordering::Relaxed));
+        is_failing.then(|| "the audit stream cannot be written: the log says why".to_owned())
+    }
+
     /// Writes what waits, for a few seconds at most, and says in the stream that it ends.
     pub async fn close(&self) {
         let Some(stream) = &self.0 else { return };
@@ -122,7 +132,8 @@ impl Audit {
         let _full = stream.queue.try_send(Message::Close);
         let mut done = stream.shared.done.subscribe();
         if !matches!(timeout(CLOSES, done.wait_for(|done| *done)).await, Ok(Ok(_))) {
-            tracing::error!("the last lines of the audit stream were not written");
+            let lines = stream.shared.waiting.load(Ordering::Relaxed);
+            tracing::error!(lines, "the last lines of the audit stream were not written");
         }
     }
 }
@@ -144,10 +155,12 @@ impl Stream {
 }
 
 impl Shared {
-    /// Never silently: counted, and said in the stream as soon as that can be written.
+    /// Never silently: counted, and said in the log, and in the stream as soon as that can be written.
     fn lose(&self, lines: usize) {
         metrics::AUDIT_LOST.add_many(lines);
-        self.lost.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if self.lost.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed) == 0 {
+            tracing::error!("lines of the audit stream are lost from here on, until it has room again");
+        }
     }
 }
 

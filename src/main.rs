@@ -128,7 +128,7 @@ fn verify(arguments: &AuditArguments) -> ExitCode {
     match audit::verify(&loaded.settings, &arguments.files) {
         Ok(found) => {
             print(&audit::told(&found));
-            if found.breaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+            if found.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
         }
         Err(problem) => failed(&problem),
     }

@@ -1,12 +1,13 @@
 //! What is the process doing? Spans, counters, logs.
 //!
-//! Lives here: where traces and logs go (`start`, `collector`), the sampling decision and spans (`trace`), counters and histograms
+//! Lives here: where traces and logs go (`start`, `collector`, `log_sender`), the sampling decision and spans (`trace`), counters and histograms
 //! (`metrics`), what they did lately (`rates`), what was over a limit (`limits`), the form of a log line (`log`). Any room may name this one.
 //! Must not live here: tokens, secrets, keys, names of subjects; what is counted is chosen from fixed words, what is logged may name a caller, an address or a client.
 
 pub mod collector;
 pub mod limits;
 pub mod log;
+pub mod log_sender;
 pub mod metrics;
 pub mod rates;
 pub mod trace;
@@ -21,6 +22,8 @@ use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -113,6 +116,9 @@ impl Level {
     }
 }
 
+/// How long the last spans and metrics may take.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(4);
+
 /// Starts telemetry for the process: logs to standard error, traces and metrics to the collector. Call it inside the runtime.
 ///
 /// # Errors
@@ -193,15 +199,18 @@ impl Telemetry {
         self.level.clone()
     }
 
-    /// Sends what was recorded, within a few seconds. To be awaited before the runtime ends, for the exporter runs on it.
+    /// Sends what was recorded, within a few seconds. To be awaited before the runtime ends, for the exporters run on it.
     pub async fn shutdown(mut self) {
         let (traces, metrics) = (self.traces.take(), self.metrics.take());
-        let ended = tokio::task::spawn_blocking(move || {
+        let (ended, sent) = oneshot::channel();
+        // A thread that nobody waits for longer than that: the metrics' own waits for ever.
+        let flushing = std::thread::Builder::new().name("last spans".into()).spawn(move || {
             let pushed = metrics.map(|metrics| metrics.force_flush());
             let traced = traces.map(|traces| traces.shutdown_with_timeout(collector::WITHIN));
-            [pushed, traced].into_iter().flatten().all(|sent| sent.is_ok())
+            let _nobody_waits = ended.send([pushed, traced].into_iter().flatten().all(|sent| sent.is_ok()));
         });
-        if !matches!(ended.await, Ok(true)) {
+        let sent = async { flushing.is_ok() && sent.await.unwrap_or_default() };
+        if timeout(FLUSHED_WITHIN, sent).await != Ok(true) {
             tracing::warn!("the last spans or metrics did not reach the collector");
         }
     }

@@ -1,6 +1,6 @@
 //! Whom do we trust at the other end of a connection that we make? TLS of clients: authorities, and the means.
 //!
-//! Must not live here: who is connected to, or what is said (`store`, `outbound`).
+//! Must not live here: who is connected to, or what is said (`store`, `outbound`, `telemetry`).
 
 use std::fmt;
 use std::path::{Path, PathBuf};

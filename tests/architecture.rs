@@ -38,7 +38,11 @@ const ROOMS: [(&str, &str); 21] = [
 const WORDS: [(&str, &[&str], &str); 15] = [
     ("redis::", &["src/store/redis"], "another store must be able to take its place"),
     ("redb::", &["src/store/embedded"], "another store must be able to take its place"),
-    ("tonic::", &["src/transport", "src/cli"], "services speak the domain's words, not a transport's"),
+    (
+        "tonic::",
+        &["src/transport", "src/cli", "src/telemetry/collector", "src/telemetry/log_sender"],
+        "services speak the domain's words, not a transport's",
+    ),
     ("tonic_types::", &["src/transport", "src/cli"], "services speak the domain's words, not a transport's"),
     ("axum::", &["src/transport"], "services speak the domain's words, not a transport's"),
     ("http::", &["src/transport", "src/telemetry", "src/outbound"], "services speak the domain's words, not a transport's"),

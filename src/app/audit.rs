@@ -95,6 +95,8 @@ pub fn find(settings: &Settings, files: &[PathBuf], sought: &Sought) -> Result<V
 pub fn told(found: &Verified) -> String {
     let lines = found.breaks.iter().map(ToString::to_string).chain(found.chains.iter().cloned());
     let verdict = match (found.breaks.len(), found.unverified) {
+        (0, _) if found.lines == 0 => "nothing: no line of an audit stream is here".to_owned(),
+        (0, _) if found.lost > 0 => format!("whole: {} lines, which say that {} others were lost", found.lines, found.lost),
         (0, _) => format!("whole: {} lines", found.lines),
         (breaks, 0) => format!("broken at {breaks} of {} lines", found.lines),
         (_, unverified) => format!("not whole: {unverified} of {} lines cannot be verified with this ring", found.lines),

@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::app::reload::Remarks;
+use crate::audit::Audit;
 use crate::floors::{Alive, Health};
 use crate::service::Service;
 use crate::store::{Store, Wrong};
@@ -39,7 +40,7 @@ impl Readiness {
         self.ready.subscribe()
     }
 
-    /// Looks at the store, the view of it, the registry, the configuration and TLS again and again until `stop`; then it is not ready any
+    /// Looks at the store, the view of it, the registry, the audit stream, the configuration and TLS again and again until `stop`; then it is not ready any
     /// more.
     pub fn watch(
         self: Arc<Self>,
@@ -48,14 +49,13 @@ impl Readiness {
         tls: [Option<Tls>; 3],
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
-        self.looking(app.store.clone(), app.alive.clone(), app.service.clone(), remarks, tls, stop)
+        let found = (app.store.clone(), app.alive.clone(), app.service.clone(), app.audit.clone());
+        self.looking(found, remarks, tls, stop)
     }
 
     async fn looking(
         self: Arc<Self>,
-        store: Arc<dyn Store>,
-        alive: Arc<Alive>,
-        service: Arc<Service>,
+        (store, alive, service, audit): (Arc<dyn Store>, Arc<Alive>, Arc<Service>, Audit),
         configuration: Arc<Remarks>,
         tls: [Option<Tls>; 3],
         stop: CancellationToken,
@@ -68,7 +68,8 @@ impl Readiness {
                 let told = of_the_store.iter().filter(move |wrong| wrong.is_unfit == unfit);
                 told.map(|wrong| format!("store: {}", wrong.words))
             };
-            let remarkable = of_the_store(false).chain(health.remarkable()).chain(service.registry_remarks());
+            let remarkable =
+                of_the_store(false).chain(health.remarkable()).chain(service.registry_remarks()).chain(audit.remark());
             self.tell(Said {
                 wrong: of_the_store(true).chain(health.wrong()).collect(),
                 remarkable: remarkable.chain(configuration.words()).chain(of_tls(&tls)).collect(),

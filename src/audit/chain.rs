@@ -92,6 +92,9 @@ pub(super) struct Line {
     pub(super) follows: Option<Follows>,
     #[serde(default)]
     pub(super) torn_bytes: usize,
+    /// Of a line that says how many were lost.
+    #[serde(default)]
+    pub(super) lines: u64,
     #[serde(default)]
     pub(super) trace_id: String,
 }

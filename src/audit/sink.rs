@@ -3,11 +3,13 @@
 //! One process writes a file. Where it was moved away another is begun in its place, so that whoever rotates logs by renaming may do it.
 
 use super::chain::{Follows, Line};
-use crate::telemetry::collector::{Collector, Record, Records};
+use crate::telemetry::Collector;
+use crate::telemetry::log_sender::{LogRecord, LogSender, Refused};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where to write.
 #[derive(Clone, Debug)]
@@ -31,7 +33,22 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub(super) enum Sink {
     File { path: PathBuf, file: File },
     Output,
-    Collector(Box<Records>),
+    Collector(Box<LogSender>),
+}
+
+/// What came of writing.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// How many bytes are done with.
+    pub(super) bytes: usize,
+    /// The lines among them that the place will not take.
+    pub(super) refused: Refused,
+}
+
+impl Written {
+    fn of(bytes: usize) -> Self {
+        Self { bytes, ..Self::default() }
+    }
 }
 
 /// How a file ends.
@@ -49,8 +66,7 @@ impl Sink {
         let path = match place {
             Place::Output => return Ok((Self::Output, Tail::default())),
             Place::Collector(collector) => {
-                let records = collector.records().map_err(io::Error::other)?;
-                return Ok((Self::Collector(Box::new(records)), Tail::default()));
+                return Ok((Self::Collector(Box::new(LogSender::to(collector.clone())?)), Tail::default()));
             }
             Place::File(path) => path.clone(),
         };
@@ -66,24 +82,25 @@ impl Sink {
         Ok((Self::File { path, file }, tail))
     }
 
-    /// Whether it can be written where it is opened, too; else only in a thread of its own.
+    /// Whether it can be written where it is opened, too; else only in a thread of its own, and it may be there later.
     pub(super) const fn is_at_hand(&self) -> bool {
         !matches!(self, Self::Collector(_))
     }
 
-    /// Writes some of it, which begins with a line.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes some of it, which begins with a line; where somebody has to answer, within that time.
+    pub(super) fn write(&mut self, bytes: &[u8], within: Duration) -> io::Result<Written> {
         match self {
-            Self::File { file, .. } => file.write(bytes),
+            Self::File { file, .. } => file.write(bytes).map(Written::of),
             Self::Output => {
                 let mut out = io::stdout().lock();
                 // All or nothing: what a buffer took counts as written only when it is out.
-                out.write_all(bytes).and_then(|()| out.flush()).map(|()| bytes.len())
+                out.write_all(bytes).and_then(|()| out.flush()).map(|()| Written::of(bytes.len()))
             }
-            Self::Collector(records) => {
+            Self::Collector(sender) => {
                 let lines = first_lines(bytes);
-                let each: Vec<Record> = lines.split(|byte| *byte == b'\n').filter_map(|line| record(records, line)).collect();
-                records.send(&each).map(|()| lines.len())
+                let each = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let refused = sender.send(each.map(record).collect(), within)?;
+                Ok(Written { bytes: lines.len(), refused })
             }
         }
     }
@@ -109,19 +126,20 @@ impl Sink {
     }
 }
 
-/// As many whole lines as are sent at once.
+/// As many whole lines as are sent at once: at least one.
 fn first_lines(bytes: &[u8]) -> &[u8] {
+    let is_end = |byte: &u8| *byte == b'\n';
     let most = bytes.get(..SENT_BYTES).unwrap_or(bytes);
-    let end = most.iter().rposition(|byte| *byte == b'\n').map(|at| at.saturating_add(1));
-    end.and_then(|end| most.get(..end)).unwrap_or(bytes)
+    let end = most.iter().rposition(is_end).or_else(|| bytes.iter().position(is_end));
+    end.and_then(|end| bytes.get(..=end)).unwrap_or(bytes)
 }
 
 /// A line as it stands, and by what it is found and put in order.
-fn record(records: &Records, line: &[u8]) -> Option<Record> {
-    let read = Line::read(line)?;
-    let record = records.record(EVENT, std::str::from_utf8(line).ok()?).at(&read.time).of_trace(&read.trace_id);
-    let place = record.with("jeton.audit.chain", read.chain).with("jeton.audit.seq", i64::try_from(read.seq).ok()?);
-    Some(place.with("jeton.audit.action", read.action))
+fn record(line: &[u8]) -> LogRecord {
+    let record = LogRecord::new(EVENT, &String::from_utf8_lossy(line));
+    let Some(read) = Line::read(line) else { return record };
+    let place = record.at(&read.time).of_trace(&read.trace_id).with("jeton.audit.chain", &read.chain);
+    place.with_number("jeton.audit.seq", read.seq).with("jeton.audit.action", &read.action)
 }
 
 fn is_there(path: &Path, file: &File) -> bool {
@@ -146,4 +164,20 @@ fn tail(file: &mut File) -> io::Result<Tail> {
     let whole = end.len().checked_sub(torn).and_then(|whole| end.get(..whole.saturating_sub(1))).unwrap_or_default();
     let last = whole.rsplit(|byte| *byte == b'\n').next().and_then(Line::read);
     Ok(Tail { last: last.as_ref().map(Line::as_last), torn })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_lines_are_sent_and_no_more_than_is_taken_but_for_one_that_is_longer() {
+        let line = [&b"x".repeat(400)[..], b"\n"].concat();
+        assert_eq!(first_lines(&line), line);
+        let many = line.repeat(4_000);
+        let sent = first_lines(&many).len();
+        assert!(sent <= SENT_BYTES && sent > SENT_BYTES - line.len() && sent.is_multiple_of(line.len()), "{sent}");
+        let long = [&b"y".repeat(SENT_BYTES)[..], b"\n"].concat();
+        assert_eq!(first_lines(&[&long[..], &line].concat()), long);
+    }
 }

@@ -38,10 +38,20 @@ pub struct Verified {
     pub lines: u64,
     /// How many of them are under no key of the ring.
     pub unverified: u64,
+    /// How many the stream itself says were lost.
+    pub lost: u64,
     /// The chains, in words, in the order of their first lines.
     pub chains: Vec<String>,
     /// Where it is broken; nowhere: it is whole.
     pub breaks: Vec<Break>,
+}
+
+impl Verified {
+    /// Whether something was read, and nothing of it is broken.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.lines > 0 && self.breaks.is_empty()
+    }
 }
 
 /// One chain, as far as it was read.
@@ -75,6 +85,7 @@ pub struct Verifier<'k> {
     files: Vec<(u64, String)>,
     lines: u64,
     unverified: u64,
+    lost: u64,
     breaks: Vec<Break>,
 }
 
@@ -82,8 +93,8 @@ impl<'k> Verifier<'k> {
     /// By the keys of the ring, old ones too.
     #[must_use]
     pub fn new(keys: &'k [AuditKey]) -> Self {
-        let (chains, places, followed) = (Vec::new(), HashMap::new(), HashSet::new());
-        Self { keys, chains, places, followed, strange: None, files: Vec::new(), lines: 0, unverified: 0, breaks: Vec::new() }
+        let (chains, places, followed, files, breaks) = (Vec::new(), HashMap::new(), HashSet::new(), Vec::new(), Vec::new());
+        Self { keys, chains, places, followed, strange: None, files, lines: 0, unverified: 0, lost: 0, breaks }
     }
 
     /// How a token, subject or session stands in the stream, under each key.
@@ -201,6 +212,7 @@ impl<'k> Verifier<'k> {
             }
         };
         if line.seq > chain.seq {
+            self.lost = self.lost.saturating_add(line.lines);
             (chain.seq, chain.mac, chain.last) = (line.seq, Some(mac), line.as_last());
             chain.to.clone_from(&line.time);
             chain.has_ended = line.action == END;
@@ -247,7 +259,7 @@ impl<'k> Verifier<'k> {
             self.broken_at(number, "is no line of an audit stream; where a process is writing it, look again");
         }
         let chains = self.chains.iter().map(|chain| self.told(chain)).collect();
-        Verified { lines: self.lines, unverified: self.unverified, chains, breaks: self.breaks }
+        Verified { lines: self.lines, unverified: self.unverified, lost: self.lost, chains, breaks: self.breaks }
     }
 
     fn told(&self, chain: &Chain) -> String {

@@ -1,11 +1,11 @@
 //! The thread that writes: seals what was told, in order, and never gives a line up while the process goes on.
 //!
 //! While the place cannot be written it tries again every second; what does not find room in the queue meanwhile is lost, counted, and told
-//! in the stream as soon as that can be written.
+//! in the stream as soon as that can be written. When the process ends it tries for some seconds, and says what it could not write.
 
 use super::chain::{Chain, END};
 use super::deed::written;
-use super::sink::{Place, Sink};
+use super::sink::{Place, Sink, Written};
 use super::{Message, Shared};
 use crate::clock::Clock;
 use crate::roots::AuditKey;
@@ -22,6 +22,12 @@ const BATCH: usize = 1_024;
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// The pause before the place is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a place may take to answer.
+const ANSWERS: Duration = Duration::from_secs(3);
+/// At the end: how long it is tried again, the pause, and how long the last try may take. Less than `CLOSES` together.
+const LAST: Duration = Duration::from_millis(1_500);
+const LAST_RETRY: Duration = Duration::from_millis(100);
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     told: Receiver<Message>,
@@ -37,6 +43,8 @@ pub(super) struct Writer {
     unsynced: Option<Instant>,
     /// When no file could last be begun in the place of one that was moved away.
     refused: Option<Instant>,
+    /// Since when it is to end.
+    ending: Option<Instant>,
 }
 
 impl Writer {
@@ -50,8 +58,8 @@ impl Writer {
     ) -> io::Result<Self> {
         let (sink, tail) = Sink::open(place)?;
         let (chain, line) = Chain::begin(Arc::clone(&key), &written(clock.now()), tail.last.as_ref(), tail.torn)?;
-        let (sealed, unsynced, refused) = (line.into_bytes(), None, None);
-        let mut writer = Self { told, shared, clock, key, sink, chain, sealed, written: 0, unsynced, refused };
+        let (sealed, unsynced, refused, ending) = (line.into_bytes(), None, None, None);
+        let mut writer = Self { told, shared, clock, key, sink, chain, sealed, written: 0, unsynced, refused, ending };
         if writer.sink.is_at_hand() {
             // What cannot be written at the start is told the operator, who is there.
             while writer.written < writer.sealed.len() {
@@ -130,6 +138,7 @@ impl Writer {
     fn tell_lost(&mut self) {
         let lost = self.shared.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
+            tracing::error!(lines = lost, "lines of the audit stream were lost");
             self.seal("lost", Some(lost));
         }
     }
@@ -167,18 +176,23 @@ impl Writer {
         let mut told = false;
         while self.written < self.sealed.len() {
             let Err(problem) = self.write_some() else { continue };
+            self.shared.is_failing.store(true, Ordering::Relaxed);
             metrics::AUDIT_FAILING.set_count(1);
             if !told {
                 tracing::error!(%problem, "the audit stream cannot be written; it is tried again");
                 told = true;
             }
-            metrics::AUDIT_WAITING.set_count(self.shared.waiting.load(Ordering::Relaxed));
-            if self.shared.is_closing.load(Ordering::Relaxed) {
-                let unwritten = self.sealed.get(self.written..).unwrap_or_default();
-                self.shared.lose(unwritten.iter().filter(|byte| **byte == b'\n').count());
-                break;
+            let unwritten = self.sealed.get(self.written..).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
+            metrics::AUDIT_WAITING.set_count(self.shared.waiting.load(Ordering::Relaxed).saturating_add(unwritten));
+            match self.ending() {
+                None => std::thread::sleep(RETRY),
+                Some(since) if since.elapsed() < LAST => std::thread::sleep(LAST_RETRY),
+                Some(_) => {
+                    tracing::error!(lines = unwritten, %problem, "the last lines of the audit stream were not written");
+                    self.shared.lose(unwritten);
+                    break;
+                }
             }
-            std::thread::sleep(RETRY);
         }
         if told && self.written == self.sealed.len() {
             tracing::info!("the audit stream is written again");
@@ -187,13 +201,27 @@ impl Writer {
         self.written = 0;
     }
 
+    /// Since when it is to end, if it is.
+    fn ending(&mut self) -> Option<Instant> {
+        if self.ending.is_none() && self.shared.is_closing.load(Ordering::Relaxed) {
+            self.ending = Some(Instant::now());
+        }
+        self.ending
+    }
+
     fn write_some(&mut self) -> io::Result<()> {
-        let written = self.sink.write(self.sealed.get(self.written..).unwrap_or_default())?;
-        if written == 0 {
+        let within = self.ending().map_or(ANSWERS, |_ending| LAST_ANSWERS);
+        let Written { bytes, refused } = self.sink.write(self.sealed.get(self.written..).unwrap_or_default(), within)?;
+        if bytes == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.written = self.written.saturating_add(written);
+        if refused.count > 0 {
+            tracing::error!(lines = refused.count, why = refused.why, "the collector refused lines of the audit stream");
+            self.shared.lose(refused.count);
+        }
+        self.written = self.written.saturating_add(bytes);
         self.unsynced.get_or_insert_with(Instant::now);
+        self.shared.is_failing.store(false, Ordering::Relaxed);
         metrics::AUDIT_FAILING.set_count(0);
         Ok(())
     }

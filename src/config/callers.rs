@@ -66,7 +66,7 @@ fn caller(name: &str, section: &Section<'_>) -> Caller {
         resources: reach(section, "resources", resource),
         may_assert_certificates: section.switch("may_assert_certificates"),
         may_report_arrivals: section.switch("may_report_arrivals"),
-        calls_per_second: section.optional_count("rate"),
+        rate: section.optional_count("rate"),
         ..Caller::new(name)
     }
 }

@@ -35,11 +35,17 @@ pub(super) fn page(text: &str) -> Result<String, String> {
     Ok(text.into())
 }
 
-/// Where spans go.
+/// A collector.
 pub(super) fn otlp_endpoint(text: &str) -> Result<String, String> {
     let authority = http_authority(text).ok_or("is no http or https URL: write one such as http://127.0.0.1:4317")?;
     if authority.contains('@') {
         return Err("must not hold a user or password: write it such as http://127.0.0.1:4317".into());
+    }
+    let rest = text.split_once("://").and_then(|(_, rest)| rest.strip_prefix(authority));
+    if rest.is_none_or(|rest| !matches!(rest, "" | "/")) {
+        return Err(
+            "must end with its port, for nothing after it is used over gRPC: write it such as http://127.0.0.1:4317".into()
+        );
     }
     Ok(text.into())
 }
@@ -48,7 +54,14 @@ pub(super) fn otlp_endpoint(text: &str) -> Result<String, String> {
 pub(super) fn audit(section: &Section<'_>) -> Audit {
     let (file, endpoint) = (section.text("file", path), section.text("otlp_endpoint", otlp_endpoint));
     if section.is_given("file") && section.is_given("otlp_endpoint") {
-        section.mistake("otlp_endpoint", "goes together with no file: the stream is one chain of lines, so write one of both");
+        let file = section.place("file").text;
+        section.mistake("otlp_endpoint", format!("is one place too many, for {file} is set too: remove one of them"));
+    }
+    if endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http:") && !is_local(endpoint)) {
+        section.warning(
+            "otlp_endpoint",
+            "is plain text and not of this machine: who sits between reads the stream, and can keep it",
+        );
     }
     Audit { file, otlp_endpoint: endpoint }
 }

@@ -15,7 +15,7 @@ pub fn example() -> String {
     let mut text = String::from(
         "# The configuration of jeton: every setting, at its default.\n\
          # Lines that begin with # and no space show what can be set; the others are in force.\n\
-         # Each setting up to [telemetry] is an environment variable too, which outranks this file:\n\
+         # Each setting is an environment variable too, but for those of sections with a name of yours, which outranks this file:\n\
          # JETON_STORE, JETON_LISTEN_GRPC, and so on.\n\
          # `jeton config check` tells all mistakes at once.\n",
     );

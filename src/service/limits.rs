@@ -85,7 +85,7 @@ impl Service {
     /// Who asks as this caller.
     #[must_use]
     pub fn source_of(&self, caller: &Caller) -> Source {
-        let rate = caller.calls_per_second.map_or(self.left.rate, Rate::per_second);
+        let rate = caller.rate.map_or(self.left.rate, Rate::per_second);
         Source { key: self.left.hasher.hash_one(&*caller.name), address: None, rate }
     }
 
@@ -134,7 +134,7 @@ impl Service {
     /// Who asks, for the log: an address, or the caller whom a hash stands for, as long as there is one.
     fn named(&self, from: Source) -> String {
         let callers = self.callers();
-        let name = || callers.iter().find(|caller| self.source_of(caller) == from).map(|caller| caller.name.to_string());
+        let name = || callers.iter().find(|caller| self.source_of(caller).key == from.key).map(|caller| caller.name.to_string());
         from.address.map(|address| address.to_string()).or_else(name).unwrap_or_default()
     }
 }

@@ -232,9 +232,9 @@ async fn who_is_over_which_limit_is_logged_and_what_was_not_yet_is_counted_as_no
 }
 
 /// A caller who may do everything, as often a second, by this key.
-fn known(callers: &mut Callers, name: &str, calls_per_second: Option<u32>, key: &str) {
+fn known(callers: &mut Callers, name: &str, rate: Option<u32>, key: &str) {
     let names = Names { key_hashes: vec![hash_of_key(key)], ..Names::default() };
-    callers.add(Caller { name: name.into(), calls_per_second, ..Caller::anyone() }, names).unwrap();
+    callers.add(Caller { name: name.into(), rate, ..Caller::anyone() }, names).unwrap();
 }
 
 fn reason(answer: Result<impl Sized, Status>) -> String {

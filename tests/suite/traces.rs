@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{Tra
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -35,6 +35,8 @@ const PARENT: &str = "b7ad6b7169203331";
 pub struct Collector {
     spans: Arc<Mutex<Vec<Span>>>,
     records: Arc<Mutex<Vec<LogRecord>>>,
+    /// What is said to the next batches of records, which it has all the same; then they are taken.
+    answers: Arc<Mutex<VecDeque<Result<ExportLogsServiceResponse, Status>>>>,
 }
 
 impl Collector {
@@ -64,6 +66,10 @@ impl Collector {
     pub fn records(&self) -> Vec<LogRecord> {
         self.records.lock().unwrap().clone()
     }
+
+    pub fn answers(&self, next: impl IntoIterator<Item = Result<ExportLogsServiceResponse, Status>>) {
+        self.answers.lock().unwrap().extend(next);
+    }
 }
 
 #[tonic::async_trait]
@@ -71,7 +77,7 @@ impl LogsService for Collector {
     async fn export(&self, request: Request<ExportLogsServiceRequest>) -> Result<Response<ExportLogsServiceResponse>, Status> {
         let scopes = request.into_inner().resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
         self.records.lock().unwrap().extend(scopes.flat_map(|scope| scope.log_records));
-        Ok(Response::new(ExportLogsServiceResponse::default()))
+        self.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(ExportLogsServiceResponse::default())).map(Response::new)
     }
 }
 

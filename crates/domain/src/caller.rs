@@ -88,7 +88,7 @@ pub struct Caller {
     /// Whether it is believed which access tokens arrived where it watches.
     pub may_report_arrivals: bool,
     /// How often it may call one replica; 0: as often as it likes; none: as any other caller.
-    pub calls_per_second: Option<u32>,
+    pub rate: Option<u32>,
 }
 
 /// Whose service-account tokens are taken for callers'.
@@ -189,7 +189,7 @@ impl Caller {
             resources: Reach::default(),
             may_assert_certificates: false,
             may_report_arrivals: false,
-            calls_per_second: None,
+            rate: None,
         }
     }
 

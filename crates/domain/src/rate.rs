@@ -45,7 +45,7 @@ impl fmt::Debug for Buckets {
 }
 
 impl Buckets {
-    /// What a name may do in so long it may do at once: at least what its rate gives in the time of one.
+    /// What a name may do in so long it may do at once: not shorter than what one costs at any rate, or that is never allowed.
     #[must_use]
     pub fn new(at_once: Millis) -> Self {
         let full_at = iter::repeat_with(AtomicU64::default).take(1 << (BITS + 2)).collect();

@@ -443,7 +443,8 @@ pub(in crate::config) const SETTINGS: [Group; 13] = [
     },
     Group {
         section: "outbound",
-        doc: "What jeton asks of others, or tells them, over HTTP: at addresses that clients and issuers are configured with, and nowhere else.",
+        doc: "What jeton asks of others, or tells them: over HTTP at addresses that clients and issuers are configured with, and nowhere else; and whom \
+              it trusts there and at collectors.",
         rows: &[
             row(
                 "ca_file",

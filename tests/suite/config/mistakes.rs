@@ -89,7 +89,11 @@ fn settings_of_the_process() {
         ),
         (
             "[audit]\nfile = 'audit.log'\notlp_endpoint = 'http://127.0.0.1:4317'",
-            "jeton.toml:3: [audit] otlp_endpoint: goes together with no file",
+            "jeton.toml:3: [audit] otlp_endpoint: is one place too many, for jeton.toml:2: [audit] file is set too",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317/v1/traces'",
+            "jeton.toml:2: [telemetry] otlp_endpoint: must end with its port",
         ),
         ("[telemetry]\notlp_endpoint = '127.0.0.1:4317'", "jeton.toml:2: [telemetry] otlp_endpoint: is no http or https URL"),
     ]);
