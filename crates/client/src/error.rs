@@ -15,7 +15,7 @@ pub enum Error {
     /// jeton refused, and says why.
     #[error("jeton refused: {0}")]
     Refused(Box<Refusal>),
-    /// Nothing was sent: no connection, or nothing that could be sent. It did not happen.
+    /// Nothing was sent, for want of a connection or of something that could be sent; or jeton never looked at it, and said so. It did not happen.
     #[error("jeton was not asked: {0}")]
     NotSent(String),
     /// It was sent, and no answer of jeton's came: the connection was lost, or the time was over. It may have happened.
@@ -112,7 +112,7 @@ impl From<Status> for Error {
                 retry_after: details.retry_info().and_then(|info| info.retry_delay),
             }));
         }
-        if never_sent(&status) {
+        if never_begun(&status) {
             return Self::NotSent(status.message().to_owned());
         }
         let passing = [
@@ -139,18 +139,24 @@ impl From<Status> for Error {
     }
 }
 
-/// Whether the call ended before there was a connection, or waited for one that was told to go.
-fn never_sent(status: &Status) -> bool {
+/// Whether the call ended before there was a connection, waited for one that was told to go, or was never looked at.
+fn never_begun(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
         // Over HTTP/2 hyper cancels only what it has not begun to send.
         let waited_in_vain = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
-        if waited_in_vain || error.is::<ConnectError>() {
+        if waited_in_vain || error.is::<ConnectError>() || error.downcast_ref::<h2::Error>().is_some_and(was_passed_over) {
             return true;
         }
         cause = error.source();
     }
     false
+}
+
+/// Whether the server said that it never looked at it: a stream after the last one that it takes before it goes (RFC 9113 section 6.8), or
+/// one that it refuses (section 8.7).
+fn was_passed_over(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 #[cfg(test)]

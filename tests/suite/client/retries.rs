@@ -11,6 +11,9 @@ use jeton::api::revoke_request::Target;
 use jeton_client::api::{self, IntrospectRequest, IssueRequest, RefreshRequest, RevokeRequest};
 use jeton_client::{Client, Error, Settings};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 fn issue(client: &str) -> IssueRequest {
     IssueRequest { client_id: client.into(), sub: "alice".into(), scope: SCOPES.into(), ..Default::default() }
@@ -120,6 +123,44 @@ async fn an_issue_that_certainly_did_not_happen_is_repeated() {
     }
     let listed = server.list(jeton::api::ListGrantsRequest { sub: "alice".into(), ..Default::default() }).await;
     assert_eq!(listed.grants.len(), 10, "each once");
+}
+
+/// Two ways of HTTP/2 to say that a stream was not looked at: the connection ends before it, or it is refused by itself.
+const LEAVES: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const REFUSES: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issue_that_was_sent_and_never_looked_at_is_repeated() {
+    let world = World::memory().await;
+    let server = world.start().await;
+    for (count, says) in [(1, LEAVES), (2, REFUSES)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::connect([format!("http://{}", listener.local_addr().unwrap())]).unwrap();
+        let upstream = server.address;
+        let mut way = JoinSet::new();
+        way.spawn(async move {
+            let mut first = listener.accept().await.unwrap().0;
+            // Settings, and those of the client acknowledged.
+            first.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap();
+            let mut heard = Vec::new();
+            while !heard.windows(5).any(|said| said == b"Issue" || said == [1, 4, 0, 0, 0]) {
+                assert!(first.read_buf(&mut heard).await.unwrap() > 0);
+            }
+            first.write_all(says).await.unwrap();
+            first.shutdown().await.unwrap();
+            let forward = async |mut client: TcpStream| {
+                let mut server = TcpStream::connect(upstream).await.unwrap();
+                _ = copy_bidirectional(&mut client, &mut server).await;
+            };
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                forward(client).await;
+            }
+        });
+        soon(client.issue(issue("mobile-app"))).await.unwrap();
+        let listed = server.list(jeton::api::ListGrantsRequest { sub: "alice".into(), ..Default::default() }).await;
+        assert_eq!(listed.grants.len(), count, "it happened, once");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
