@@ -112,9 +112,13 @@ impl Roots {
     }
 
     /// Takes over what the ring document says: the age of its keys (a higher number is a newer key), and those that prove
-    /// nothing any more. Where all keys that are here are burnt the active one stays, and nothing can be made under it.
-    pub fn learn(&self, seqs: Vec<(KeyId, u32)>, burnt: Vec<KeyId>) {
+    /// nothing any more, which no document takes back. Where all keys that are here are burnt the active one stays, and nothing can be made
+    /// under it.
+    pub fn learn(&self, seqs: Vec<(KeyId, u32)>, mut burnt: Vec<KeyId>) {
         let mut document = self.document.write().unwrap_or_else(PoisonError::into_inner);
+        let known = document.burnt.iter().filter(|id| !burnt.contains(id)).copied().collect::<Vec<_>>();
+        burnt.extend(known);
+        burnt.sort_unstable();
         let active = self.ids().find(|id| !burnt.contains(id)).unwrap_or_else(|| document.order.active());
         let is_changed = document.burnt != burnt;
         *document = Arc::new(Document { order: Arc::new(RingOrder::new(active, seqs)), burnt });
@@ -325,6 +329,9 @@ mod tests {
             assert_eq!(roots.mac(ids[0], Use::RefreshToken, &[]), Ok(None));
             assert_eq!((roots.active(), roots.changes()), (ids[1], before + 1));
         }
+        // A store that fell back says otherwise.
+        roots.learn(vec![(ids[0], 2), (ids[1], 1)], vec![]);
+        assert!(roots.is_burnt(ids[0]) && roots.changes() == before + 1);
     }
 
     #[test]

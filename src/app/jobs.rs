@@ -13,7 +13,7 @@ const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// How often the ring of root keys is read, and the signing keys are read and brought on schedule. Far below the time a standby key is published ahead.
 const KEYS_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether something is sealed under an older root key.
-const RESEALED_EVERY: Duration = Duration::from_secs(3_600);
+const RESEALED_EVERY: Duration = Duration::from_secs(600);
 
 /// How often it is looked whether keys of others are to be fetched again.
 const FOREIGN_KEYS_EVERY: Duration = Duration::from_secs(5);

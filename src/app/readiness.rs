@@ -71,7 +71,7 @@ impl Readiness {
             let remarkable =
                 of_the_store(false).chain(health.remarkable()).chain(service.registry_remarks()).chain(audit.remark());
             self.tell(Said {
-                wrong: of_the_store(true).chain(health.wrong()).collect(),
+                wrong: of_the_store(true).chain(health.wrong()).chain(service.root_keys_wrong()).collect(),
                 remarkable: remarkable.chain(configuration.words()).chain(of_tls(&tls)).collect(),
             });
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {

@@ -36,7 +36,7 @@ pub enum ClientCommand {
     /// Ask whether a token is active, and what it says
     #[command(after_help = EXIT_CODES)]
     Introspect(IntrospectArguments),
-    /// End a token, a grant, or everything of a session, subject, client, consent or signing key
+    /// End a token, a grant, or everything of a session, subject, client, consent, signing key or root key
     #[command(after_help = EXIT_CODES)]
     Revoke(RevokeArguments),
     /// Ask exactly why a token is or is not active (for the operator, never for end users)
@@ -255,7 +255,7 @@ pub struct RevokeArguments {
     /// A signing key: it is burnt for ever, and everything it signed is dead
     #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub kid: Option<String>,
-    /// A root key, by its id (`jeton doctor` tells them): it is burnt for ever; what it proves is dead, and every signing key of its time
+    /// A root key, by its id (`jeton doctor` tells them): it is burnt for ever; what it proves is dead, and all signing keys are burnt with it
     #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with = "kid")]
     pub root_key: Option<String>,
     /// Every token of ours in a text of any kind and size, such as a dump or a log, for the reason `leaked`; - is standard input

@@ -185,7 +185,7 @@ fn next_step(operation: &str, code: Code, reason: &str, details: &ErrorDetails) 
             "the configuration of the server says what this client may do; without --subject it asks for itself, as client_credentials".into()
         }
         (_, Code::PermissionDenied) => "the configuration of the server says what this client or caller may do".into(),
-        (_, Code::NotFound) => "`jeton grants list` and `jeton keys list` show what there is".into(),
+        (_, Code::NotFound) => "`jeton grants list` and `jeton keys list` show what there is; `jeton doctor` the root keys".into(),
         (_, Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::DeadlineExceeded) => {
             let wait = details.retry_info().and_then(|retry| retry.retry_delay).map_or(1, |delay| delay.as_secs().max(1));
             format!("try again in {wait} s; if it stays so, `/readyz` on the server's admin port and its log say why")

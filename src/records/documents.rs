@@ -119,9 +119,10 @@ impl Records {
         Ok((held, ring))
     }
 
-    /// Adds this replica's keys where they are new, oldest first, so that the first of the ring is the newest. Whether anything was added.
+    /// Adds this replica's keys where they are new, oldest first, so that the first of the ring is the newest, and says again of those that it
+    /// knows to be burnt what the store may have lost. Whether anything was changed.
     fn join_ring(&self, ring: &mut RingRecord) -> Result<bool> {
-        let mut added = false;
+        let mut changed = false;
         let ids: Vec<KeyId> = self.roots.ids().collect();
         if let Some(newest) = ring.keys.iter().max_by_key(|key| key.seq)
             && !ring.keys.iter().any(|key| ids.iter().any(|id| id.0 == *key.id))
@@ -140,11 +141,17 @@ impl Records {
                 None => {
                     let seq = ring.keys.iter().map(|key| key.seq).max().unwrap_or(0).saturating_add(1);
                     ring.keys.push(RootKey { id: id.0.to_vec(), check: check.to_vec(), seq, state: IN_USE, kids: Vec::new() });
-                    added = true;
+                    changed = true;
                 }
             }
         }
-        Ok(added)
+        for key in ring.keys.iter_mut().filter(|key| key.state != BURNT) {
+            if self.roots.is_burnt(key_id(key)?) {
+                key.state = BURNT;
+                changed = true;
+            }
+        }
+        Ok(changed)
     }
 
     fn learn_order(&self, ring: &RingRecord) -> Result<()> {

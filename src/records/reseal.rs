@@ -5,6 +5,7 @@
 use crate::records::registry::PARTS;
 use crate::records::{Records, name, stamp, unavailable};
 use crate::store::{Durability, Name, Swap, Swapped};
+use bytes::Bytes;
 use jeton_domain::error::Result;
 
 /// How many are read at once.
@@ -15,26 +16,33 @@ impl Records {
     /// Answers how many that were. What others change meanwhile is left to them.
     ///
     /// # Errors
-    /// The store; `RecordUnreadable`, `RootKeyMissing`.
+    /// The store; `RecordUnreadable`, `RootKeyMissing`, of one or more: the others are sealed all the same.
     pub async fn reseal(&self) -> Result<usize> {
         let documents = [name::salt(), name::ceilings(), name::signing(), name::registry()];
         let names: Vec<Name> = documents.into_iter().chain((0..PARTS).map(name::registry_part)).collect();
-        let mut resealed = 0_usize;
+        let (mut resealed, mut problem) = (0_usize, None);
         for names in names.chunks(AT_ONCE) {
             for (name, held) in names.iter().zip(self.read_raw(names).await?) {
                 let Some(held) = held.filter(|held| self.roots.is_outdated(held)) else { continue };
-                let plain = self.roots.open(name.as_str(), &held)?;
-                let swap = Swap {
-                    name: name.clone(),
-                    expected: stamp(&held),
-                    value: Some(self.roots.seal(name.as_str(), &plain)?),
-                    expires_at: None,
-                    needs: Durability::Replicated,
-                };
-                let (swapped, _) = self.store.swap(&swap, &[]).await.map_err(unavailable)?;
-                resealed = resealed.saturating_add(usize::from(matches!(swapped, Swapped::Done)));
+                match self.reseal_one(name, &held).await {
+                    Ok(is_done) => resealed = resealed.saturating_add(usize::from(is_done)),
+                    Err(error) => problem = problem.or(Some(error)),
+                }
             }
         }
-        Ok(resealed)
+        problem.map_or(Ok(resealed), Err)
+    }
+
+    async fn reseal_one(&self, name: &Name, held: &Bytes) -> Result<bool> {
+        let plain = self.roots.open(name.as_str(), held)?;
+        let swap = Swap {
+            name: name.clone(),
+            expected: stamp(held),
+            value: Some(self.roots.seal(name.as_str(), &plain)?),
+            expires_at: None,
+            needs: Durability::Replicated,
+        };
+        let (swapped, _) = self.store.swap(&swap, &[]).await.map_err(unavailable)?;
+        Ok(matches!(swapped, Swapped::Done))
     }
 }

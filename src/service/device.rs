@@ -269,7 +269,11 @@ impl Service {
         let also = |answer: &Answer| floors::names(&answer.targets);
         let work = async {
             let (Answer { outcome, targets }, read) = self.records.decide_device(loaded, needs, decide, also).await?;
-            let (grant, form, audience) = outcome?;
+            let (mut grant, form, audience) = outcome?;
+            // The device code is proved by no root key, and outlives the one of the time when it was allowed.
+            if self.records.roots().is_burnt(grant.lineage.key) {
+                grant.lineage.key = self.records.roots().active();
+            }
             if self.records.killing_floor(&targets, read, grant.born)?.is_some() {
                 return Err(Error::DeviceRefused(DeviceRefusal::Denied));
             }

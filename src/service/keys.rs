@@ -7,8 +7,9 @@ use crate::signing::Signing;
 use crate::telemetry::metrics;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
-use jeton_domain::floors::Floors;
+use jeton_domain::floors::{Floors, Raised};
 use jeton_domain::revision::Revision;
+use jeton_domain::target::TargetKind;
 use jeton_domain::time::{Millis, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,7 +94,9 @@ impl Service {
     /// The keys that are revoked and whose document does not say so.
     fn burnt_in_the_log(&self, record: &SigningRecord) -> Vec<String> {
         let salt = self.alive.salt();
-        let is_raised = |kid: &str| self.alive.with_floors(|floors| floors.get(salt.signing_key(kid)).is_some());
+        // A grant may be revoked by any id, that of a key too.
+        let burns = |raised: Raised| raised.kind == TargetKind::SigningKey;
+        let is_raised = |kid: &str| self.alive.with_floors(|floors| floors.get(salt.signing_key(kid)).is_some_and(burns));
         let unburnt = record.keys.iter().filter(|key| key.burnt_at == 0);
         unburnt.map(|key| &key.kid).filter(|kid| is_raised(kid)).cloned().collect()
     }

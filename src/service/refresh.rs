@@ -252,7 +252,8 @@ impl Service {
         if grant.client != client.id {
             return refuse(RefreshRefusal::OtherClient);
         }
-        if !self.tokens.prove(presented, &grant.nonce)? {
+        // The log may know what the store's ring document has lost.
+        if self.root_key_burnt(presented.key).is_some() || !self.tokens.prove(presented, &grant.nonce)? {
             return refuse(RefreshRefusal::NotGenuine);
         }
         Ok(grant)

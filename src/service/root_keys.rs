@@ -1,4 +1,7 @@
 //! Root keys: what the store says of them, and the burning of one.
+//!
+//! INVARIANT: once a replica knows that one is burnt, by the log or by the ring document, it proves nothing here any more, whatever the store
+//! says later.
 
 use crate::records::Records;
 use crate::service::Service;
@@ -6,7 +9,7 @@ use crate::service::revoke::Revoked;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::Raised;
 use jeton_domain::id::KeyId;
-use jeton_domain::target::{Reason, Target};
+use jeton_domain::target::{Reason, Target, TargetKind};
 
 impl Service {
     /// Brings what is known of the root keys up to date, with whatever other replicas did. For background, and where the log says that one
@@ -17,7 +20,8 @@ impl Service {
     pub async fn refresh_root_keys(&self) -> Result<()> {
         self.records.register_ring().await?;
         // A store that fell back has the ring as it was; the log was healed, and says what became of it.
-        for key in self.records.roots().in_use() {
+        let roots = self.records.roots();
+        for key in roots.in_use().into_iter().filter(|key| roots.is_replaceable(*key)) {
             if self.root_key_burnt(key).is_some() {
                 // Of its signing keys the log says so, too.
                 self.records.burn_root_key(key, &[]).await?;
@@ -39,33 +43,72 @@ impl Service {
         Ok(())
     }
 
-    /// Burns a root key: what it proves is dead, and so are the signing keys of its time, which it sealed; what it sealed that is kept for
-    /// ever is sealed anew. To be repeated until it succeeds; what was made after the first time stays.
+    /// Burns a root key: what it proves is dead, and so are all signing keys, which were sealed under it or may have been; what it sealed
+    /// that is kept for ever is sealed anew. Does all of it, though not every replica of the store acknowledges each step, and says so then.
+    /// To be repeated until it succeeds; signing keys that were made after the first time stay.
     pub(super) async fn burn_root_key(&self, key: KeyId, reason: Reason) -> Result<Revoked> {
+        self.replaceable_root_key(key).await?;
+        self.refresh_keys().await?;
+        let of_its_time: Vec<String> = self.known_keys().into_iter().map(|signing| signing.kid).collect();
+        let mut undurable = None;
+        // From here on everything is sealed under another.
+        let kids = match self.records.burn_root_key(key, &of_its_time).await {
+            Err(problem @ Error::NotDurable(_)) => {
+                undurable = Some(problem);
+                self.records.register_ring().await?;
+                of_its_time
+            }
+            said => said?,
+        };
+        let raised = self.raise(&Target::RootKey(key), reason, None).await;
+        for kid in kids {
+            // One that is gone meanwhile signs nothing.
+            if self.known_keys().iter().all(|known| known.kid != kid) {
+                continue;
+            }
+            match self.raise(&Target::SigningKey { kid }, reason, None).await {
+                Err(problem @ (Error::NotDurable(_) | Error::RevokedNotDurable(_))) => undurable = undurable.or(Some(problem)),
+                done => drop(done?),
+            }
+        }
+        if let Err(problem) = self.reseal().await {
+            tracing::error!(%problem, "what is under an older root key is yet to be sealed anew; it is tried again");
+        }
+        match undurable {
+            Some(problem) => raised.and(Err(problem)),
+            None => raised,
+        }
+    }
+
+    /// Refuses a root key that is not known, or that nothing would replace here.
+    pub(super) async fn replaceable_root_key(&self, key: KeyId) -> Result<()> {
         self.records.register_ring().await?;
         let roots = self.records.roots();
-        if roots.registered(key) && !roots.is_replaceable(key) {
+        if !roots.registered(key) {
+            return Err(Error::KeyUnknown(format!("no root key `{key}` is known")));
+        }
+        if !roots.is_replaceable(key) {
             let problem =
                 "is the newest root key that this replica has: roll out another, and make it the first, before this one is burnt";
             return Err(Error::invalid("root_key_id", problem));
         }
-        self.refresh_keys().await?;
-        let of_its_time: Vec<String> = self.known_keys().into_iter().map(|signing| signing.kid).collect();
-        // From here on everything is sealed under another.
-        for kid in self.records.burn_root_key(key, &of_its_time).await? {
-            // One that is gone meanwhile signs nothing.
-            if self.known_keys().iter().any(|known| known.kid == kid) {
-                self.raise(&Target::SigningKey { kid }, reason, None).await?;
-            }
-        }
-        let raised = self.raise(&Target::RootKey(key), reason, None).await?;
-        self.reseal().await?;
-        Ok(raised)
+        Ok(())
     }
 
-    /// What burnt a root key, as far as the view knows.
+    /// What burnt a root key, as far as the view knows. A grant may be revoked by any id, this one too.
     pub(super) fn root_key_burnt(&self, key: KeyId) -> Option<Raised> {
         let target = self.alive.salt().root_key(key);
-        self.alive.with_floors(|floors| floors.get(target))
+        self.alive.with_floors(|floors| floors.get(target)).filter(|raised| raised.kind == TargetKind::SigningKey)
+    }
+
+    /// What is wrong with the root keys, in words: why this replica can make no token.
+    #[must_use]
+    pub fn root_keys_wrong(&self) -> Option<String> {
+        let roots = self.records.roots();
+        let words = || {
+            let active = roots.active();
+            format!("root keys: `{active}` is burnt, and no other is in this replica's ring: append one, and start it again")
+        };
+        roots.is_burnt(roots.active()).then(words)
     }
 }

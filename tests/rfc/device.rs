@@ -379,6 +379,22 @@ async fn a_grant_bound_to_a_certificate_is_handed_to_its_holder_only() {
     assert!(server.replica.active(&tokens.access_token).await);
 }
 
+/// A device code is proved by no root key.
+#[tokio::test]
+async fn what_a_user_allowed_outlives_the_root_key_of_that_time() {
+    let mut world = World::memory().await;
+    with_page(&mut world.settings);
+    let old = world.start().await;
+    let device = old.begin(SCOPES).await;
+    old.approve(&device).await;
+    let server = world.start_with(&Settings { root_keys: crate::world::ring(&[2, 1]), ..world.settings.clone() }).await;
+    let burnt = old.app.records.roots().active().to_string();
+    server.revoke(Target::RootKeyId(burnt)).await;
+    let tokens = server.poll(&device).await.tokens();
+    assert!(server.active(text(&tokens["access_token"])).await);
+    server.refresh(mobile(text(&tokens["refresh_token"]))).await;
+}
+
 /// What one replica began, another describes, a third approves under a newer root key, and any answers the poll.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_on_one_store_serve_one_device() {

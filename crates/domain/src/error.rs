@@ -337,8 +337,8 @@ pub enum Cause {
     /// The subject withdrew the consent to the client.
     #[error("consent withdrawn")]
     ConsentRevoked,
-    /// The signing key was burnt.
-    #[error("signing key burnt")]
+    /// Its signing key or root key was burnt.
+    #[error("its key burnt")]
     KeyBurnt,
     /// Two holders were proved.
     #[error("reuse of a spent token")]

@@ -176,8 +176,8 @@ reasons! {
         "So many clients and resources are registered, or so long ones, that there is no place for more.",
         "Delete some, or make it shorter.";
     KeyUnknown = "KEY_UNKNOWN", NotFound, 404, "invalid_request", 0,
-        "No signing key of that id or algorithm is known.",
-        "`jeton keys list` shows those there are.";
+        "No signing key of that id or algorithm, or no root key of that id, is known.",
+        "`jeton keys list` shows the signing keys there are, `jeton doctor` the root keys of its ring.";
     RevisionLost = "REVISION_LOST", FailedPrecondition, 412, "invalid_request", 0,
         "The revision asked for belongs to a history that the store has lost.",
         "Ask without it; revoke again what that revision acknowledged.";

@@ -19,6 +19,8 @@ on_every_store! {
     a_burnt_root_key_can_leave_the_ring,
     a_root_key_that_nothing_replaces_is_not_burnt,
     a_root_key_that_the_store_forgot_was_burnt_is_burnt_again,
+    a_grant_with_the_id_of_a_root_key_burns_none,
+    who_had_it_first_goes_on_under_the_other,
 }
 
 const OPAQUE: &str = "offline_access payments:read";
@@ -156,23 +158,65 @@ async fn a_root_key_that_nothing_replaces_is_not_burnt(world: World) {
     let new = world.start_with(&with(&world, &[2, 1])).await;
     assert_eq!(tried(&new, &id(2)).await, invalid);
     assert_eq!(tried(&old, &id(1)).await, invalid, "that one has no other");
+    let counted = RevokeRequest { target: Some(Target::RootKeyId(id(1))), dry_run: true, ..Default::default() };
+    assert_eq!(refusal(old.try_revoke(counted).await), invalid);
     assert!(new.active(&issued.refresh_token).await && old.active(&issued.refresh_token).await);
 }
 
-/// A store that fell back has the ring as it was, and the log was healed.
+/// A store that fell back has the ring as it was. Who knew better lets nothing pass in between, and says it again: by the log, and without.
 async fn a_root_key_that_the_store_forgot_was_burnt_is_burnt_again(world: World) {
     let old = world.start().await;
     let issued = old.issue(alice("mobile-app", OPAQUE)).await;
-    let server = world.start_with(&with(&world, &[2, 1])).await;
+    let (server, other) = (world.start_with(&with(&world, &[2, 1])).await, world.start_with(&with(&world, &[2, 1])).await);
     let (store, names) = (world.store().await, [name::ring()]);
     let ring = async || store.get(&names).await.unwrap().values.remove(0).unwrap();
     let before = ring().await;
     burn(&server, 1).await;
-    let expected = ring().await[..STAMP_BYTES].try_into().ok();
-    let fallen = Swap { name: name::ring(), expected, value: Some(before), expires_at: None, needs: Durability::Applied };
-    store.swap(&fallen, &[]).await.unwrap();
+    for forgets in [false, true] {
+        if forgets {
+            world.pass(world.settings.tokens.access_token_ceiling.secs() + 3 * 3_600);
+            for replica in [&server, &other] {
+                replica.app.alive.settle().await.unwrap();
+            }
+        }
+        let expected = ring().await[..STAMP_BYTES].try_into().ok();
+        let value = Some(before.clone());
+        let fallen = Swap { name: name::ring(), expected, value, expires_at: None, needs: Durability::Applied };
+        store.swap(&fallen, &[]).await.unwrap();
+        for replica in [&other, &server] {
+            assert_eq!(refusal(replica.try_refresh(mobile(&issued.refresh_token)).await).1, "REFRESH_TOKEN_REFUSED");
+            assert!(!replica.active(&issued.access_token).await);
+        }
+        server.app.service.refresh_root_keys().await.unwrap();
+        let late = world.start_with(&with(&world, &[2, 1])).await;
+        assert!(late.app.records.roots().is_burnt(old.app.records.roots().active()));
+        assert!(!late.active(&issued.refresh_token).await);
+    }
+}
+
+/// A grant may be revoked by any id, also by that under which a root key is burnt.
+async fn a_grant_with_the_id_of_a_root_key_burns_none(world: World) {
+    let server = world.start_with(&with(&world, &[2, 1])).await;
+    for key in [1, 2] {
+        let root_key = Roots::new(ring(&[key]).keys()).unwrap().active();
+        let target = server.app.alive.salt().root_key(root_key);
+        server.revoke(Target::GrantId(jeton_domain::id::GrantId(target.0).to_string())).await;
+    }
     server.app.service.refresh_root_keys().await.unwrap();
-    let late = world.start_with(&with(&world, &[2, 1])).await;
-    assert!(!late.app.records.roots().in_use().iter().any(|key| key.to_string() == id(1)));
-    assert!(!late.active(&issued.refresh_token).await);
+    let issued = server.issue(alice("mobile-app", SCOPES)).await;
+    server.refresh(mobile(&issued.refresh_token)).await;
+    assert_eq!(server.app.records.roots().in_use().len(), 2);
+}
+
+/// That it was burnt is learnt before a token is made; who has no other can make none, and says so.
+async fn who_had_it_first_goes_on_under_the_other(world: World) {
+    let (alone, old) = (world.start().await, world.start_with(&with(&world, &[1, 2])).await);
+    let server = world.start_with(&with(&world, &[2, 1])).await;
+    burn(&server, 1).await;
+    let issued = old.issue(alice("mobile-app", SCOPES)).await;
+    assert!(server.active(&issued.access_token).await);
+    server.refresh(mobile(&issued.refresh_token)).await;
+    assert_eq!(old.app.service.root_keys_wrong(), None);
+    alone.app.service.refresh_root_keys().await.unwrap();
+    assert!(alone.app.service.root_keys_wrong().unwrap().contains(&id(1)));
 }
