@@ -118,8 +118,7 @@ impl App {
         let outbound = Arc::new(Outbound::new(settings.outbound.ca_file.as_deref(), outbound::Bounds::default())?);
         let ring = root_key::ring(settings)?;
         let roots = Arc::new(Roots::new(&ring)?);
-        let audit = begin_audit(settings, ring.first(), &clock)?;
-        let records = Records::new(Arc::clone(&store), Arc::clone(&roots), clock);
+        let records = Records::new(Arc::clone(&store), Arc::clone(&roots), clock.clone());
         records.register_ring().await?;
         if !records.has_salt().await? && floors::is_used(store.as_ref()).await? {
             return Err(Error::RecordUnreadable(floors::LOST_SALT.into()).into());
@@ -144,6 +143,7 @@ impl App {
         let tokens = Tokens::new(roots, Arc::clone(&signing), settings.issuer.clone(), settings.limits.token_cache_bytes);
         let configured = configuration(settings);
         let service = Service::new(Arc::clone(&alive), records.clone(), tokens, signing, outbound, issuer, configured);
+        let audit = begin_audit(settings, ring.first(), &clock)?;
         let limits = Limits { caller_rate: settings.limits.caller_rate, failure_rate: settings.limits.failure_rate };
         let service = Arc::new(service.telling(audit.clone()).limiting(limits));
         service.refresh_keys().await?;

@@ -55,12 +55,14 @@ struct Stream {
 /// What the one who writes shares with those who tell.
 #[derive(Debug)]
 struct Shared {
+    /// Told, and not written yet.
     waiting: AtomicUsize,
     /// Told and never written, since the stream last said so.
     lost: AtomicU64,
-    is_closing: AtomicBool,
-    /// The place cannot be written.
+    /// The place cannot be written, or flushed.
     is_failing: AtomicBool,
+    /// It is to end. Who waits for that has seen how many lines were not written, and says so.
+    closing: watch::Sender<bool>,
     done: watch::Sender<bool>,
 }
 
@@ -101,8 +103,8 @@ impl Audit {
         let shared = Arc::new(Shared {
             waiting: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
-            is_closing: AtomicBool::new(false),
             is_failing: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
             done: watch::Sender::new(false),
         });
         let key = Arc::new(key);
@@ -127,12 +129,14 @@ impl Audit {
     /// Writes what waits, for a few seconds at most, and says in the stream that it ends.
     pub async fn close(&self) {
         let Some(stream) = &self.0 else { return };
-        stream.shared.is_closing.store(true, Ordering::Relaxed);
+        stream.shared.closing.send_replace(true);
         // Where the queue is full the writer is at work, and looks whether it is to end.
         let _full = stream.queue.try_send(Message::Close);
         let mut done = stream.shared.done.subscribe();
-        if !matches!(timeout(CLOSES, done.wait_for(|done| *done)).await, Ok(Ok(_))) {
-            let lines = stream.shared.waiting.load(Ordering::Relaxed);
+        let _late = timeout(CLOSES, done.wait_for(|done| *done)).await;
+        let lines = stream.shared.waiting.load(Ordering::Relaxed);
+        if lines > 0 {
+            metrics::AUDIT_LOST.add_many(lines);
             tracing::error!(lines, "the last lines of the audit stream were not written");
         }
     }
@@ -144,23 +148,40 @@ impl Stream {
     }
 
     fn tell(&self, action: Action, line: String) {
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        self.shared.wait(1);
         if self.queue.try_send(Message::Done(line)).is_ok() {
             metrics::AUDIT_LINES.add(action.word());
         } else {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.shared.lose(1);
+            self.shared.wait_no_more(1);
+            if self.shared.lose(1) {
+                tracing::error!("lines of the audit stream are lost from here on, until it has room again");
+            }
         }
     }
 }
 
 impl Shared {
-    /// Never silently: counted, and said in the log, and in the stream as soon as that can be written.
-    fn lose(&self, lines: usize) {
+    fn wait(&self, lines: usize) {
+        metrics::AUDIT_WAITING.set_count(self.waiting.fetch_add(lines, Ordering::Relaxed).saturating_add(lines));
+    }
+
+    fn wait_no_more(&self, lines: usize) {
+        metrics::AUDIT_WAITING.set_count(self.waiting.fetch_sub(lines, Ordering::Relaxed).saturating_sub(lines));
+    }
+
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    fn fail(&self, is_failing: bool) {
+        self.is_failing.store(is_failing, Ordering::Relaxed);
+        metrics::AUDIT_FAILING.set_count(usize::from(is_failing));
+    }
+
+    /// Never silently: counted, and said in the stream as soon as that can be written. Whether they are the first since then.
+    fn lose(&self, lines: usize) -> bool {
         metrics::AUDIT_LOST.add_many(lines);
-        if self.lost.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed) == 0 {
-            tracing::error!("lines of the audit stream are lost from here on, until it has room again");
-        }
+        self.lost.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed) == 0
     }
 }
 

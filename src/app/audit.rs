@@ -98,6 +98,9 @@ pub fn told(found: &Verified) -> String {
         (0, _) if found.lines == 0 => "nothing: no line of an audit stream is here".to_owned(),
         (0, _) if found.lost > 0 => format!("whole: {} lines, which say that {} others were lost", found.lines, found.lost),
         (0, _) => format!("whole: {} lines", found.lines),
+        (breaks, 0) if found.lost > 0 => {
+            format!("broken at {breaks} of {} lines, which say that {} others were lost", found.lines, found.lost)
+        }
         (breaks, 0) => format!("broken at {breaks} of {} lines", found.lines),
         (_, unverified) => format!("not whole: {unverified} of {} lines cannot be verified with this ring", found.lines),
     };

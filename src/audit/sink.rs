@@ -9,7 +9,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Where to write.
 #[derive(Clone, Debug)]
@@ -87,8 +86,8 @@ impl Sink {
         !matches!(self, Self::Collector(_))
     }
 
-    /// Writes some of it, which begins with a line; where somebody has to answer, within that time.
-    pub(super) fn write(&mut self, bytes: &[u8], within: Duration) -> io::Result<Written> {
+    /// Writes some of it, which begins with a line; where somebody has to answer, until that is `given_up`.
+    pub(super) fn write(&mut self, bytes: &[u8], given_up: impl Future<Output = ()>) -> io::Result<Written> {
         match self {
             Self::File { file, .. } => file.write(bytes).map(Written::of),
             Self::Output => {
@@ -99,7 +98,7 @@ impl Sink {
             Self::Collector(sender) => {
                 let lines = first_lines(bytes);
                 let each = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                let refused = sender.send(each.map(record).collect(), within)?;
+                let refused = sender.send(each.map(record).collect(), given_up)?;
                 Ok(Written { bytes: lines.len(), refused })
             }
         }

@@ -9,12 +9,12 @@ use super::sink::{Place, Sink, Written};
 use super::{Message, Shared};
 use crate::clock::Clock;
 use crate::roots::AuditKey;
-use crate::telemetry::metrics;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// How many lines are written at once.
 const BATCH: usize = 1_024;
@@ -22,12 +22,13 @@ const BATCH: usize = 1_024;
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// The pause before the place is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a place may take to answer.
-const ANSWERS: Duration = Duration::from_secs(3);
-/// At the end: how long it is tried again, the pause, and how long the last try may take. Less than `CLOSES` together.
-const LAST: Duration = Duration::from_millis(1_500);
-const LAST_RETRY: Duration = Duration::from_millis(100);
+/// How long a place may take to answer: as long as OTLP says.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// At the end: how long an answer may take from then on, how long it is tried again, and the pause. One answer, these tries and another answer
+/// are less than `CLOSES`.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_millis(900);
+const LAST_RETRY: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {
     told: Receiver<Message>,
@@ -39,10 +40,14 @@ pub(super) struct Writer {
     /// Sealed lines, and how many of their bytes are written.
     sealed: Vec<u8>,
     written: usize,
+    /// How many of them are of what was told.
+    of_told: usize,
     /// Since when something is not synced.
     unsynced: Option<Instant>,
     /// When no file could last be begun in the place of one that was moved away.
     refused: Option<Instant>,
+    /// Whether what was written could last not be flushed.
+    is_unflushed: bool,
     /// Since when it is to end.
     ending: Option<Instant>,
 }
@@ -58,8 +63,11 @@ impl Writer {
     ) -> io::Result<Self> {
         let (sink, tail) = Sink::open(place)?;
         let (chain, line) = Chain::begin(Arc::clone(&key), &written(clock.now()), tail.last.as_ref(), tail.torn)?;
-        let (sealed, unsynced, refused, ending) = (line.into_bytes(), None, None, None);
-        let mut writer = Self { told, shared, clock, key, sink, chain, sealed, written: 0, unsynced, refused, ending };
+        let sealed = line.into_bytes();
+        let (unsynced, refused, ending, is_unflushed) = (None, None, None, false);
+        let (written, of_told) = (0, 0);
+        let mut writer =
+            Self { told, shared, clock, key, sink, chain, sealed, written, of_told, unsynced, refused, is_unflushed, ending };
         if writer.sink.is_at_hand() {
             // What cannot be written at the start is told the operator, who is there.
             while writer.written < writer.sealed.len() {
@@ -74,15 +82,18 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let goes_on = self.gather();
-            self.tell_lost();
+            // With another line or at the end: one that is refused itself is no reason for the next.
+            if !goes_on || !self.sealed.is_empty() {
+                self.tell_lost();
+            }
             if !goes_on {
                 self.seal(END, None);
             }
-            self.write_all();
+            let is_written = self.write_all();
             if self.unsynced.is_some_and(|since| !goes_on || since.elapsed() >= SYNC_EVERY) {
                 self.sync();
             }
-            if !goes_on {
+            if !goes_on || !is_written {
                 break;
             }
         }
@@ -95,7 +106,7 @@ impl Writer {
             Ok(message) => {
                 self.follow_the_file();
                 if !self.take(message) {
-                    return false;
+                    return self.end();
                 }
             }
             Err(RecvTimeoutError::Timeout) => self.follow_the_file(),
@@ -105,10 +116,10 @@ impl Writer {
             match self.told.try_recv() {
                 Ok(message) => {
                     if !self.take(message) {
-                        return false;
+                        return self.end();
                     }
                 }
-                Err(TryRecvError::Empty) if self.shared.is_closing.load(Ordering::Relaxed) => return false,
+                Err(TryRecvError::Empty) if self.shared.is_closing() => return false,
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -116,12 +127,19 @@ impl Writer {
         true
     }
 
+    /// Seals what was told after it was told to end, too.
+    fn end(&mut self) -> bool {
+        while let Ok(message) = self.told.try_recv() {
+            self.take(message);
+        }
+        false
+    }
+
     fn take(&mut self, message: Message) -> bool {
         let Message::Done(members) = message else { return false };
-        let waiting = self.shared.waiting.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
-        metrics::AUDIT_WAITING.set_count(waiting);
         let line = self.chain.seal(&members);
         self.sealed.extend_from_slice(line.as_bytes());
+        self.of_told = self.of_told.saturating_add(1);
         true
     }
 
@@ -172,66 +190,98 @@ impl Writer {
         Ok(())
     }
 
-    fn write_all(&mut self) {
-        let mut told = false;
+    /// Writes what is sealed. False: it is to end, and could not.
+    fn write_all(&mut self) -> bool {
+        let (mut tried, mut told) = (false, false);
         while self.written < self.sealed.len() {
+            let began = Instant::now();
             let Err(problem) = self.write_some() else { continue };
-            self.shared.is_failing.store(true, Ordering::Relaxed);
-            metrics::AUDIT_FAILING.set_count(1);
+            // Who is not at hand may have closed a connection that nothing was sent on: another is tried before a word is said.
+            if !std::mem::replace(&mut tried, true) && !self.sink.is_at_hand() && began.elapsed() < RETRY {
+                continue;
+            }
+            self.shared.fail(true);
             if !told {
                 tracing::error!(%problem, "the audit stream cannot be written; it is tried again");
                 told = true;
             }
-            let unwritten = self.sealed.get(self.written..).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
-            metrics::AUDIT_WAITING.set_count(self.shared.waiting.load(Ordering::Relaxed).saturating_add(unwritten));
             match self.ending() {
-                None => std::thread::sleep(RETRY),
+                None => self.pause(),
                 Some(since) if since.elapsed() < LAST => std::thread::sleep(LAST_RETRY),
-                Some(_) => {
-                    tracing::error!(lines = unwritten, %problem, "the last lines of the audit stream were not written");
-                    self.shared.lose(unwritten);
-                    break;
-                }
+                Some(_) => return false,
             }
         }
-        if told && self.written == self.sealed.len() {
+        if told {
             tracing::info!("the audit stream is written again");
         }
+        self.shared.wait_no_more(std::mem::take(&mut self.of_told));
         self.sealed.clear();
         self.written = 0;
+        true
+    }
+
+    /// Until it is to be tried again, or to end.
+    fn pause(&self) {
+        let began = Instant::now();
+        while began.elapsed() < RETRY && !self.shared.is_closing() {
+            std::thread::sleep(LAST_RETRY);
+        }
     }
 
     /// Since when it is to end, if it is.
     fn ending(&mut self) -> Option<Instant> {
-        if self.ending.is_none() && self.shared.is_closing.load(Ordering::Relaxed) {
+        if self.ending.is_none() && self.shared.is_closing() {
             self.ending = Some(Instant::now());
         }
         self.ending
     }
 
+    /// When a place that has to answer is not waited for any more.
+    fn given_up(&self) -> impl Future<Output = ()> + use<> {
+        let mut closing = self.shared.closing.subscribe();
+        async move {
+            let last = async {
+                let _ended = closing.wait_for(|closing| *closing).await;
+                sleep(LAST_ANSWERS).await;
+            };
+            tokio::select! {
+                () = sleep(ANSWERS) => {}
+                () = last => {}
+            }
+        }
+    }
+
     fn write_some(&mut self) -> io::Result<()> {
-        let within = self.ending().map_or(ANSWERS, |_ending| LAST_ANSWERS);
-        let Written { bytes, refused } = self.sink.write(self.sealed.get(self.written..).unwrap_or_default(), within)?;
+        let given_up = self.given_up();
+        let Written { bytes, refused } = self.sink.write(self.sealed.get(self.written..).unwrap_or_default(), given_up)?;
         if bytes == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         if refused.count > 0 {
             tracing::error!(lines = refused.count, why = refused.why, "the collector refused lines of the audit stream");
             self.shared.lose(refused.count);
+        } else if !refused.why.is_empty() {
+            tracing::warn!(why = refused.why, "the collector took the audit stream, and has something to say of it");
         }
         self.written = self.written.saturating_add(bytes);
         self.unsynced.get_or_insert_with(Instant::now);
-        self.shared.is_failing.store(false, Ordering::Relaxed);
-        metrics::AUDIT_FAILING.set_count(0);
+        self.shared.fail(self.is_unflushed);
         Ok(())
     }
 
     fn sync(&mut self) {
         match self.sink.sync() {
-            Ok(()) => self.unsynced = None,
+            Ok(()) => {
+                self.unsynced = None;
+                if std::mem::take(&mut self.is_unflushed) {
+                    self.shared.fail(false);
+                }
+            }
             Err(problem) => {
-                metrics::AUDIT_FAILING.set_count(1);
-                tracing::error!(%problem, "the audit stream was written and not flushed");
+                self.shared.fail(true);
+                if !std::mem::replace(&mut self.is_unflushed, true) {
+                    tracing::error!(%problem, "the audit stream was written and not flushed");
+                }
             }
         }
     }

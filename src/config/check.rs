@@ -44,7 +44,8 @@ pub(super) fn otlp_endpoint(text: &str) -> Result<String, String> {
     let rest = text.split_once("://").and_then(|(_, rest)| rest.strip_prefix(authority));
     if rest.is_none_or(|rest| !matches!(rest, "" | "/")) {
         return Err(
-            "must end with its port, for nothing after it is used over gRPC: write it such as http://127.0.0.1:4317".into()
+            "must have nothing after host and port, for over gRPC nothing of it is used: write it such as http://127.0.0.1:4317"
+                .into(),
         );
     }
     Ok(text.into())

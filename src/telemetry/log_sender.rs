@@ -1,9 +1,9 @@
-//! Log records to a collector, each batch acknowledged: for a thread of its own, which waits.
+//! Log records to a collector, each batch acknowledged: for a thread that waits.
 //!
 //! Must not live here: what they say.
 
-use super::collector::{Collector, cause, late};
-use super::{StartError, resource};
+use super::collector::{Collector, WITHIN, cause, late};
+use super::resource;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -13,7 +13,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -24,9 +23,11 @@ type Client = LogsServiceClient<Channel>;
 /// The most characters of what a collector says that are told.
 const MAX_SAID: usize = 200;
 
-/// Sends records, one batch after another, by a runtime of its own: it goes on whatever becomes of the one of the process.
+/// Sends records, one batch after another.
 pub struct LogSender {
     collector: Collector,
+    /// Its own, so that it goes on whatever becomes of that of the process; with a thread, so that somebody answers on a connection while
+    /// nothing is sent.
     runtime: Option<Runtime>,
     /// None: the next batch goes over a new connection.
     client: Option<Client>,
@@ -61,43 +62,52 @@ impl LogSender {
         Ok(Self { collector, runtime: Some(runtime), client: None })
     }
 
-    /// Sends them, and waits until the collector took them, for so long at most. Not to be called inside a runtime.
+    /// Sends them, and waits until the collector took them, or `given_up`. Not to be called inside a runtime.
     ///
     /// # Errors
     /// It did not take them, as far as is known.
-    pub fn send(&mut self, records: Vec<LogRecord>, within: Duration) -> io::Result<Refused> {
-        let runtime = self.runtime.as_ref().ok_or_else(|| io::Error::other("it was ended"))?;
+    pub fn send(&mut self, records: Vec<LogRecord>, given_up: impl Future<Output = ()>) -> io::Result<Refused> {
+        let problem = |problem: String| io::Error::other(format!("collector {}: {problem}", self.collector.shown()));
+        let runtime = self.runtime.as_ref().ok_or_else(|| problem("there is no runtime".into()))?;
         let client = match self.client.take() {
             Some(client) => client,
             None => {
                 let _inside = runtime.enter();
-                Self::client(&self.collector).map_err(io::Error::other)?
+                self.collector.channel().map(LogsServiceClient::new).map_err(|error| problem(error.to_string()))?
             }
         };
         let records = records.into_iter().map(|LogRecord(record)| record).collect();
-        let sent = runtime.block_on(Self::export(client.clone(), records, within));
+        let sent = runtime.block_on(async {
+            tokio::select! {
+                sent = export(client.clone(), records) => sent,
+                () = given_up => Err(late()),
+            }
+        });
         // What failed may have failed for its connection.
         self.client = sent.is_ok().then_some(client);
-        sent.map_err(|problem| io::Error::other(format!("collector {}: {problem}", self.collector.shown())))
+        sent.map_err(problem)
     }
+}
 
-    pub(super) fn client(collector: &Collector) -> Result<Client, StartError> {
-        collector.channel().map(LogsServiceClient::new)
+impl Collector {
+    /// Whether it takes log records: it is sent none.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub async fn takes_records(&self) -> Result<(), String> {
+        let client = self.channel().map(LogsServiceClient::new).map_err(|error| error.to_string())?;
+        timeout(WITHIN, export(client, Vec::new())).await.map_err(|_elapsed| late())?.map(drop)
     }
+}
 
-    pub(super) async fn export(mut client: Client, records: Vec<proto::LogRecord>, within: Duration) -> Result<Refused, String> {
-        let logs = ResourceLogs {
-            resource: Some(of_the_process()),
-            scope_logs: vec![ScopeLogs { scope: Some(scope()), log_records: records, ..ScopeLogs::default() }],
-            ..ResourceLogs::default()
-        };
-        let asked = ExportLogsServiceRequest { resource_logs: vec![logs] };
-        // The whole of it: a peer may answer the half.
-        let answer = timeout(within, client.export(asked)).await.map_err(|_elapsed| late())?;
-        let partial = answer.map_err(|status| words(&status))?.into_inner().partial_success.unwrap_or_default();
-        let count = usize::try_from(partial.rejected_log_records).unwrap_or_default();
-        Ok(Refused { count, why: plain(&partial.error_message) })
-    }
+async fn export(mut client: Client, records: Vec<proto::LogRecord>) -> Result<Refused, String> {
+    let sent = records.len();
+    let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records: records, ..ScopeLogs::default() }];
+    let logs = ResourceLogs { resource: Some(of_the_process()), scope_logs, ..ResourceLogs::default() };
+    let answer = client.export(ExportLogsServiceRequest { resource_logs: vec![logs] }).await;
+    let partial = answer.map_err(|status| words(&status))?.into_inner().partial_success.unwrap_or_default();
+    let count = usize::try_from(partial.rejected_log_records).unwrap_or_default().min(sent);
+    Ok(Refused { count, why: plain(&partial.error_message) })
 }
 
 impl Drop for LogSender {

@@ -7,8 +7,8 @@ mod instrument;
 
 pub use instrument::{Gauge, Instrument, Level, Tally, Timer};
 
+use super::collector::Bounded;
 use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -231,13 +231,15 @@ pub fn exposition() -> Result<String, String> {
 }
 
 /// Sends everything to a collector too, this often. Before anything is measured, and once.
-pub(super) fn push(exporter: MetricExporter, every: Duration) -> SdkMeterProvider {
+pub(super) fn push(exporter: Pushing, every: Duration) -> SdkMeterProvider {
     let reader = PeriodicReader::builder(exporter).with_interval(every).build();
     *PUSHED.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
     METERS.provider.clone()
 }
 
-static PUSHED: Mutex<Option<PeriodicReader<MetricExporter>>> = Mutex::new(None);
+type Pushing = Bounded<opentelemetry_otlp::MetricExporter>;
+
+static PUSHED: Mutex<Option<PeriodicReader<Pushing>>> = Mutex::new(None);
 
 struct Meters {
     registry: Registry,

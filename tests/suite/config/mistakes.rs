@@ -93,7 +93,7 @@ fn settings_of_the_process() {
         ),
         (
             "[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317/v1/traces'",
-            "jeton.toml:2: [telemetry] otlp_endpoint: must end with its port",
+            "jeton.toml:2: [telemetry] otlp_endpoint: must have nothing after host and port",
         ),
         ("[telemetry]\notlp_endpoint = '127.0.0.1:4317'", "jeton.toml:2: [telemetry] otlp_endpoint: is no http or https URL"),
     ]);
