@@ -221,17 +221,25 @@ impl Service {
         self.audit.deed(action)
     }
 
-    /// Raises a floor, and tells of it; of a signing key its own document says first that it is burnt. `shown`: the token by which it was asked for.
+    /// Raises a floor, and tells of it; of a signing key its own document says first that it is burnt, as durably as can be at the moment.
+    /// `shown`: the token by which it was asked for.
     async fn raise_and_tell(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Raise> {
         let mut deed = self.deed(Action::Revoke).map(|deed| {
             let deed = deed.target(target).text("reason", reason.word());
             shown.into_iter().fold(deed, Deed::presented)
         });
         let ending = async {
-            if let Target::SigningKey { kid } = target {
-                self.burn_key(kid).await?;
+            let said = match target {
+                Target::SigningKey { kid } => self.burn_key(kid).await,
+                _ => Ok(()),
+            };
+            match said {
+                Err(undurable @ Error::NotDurable(_)) => self.alive.raise(target, reason).await.and(Err(undurable)),
+                said => {
+                    said?;
+                    self.alive.raise(target, reason).await
+                }
             }
-            self.alive.raise(target, reason).await
         };
         let raised = Deed::while_doing(&mut deed, ending).await;
         let (revision, durability) = match &raised {

@@ -133,13 +133,16 @@ async fn what_must_be_on_it_fails_and_everything_else_goes_on() {
     for alive in [&kept.access_token, &refreshed.access_token, &refreshed.refresh_token] {
         assert!(jeton.active(alive).await);
     }
+    let kid = jsonwebtoken::decode_header(&refreshed.access_token).unwrap().kid.unwrap();
+    jeton.is_not_durable(Target::Kid(kid)).await;
+    assert!(!jeton.active(&refreshed.access_token).await, "the key is burnt all the same");
     jeton.stays_ready_and_says(MISSING).await;
     // One that starts now is not there for all replicas of Redis to know, and serves what rests on none.
     let late = Jeton::start(&primary).await;
     late.is_ready().await;
     late.stays_ready_and_says(NOT_JOINED).await;
     assert_eq!(refusal(late.issue().await).0, Code::Unavailable);
-    assert!(late.active(&refreshed.access_token).await && !late.active(&ended.access_token).await);
+    assert!(late.active(&refreshed.refresh_token).await && !late.active(&ended.access_token).await);
     late.tokens.clone().refresh(mobile(&refreshed.refresh_token)).await.unwrap();
 
     replica.restart().await;
