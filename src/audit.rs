@@ -61,7 +61,7 @@ struct Shared {
     lost: AtomicU64,
     /// The place cannot be written, or flushed.
     is_failing: AtomicBool,
-    /// It is to end. Who waits for that has seen how many lines were not written, and says so.
+    /// It is to end.
     closing: watch::Sender<bool>,
     done: watch::Sender<bool>,
 }

@@ -224,13 +224,9 @@ impl Service {
     /// Raises a floor, and tells of it; of a signing key its own document says first that it is burnt, as durably as can be at the moment.
     /// `shown`: the token by which it was asked for.
     async fn raise_and_tell(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Raise> {
-        let mut deed = self.deed(Action::Revoke).map(|deed| {
-            let deed = deed.target(target).text("reason", reason.word());
-            shown.into_iter().fold(deed, Deed::presented)
-        });
         let ending = async {
             let said = match target {
-                Target::SigningKey { kid } => self.burn_key(kid).await,
+                Target::SigningKey { kid } => self.burn_keys(std::slice::from_ref(kid)).await,
                 _ => Ok(()),
             };
             match said {
@@ -241,6 +237,21 @@ impl Service {
                 }
             }
         };
+        self.tell_end(target, reason, shown, ending).await
+    }
+
+    /// Tells of what is ended.
+    async fn tell_end(
+        &self,
+        target: &Target,
+        reason: Reason,
+        shown: Option<&SecretText>,
+        ending: impl Future<Output = Result<Raise>>,
+    ) -> Result<Raise> {
+        let mut deed = self.deed(Action::Revoke).map(|deed| {
+            let deed = deed.target(target).text("reason", reason.word());
+            shown.into_iter().fold(deed, Deed::presented)
+        });
         let raised = Deed::while_doing(&mut deed, ending).await;
         let (revision, durability) = match &raised {
             Ok(raise) => (raise.revision, "acknowledged"),

@@ -136,7 +136,7 @@ fn root_keys(settings: &Settings) -> Vec<Diagnosis> {
         )];
     };
     let found =
-        |key| if key == roots.active() { "the first of the ring: it seals and proves what is made" } else { "one before it" };
+        |key| if key == roots.active() { "the first of the ring: it seals and proves what is made" } else { "in the ring too" };
     roots.ids().map(|key| Diagnosis::ok("root key", key.to_string(), found(key))).collect()
 }
 

@@ -27,7 +27,7 @@ const ANSWERS: Duration = Duration::from_secs(10);
 /// At the end: how long an answer may take from then on, how long it is tried again, and the pause. One answer, these tries and another answer
 /// are less than `CLOSES`.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-const LAST: Duration = Duration::from_millis(900);
+const LAST: Duration = Duration::from_millis(800);
 const LAST_RETRY: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {

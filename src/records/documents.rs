@@ -41,18 +41,18 @@ impl Records {
     /// `RootKeyMissing` where none of its keys is one that the store knows: it would be given power over what it cannot read.
     /// `RecordUnreadable` where a key of the same id is another key; the store.
     pub async fn register_ring(&self) -> Result<()> {
-        self.change_ring(|ring| self.join_ring(ring)).await.map(|_ring| ())
+        self.change_ring(Durability::Replicated, |ring| self.join_ring(ring)).await.map(|_ring| ())
     }
 
     /// Says of a root key that it proves nothing any more, for ever, and which signing keys are burnt with it. Answers those that were named
-    /// when it was said first.
+    /// when it was said first. `confirm_ring` makes it durable.
     ///
     /// # Errors
     /// `KeyUnknown`; as `register_ring`.
     pub async fn burn_root_key(&self, id: KeyId, kids: &[String]) -> Result<Vec<String>> {
         let unknown = || Error::KeyUnknown(format!("no root key `{id}` is known"));
         let ring = self
-            .change_ring(|ring| {
+            .change_ring(Durability::Applied, |ring| {
                 let is_joined = self.join_ring(ring)?;
                 let key = ring.keys.iter_mut().find(|key| key.id == id.0).ok_or_else(unknown)?;
                 if key.state == BURNT {
@@ -62,13 +62,19 @@ impl Records {
                 Ok(true)
             })
             .await?;
-        // It may have been said before, by a request that was cut off.
-        self.confirm(&name::ring(), Durability::Replicated).await?;
         ring.keys.into_iter().find(|key| key.id == id.0).map(|key| key.kids).ok_or_else(unknown)
     }
 
+    /// Waits until the ring document as it is now is as durable as the store can make it: whoever wrote it.
+    ///
+    /// # Errors
+    /// `NotDurable`, the store.
+    pub async fn confirm_ring(&self) -> Result<()> {
+        self.confirm(&name::ring(), Durability::Replicated).await
+    }
+
     /// Changes the ring document, where `change` says that it did; learns it, and answers it.
-    async fn change_ring(&self, change: impl Fn(&mut RingRecord) -> Result<bool>) -> Result<RingRecord> {
+    async fn change_ring(&self, needs: Durability, change: impl Fn(&mut RingRecord) -> Result<bool>) -> Result<RingRecord> {
         for _ in 0..ATTEMPTS {
             let (held, mut ring) = self.read_ring().await?;
             if !change(&mut ring)? {
@@ -82,7 +88,7 @@ impl Records {
                 expected: held.as_ref().and_then(|held| held.get(..STAMP_BYTES)?.try_into().ok()),
                 value: Some(value.freeze()),
                 expires_at: None,
-                needs: Durability::Replicated,
+                needs,
             };
             if let (Swapped::Done, _) = self.store.swap(&swap, &[]).await.map_err(unavailable)? {
                 self.learn_order(&ring)?;
@@ -129,7 +135,9 @@ impl Records {
         {
             return Err(Error::RootKeyMissing(key_id(newest)?.to_string()));
         }
-        for id in ids.into_iter().rev() {
+        // What is burnt was there before what takes its place.
+        let (burnt, others): (Vec<KeyId>, Vec<KeyId>) = ids.into_iter().rev().partition(|id| self.roots.is_burnt(*id));
+        for id in burnt.into_iter().chain(others) {
             let check = self.roots.check(id).ok_or_else(|| Error::Internal("a root key has no check value".into()))?;
             match ring.keys.iter().find(|key| key.id == id.0) {
                 Some(known) if known.check == check => {}
@@ -146,7 +154,9 @@ impl Records {
             }
         }
         for key in ring.keys.iter_mut().filter(|key| key.state != BURNT) {
-            if self.roots.is_burnt(key_id(key)?) {
+            let id = key_id(key)?;
+            if self.roots.is_burnt(id) {
+                tracing::warn!(key = %id, "a root key was burnt again: the store had lost that it was");
                 key.state = BURNT;
                 changed = true;
             }

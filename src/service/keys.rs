@@ -71,7 +71,7 @@ impl Service {
         // A store that fell back has the key as it was; the log was healed, and says what became of it.
         let held = self.records.signing_keys().await?.0;
         for kid in held.iter().flat_map(|held| self.burnt_in_the_log(&held.value)) {
-            self.change_keys(|held| self.signing.burn(held, &kid, now)).await?;
+            self.change_keys(|held| self.signing.burn(held, std::slice::from_ref(&kid), now)).await?;
             tracing::warn!(kid, "a signing key was burnt again: the store had lost that it was");
         }
         measure(&self.signing.status(now), now);
@@ -115,12 +115,23 @@ impl Service {
         Ok(true)
     }
 
-    /// Burns a key: its document says so for ever, its successor signs at once.
-    pub(super) async fn burn_key(&self, kid: &str) -> Result<()> {
+    /// Burns keys: their document says so for ever, their successors sign at once. Here it is so though it may be lost yet.
+    ///
+    /// # Errors
+    /// `KeyUnknown`, `NotDurable`, the store.
+    pub(super) async fn burn_keys(&self, kids: &[String]) -> Result<()> {
         let now = self.clock.now();
-        self.change_keys(|held| self.signing.burn(held, kid, now)).await?;
-        // It may have been burnt before, by a request that was cut off.
-        self.records.confirm_signing_keys().await
+        match self.change_keys(|held| self.signing.burn(held, kids, now)).await {
+            Err(undurable @ Error::NotDurable(_)) => {
+                self.refresh_keys().await?;
+                Err(undurable)
+            }
+            changed => {
+                changed?;
+                // They may have been burnt before, by a request that was cut off.
+                self.records.confirm_signing_keys().await
+            }
+        }
     }
 }
 

@@ -66,6 +66,16 @@ pub enum Revoked {
     Counted(Option<Vec<(ClientId, u64)>>),
 }
 
+impl Revoked {
+    /// The one that is later in the log.
+    pub(super) fn later(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Done { revision: one, .. }, Self::Done { revision, .. }) if one >= revision => self,
+            _ => other,
+        }
+    }
+}
+
 impl From<Raise> for Revoked {
     fn from(Raise { revision, durability, .. }: Raise) -> Self {
         Self::Done { revision, durability }
@@ -172,7 +182,7 @@ impl Service {
     }
 
     /// One entry in the log; none where that has ended the target for ever.
-    pub(super) async fn raise(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Revoked> {
+    async fn raise(&self, target: &Target, reason: Reason, shown: Option<&SecretText>) -> Result<Revoked> {
         if self.alive.ended(target).is_some() {
             // A store that is gone acknowledges nothing, and another primary may lack what the one before it had.
             self.alive.caught_up().await?;
@@ -185,7 +195,7 @@ impl Service {
 
     /// Where the log has ended the target for ever, and that got as far as this store's writes do. What did not is waited for by raising it
     /// again. Catch up before.
-    fn done(&self, target: &Target) -> Option<Revoked> {
+    pub(super) fn done(&self, target: &Target) -> Option<Revoked> {
         let (revision, durability) = self.alive.ended(target)?;
         (durability >= self.records.store().durability()).then_some(Revoked::Done { revision, durability })
     }

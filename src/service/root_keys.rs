@@ -6,6 +6,7 @@
 use crate::records::Records;
 use crate::service::Service;
 use crate::service::revoke::Revoked;
+use futures_util::future::join_all;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::Raised;
 use jeton_domain::id::KeyId;
@@ -44,39 +45,35 @@ impl Service {
     }
 
     /// Burns a root key: what it proves is dead, and so are all signing keys, which were sealed under it or may have been; what it sealed
-    /// that is kept for ever is sealed anew. Does all of it, though not every replica of the store acknowledges each step, and says so then.
+    /// that is kept for ever is sealed anew. Does all of it before it says that not every replica of the store has it.
     /// To be repeated until it succeeds; signing keys that were made after the first time stay.
     pub(super) async fn burn_root_key(&self, key: KeyId, reason: Reason) -> Result<Revoked> {
         self.replaceable_root_key(key).await?;
+        self.alive.caught_up().await?;
         self.refresh_keys().await?;
-        let of_its_time: Vec<String> = self.known_keys().into_iter().map(|signing| signing.kid).collect();
-        let mut undurable = None;
+        let mut of_its_time: Vec<String> = self.known_keys().into_iter().map(|signing| signing.kid).collect();
         // From here on everything is sealed under another.
-        let kids = match self.records.burn_root_key(key, &of_its_time).await {
-            Err(problem @ Error::NotDurable(_)) => {
-                undurable = Some(problem);
-                self.records.register_ring().await?;
-                of_its_time
-            }
-            said => said?,
-        };
-        let raised = self.raise(&Target::RootKey(key), reason, None).await;
-        for kid in kids {
-            // One that is gone meanwhile signs nothing.
-            if self.known_keys().iter().all(|known| known.kid != kid) {
-                continue;
-            }
-            match self.raise(&Target::SigningKey { kid }, reason, None).await {
-                Err(problem @ (Error::NotDurable(_) | Error::RevokedNotDurable(_))) => undurable = undurable.or(Some(problem)),
-                done => drop(done?),
-            }
-        }
+        let kids = self.records.burn_root_key(key, &of_its_time).await?;
+        // One that is gone meanwhile signs nothing.
+        of_its_time.retain(|kid| kids.contains(kid));
+        let targets = of_its_time.iter().map(|kid| Target::SigningKey { kid: kid.clone() });
+        let ends = [Target::RootKey(key)].into_iter().chain(targets).map(|target| self.end_key(target, reason));
+        // Side by side: each may wait for a replica of the store that is gone.
+        let (ended, confirmed, burnt) = tokio::join!(join_all(ends), self.records.confirm_ring(), self.burn_keys(&of_its_time));
+        // In force from where the last of it is.
+        let last = ended.into_iter().try_fold(Revoked::Nothing, |one, other| Ok::<_, Error>(one.later(other?)))?;
+        confirmed.and(burnt)?;
         if let Err(problem) = self.reseal().await {
             tracing::error!(%problem, "what is under an older root key is yet to be sealed anew; it is tried again");
         }
-        match undurable {
-            Some(problem) => raised.and(Err(problem)),
-            None => raised,
+        Ok(last)
+    }
+
+    /// One entry in the log, where there is none yet.
+    async fn end_key(&self, target: Target, reason: Reason) -> Result<Revoked> {
+        match self.done(&target) {
+            Some(done) => Ok(done),
+            None => self.tell_end(&target, reason, None, self.alive.raise(&target, reason)).await.map(Revoked::from),
         }
     }
 

@@ -35,12 +35,15 @@ impl Signing {
         self.change(record, |schedule, make| schedule.rotate(algorithm, now, &self.settings(), make))
     }
 
-    /// The record with the key burnt for ever, its private half gone, and its successor signing; none where that is so already.
+    /// The record with these keys burnt for ever, their private halves gone, and their successors signing; none where that is so already.
     ///
     /// # Errors
     /// `Error::KeyUnknown`; as `advance`.
-    pub fn burn(&self, record: Option<SigningRecord>, kid: &str, now: Timestamp) -> Result<Option<SigningRecord>> {
-        self.change(record, |schedule, make| schedule.burn(kid, now, &self.settings(), make))
+    pub fn burn(&self, record: Option<SigningRecord>, kids: &[impl AsRef<str>], now: Timestamp) -> Result<Option<SigningRecord>> {
+        let settings = self.settings();
+        self.change(record, |schedule, make| {
+            kids.iter().try_fold(false, |changed, kid| Ok(schedule.burn(kid.as_ref(), now, &settings, make)? || changed))
+        })
     }
 
     /// Whether a change was refused because a key has to be made first that takes long.

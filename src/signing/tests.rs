@@ -96,7 +96,7 @@ fn a_change_has_another_number_and_the_same_again_has_none() {
     signing.install(&record).unwrap();
     assert_eq!(signing.changes(), first);
     let kid = record.keys[0].kid.clone();
-    signing.install(&signing.burn(Some(record), &kid, NOW).unwrap().unwrap()).unwrap();
+    signing.install(&signing.burn(Some(record), &[&kid], NOW).unwrap().unwrap()).unwrap();
     assert_ne!(signing.changes(), first);
 }
 
@@ -105,14 +105,14 @@ fn a_burnt_key_loses_its_private_half_and_every_use() {
     let signing = signing();
     let record = Some(first_record(&signing));
     let kid = record.as_ref().unwrap().keys[0].kid.clone();
-    let burnt = signing.burn(record, &kid, NOW).unwrap().unwrap();
+    let burnt = signing.burn(record, &[&kid], NOW).unwrap().unwrap();
     assert!(burnt.keys[0].private.is_empty() && !burnt.keys[1].private.is_empty());
     signing.install(&burnt).unwrap();
     assert_eq!(signing.state(&kid, NOW), Some(KeyState::Burnt));
     assert!(signing.verifier(&kid, NOW).is_none());
     assert!(signing.status(NOW).iter().any(|key| key.kid == kid && key.state == KeyState::Burnt));
-    assert_eq!(signing.burn(Some(burnt), &kid, NOW).unwrap(), None);
-    assert!(matches!(signing.burn(None, "unknown", NOW), Err(Error::KeyUnknown(_))));
+    assert_eq!(signing.burn(Some(burnt), &[&kid], NOW).unwrap(), None);
+    assert!(matches!(signing.burn(None, &["unknown"], NOW), Err(Error::KeyUnknown(_))));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn what_is_burnt_stays_so_whatever_an_older_record_says() {
     let older = first_record(&signing);
     signing.install(&older).unwrap();
     let burnt = signing.signer(Algorithm::EdDsa, NOW).unwrap();
-    signing.install(&signing.burn(Some(older.clone()), burnt.kid(), NOW).unwrap().unwrap()).unwrap();
+    signing.install(&signing.burn(Some(older.clone()), &[burnt.kid()], NOW).unwrap().unwrap()).unwrap();
     // Read before the key was burnt, taken over after.
     signing.install(&older).unwrap();
     assert_eq!(signing.state(burnt.kid(), NOW), Some(KeyState::Burnt));

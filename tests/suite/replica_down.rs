@@ -4,11 +4,13 @@
 use crate::redis_server::RedisServer;
 use crate::rfc::raw::Asking;
 use crate::store_contract::eventually;
-use crate::tour::{Home, ROOT_KEY, Server};
+use crate::tour::{Home, Server};
 use crate::world::{SCOPES, alice, fully_fresh, mobile, refusal};
 use jeton::api::revoke_request::Target;
 use jeton::api::token_service_client::TokenServiceClient;
 use jeton::api::{Durability, IntrospectRequest, IssueResponse, RevokeRequest, RevokeResponse};
+use jeton::config::RootKeys;
+use jeton::roots::Roots;
 use std::net::SocketAddr;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -16,6 +18,9 @@ use tonic::{Code, Status};
 /// What cannot be said as long as the replica is down.
 const MISSING: &str = "has 0 replicas in step and 1 are configured";
 const READY: u16 = 200;
+/// The active root key, and one before it.
+const RING: &str = "5f5e5d5c5b5a595857565554535251504f4e4d4c4b4a49484746454443424140
+1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100";
 const NOT_JOINED: &str = "not all replicas of the store have acknowledged this replica";
 
 /// `jeton serve`, for which one replica of the primary is configured.
@@ -31,7 +36,7 @@ impl Jeton {
         let (home, url) = (Home::new(), primary.url());
         let (server, home) = tokio::task::spawn_blocking(move || {
             let variables = [
-                ("JETON_ROOT_KEY", ROOT_KEY),
+                ("JETON_ROOT_KEY", RING),
                 ("JETON_REDIS_REPLICAS", "1"),
                 // Longer than a replica that is up ever takes on a busy machine.
                 ("JETON_REDIS_WAIT_TIMEOUT", "1s"),
@@ -136,6 +141,12 @@ async fn what_must_be_on_it_fails_and_everything_else_goes_on() {
     let kid = jsonwebtoken::decode_header(&refreshed.access_token).unwrap().kid.unwrap();
     jeton.is_not_durable(Target::Kid(kid)).await;
     assert!(!jeton.active(&refreshed.access_token).await, "the key is burnt all the same");
+    // Of a root key all is done before that is said, and once.
+    let old = Roots::new(RootKeys::parse(RING).unwrap().keys()).unwrap().ids().last().unwrap().to_string();
+    jeton.is_not_durable(Target::RootKeyId(old.clone())).await;
+    let after = jeton.tokens.clone().refresh(mobile(&refreshed.refresh_token)).await.unwrap().into_inner();
+    jeton.is_not_durable(Target::RootKeyId(old.clone())).await;
+    assert!(jeton.active(&after.access_token).await, "signed by a key of after");
     jeton.stays_ready_and_says(MISSING).await;
     // One that starts now is not there for all replicas of Redis to know, and serves what rests on none.
     let late = Jeton::start(&primary).await;
@@ -150,6 +161,7 @@ async fn what_must_be_on_it_fails_and_everything_else_goes_on() {
         jeton.is_ready_and_nothing_is_remarkable().await;
         jeton.is_revoked(Target::GrantId(ended.grant_id.clone())).await;
         jeton.is_revoked(Target::GrantId(before.grant_id.clone())).await;
+        jeton.is_revoked(Target::RootKeyId(old.clone())).await;
         jeton.issue().await.unwrap();
     }
 }

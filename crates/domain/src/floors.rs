@@ -234,7 +234,9 @@ impl Part {
         if let Some(held) = found.and_then(|at| entries.get_mut(index(&at))) {
             let floor = |entry: &Entry| entry.kind.floor(entry.origin);
             let latest = (held.place_micros.max(entry.place_micros), held.at.max(entry.at));
-            let raised = (floor(&entry), entry.origin) > (floor(held), held.origin);
+            // A grant may be revoked by any id: that of a key says no less that it is burnt.
+            let burns = |entry: &Entry| entry.kind == TargetKind::SigningKey;
+            let raised = (floor(&entry), burns(&entry), entry.origin) > (floor(held), burns(held), held.origin);
             let higher = floor(&entry) > floor(held);
             if raised {
                 *held = entry;
@@ -357,6 +359,17 @@ mod tests {
             floors.join(Raised { kind: TargetKind::SigningKey, ..raised(micros) });
         }
         assert_eq!(floors.key_burnt(), Revision { micros: 30, random: 7 });
+    }
+
+    #[test]
+    fn what_burns_a_key_is_no_other_kind_whatever_is_raised_by_its_id() {
+        for kinds in [[TargetKind::SigningKey, TargetKind::Grant], [TargetKind::Grant, TargetKind::SigningKey]] {
+            let mut floors = Floors::default();
+            for (kind, micros) in kinds.into_iter().zip([10, 20]) {
+                floors.join(Raised { kind, ..raised(micros) });
+            }
+            assert_eq!(floors.get(raised(10).target).unwrap().kind, TargetKind::SigningKey);
+        }
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn a_burnt_key_verifies_nothing_and_says_so() {
     assert!(matches!(tokens.verify(jwt.expose(), NOW), Ok(Verified::Access { .. })));
 
     let kid = signing.signer(Algorithm::EdDsa, NOW).unwrap().kid().to_owned();
-    signing.install(&signing.burn(record, &kid, NOW).unwrap().unwrap()).unwrap();
+    signing.install(&signing.burn(record, &[&kid], NOW).unwrap().unwrap()).unwrap();
     assert_eq!(tokens.verify(jwt.expose(), NOW), Ok(Verified::No(BurntKey)));
     assert!(signing.jwks(NOW).0.find(&kid).is_none());
     let next = tokens.sign(Typ::AtJwt, Algorithm::EdDsa, &claims(), NOW).unwrap();
