@@ -165,7 +165,7 @@ impl App {
 
 /// The stream that is set, under the key that the ring begins with.
 fn begin_audit(settings: &Settings, key: Option<&Secret<32>>, clock: &Clock) -> Result<Audit, StartError> {
-    let (place, shown) = match (&settings.audit.file, audit_collector(settings)?) {
+    let (place, shown) = match (&settings.audit.file, collector(settings, settings.audit.otlp_endpoint.as_deref())?) {
         (Some(file), _) if file == Path::new("-") => (Place::Output, "file `-`".to_owned()),
         (Some(file), _) => (Place::File(file.clone()), format!("file `{}`", file.display())),
         (None, Some(collector)) => (Place::Collector(collector.clone()), format!("otlp_endpoint `{}`", collector.shown())),
@@ -176,17 +176,8 @@ fn begin_audit(settings: &Settings, key: Option<&Secret<32>>, clock: &Clock) -> 
     Audit::start(&place, AuditKey::derive(key)?, clock.clone()).map_err(refused)
 }
 
-/// The collector of spans and metrics.
-fn collector(settings: &Settings) -> Result<Option<Collector>, tls::Problem> {
-    collector_at(settings.telemetry.otlp_endpoint.as_deref(), settings)
-}
-
-/// The collector of the audit stream.
-fn audit_collector(settings: &Settings) -> Result<Option<Collector>, tls::Problem> {
-    collector_at(settings.audit.otlp_endpoint.as_deref(), settings)
-}
-
-fn collector_at(endpoint: Option<&str>, settings: &Settings) -> Result<Option<Collector>, tls::Problem> {
+/// The collector that is set there.
+fn collector(settings: &Settings, endpoint: Option<&str>) -> Result<Option<Collector>, tls::Problem> {
     endpoint.map(|endpoint| Collector::at(endpoint, settings.outbound.ca_file.as_deref())).transpose()
 }
 

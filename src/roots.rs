@@ -114,14 +114,24 @@ impl Roots {
     /// Takes over what the ring document says: the age of its keys (a higher number is a newer key), and those that prove
     /// nothing any more, which no document takes back. Where all keys that are here are burnt the active one stays, and nothing can be made
     /// under it.
-    pub fn learn(&self, seqs: Vec<(KeyId, u32)>, mut burnt: Vec<KeyId>) {
+    pub fn learn(&self, seqs: Vec<(KeyId, u32)>, burnt: Vec<KeyId>) {
+        self.exchange(|_known| seqs, burnt);
+    }
+
+    /// Lets a key prove nothing any more, whatever the ring document says.
+    pub fn burn(&self, id: KeyId) {
+        self.exchange(|known| known.seqs().to_vec(), vec![id]);
+    }
+
+    /// What was burnt stays so.
+    fn exchange(&self, seqs: impl FnOnce(&RingOrder) -> Vec<(KeyId, u32)>, mut burnt: Vec<KeyId>) {
         let mut document = self.document.write().unwrap_or_else(PoisonError::into_inner);
-        let known = document.burnt.iter().filter(|id| !burnt.contains(id)).copied().collect::<Vec<_>>();
-        burnt.extend(known);
+        burnt.extend(&document.burnt);
         burnt.sort_unstable();
+        burnt.dedup();
         let active = self.ids().find(|id| !burnt.contains(id)).unwrap_or_else(|| document.order.active());
         let is_changed = document.burnt != burnt;
-        *document = Arc::new(Document { order: Arc::new(RingOrder::new(active, seqs)), burnt });
+        *document = Arc::new(Document { order: Arc::new(RingOrder::new(active, seqs(&document.order))), burnt });
         // After it: who reads the number and then a key has what the document says under that number, or under a later one.
         if is_changed {
             self.changes.fetch_add(1, Ordering::Release);
@@ -151,7 +161,7 @@ impl Roots {
     #[must_use]
     pub fn in_use(&self) -> Vec<KeyId> {
         let document = self.document();
-        document.order.keys().filter(|key| !document.burnt.contains(key)).collect()
+        document.order.seqs().iter().map(|(id, _)| *id).filter(|id| !document.burnt.contains(id)).collect()
     }
 
     /// Whether the key is in the store's ring document.
@@ -332,6 +342,12 @@ mod tests {
         // A store that fell back says otherwise.
         roots.learn(vec![(ids[0], 2), (ids[1], 1)], vec![]);
         assert!(roots.is_burnt(ids[0]) && roots.changes() == before + 1);
+        // And the log may know it first, of a ring whose order stays.
+        let roots = ring();
+        roots.learn(vec![(ids[0], 2), (ids[1], 1)], vec![]);
+        roots.burn(ids[0]);
+        assert_eq!((roots.mac(ids[0], Use::RefreshToken, &[]), roots.active(), roots.in_use()), (Ok(None), ids[1], vec![ids[1]]));
+        assert!(roots.order().newer(ids[0], ids[1]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod certificates;
 mod keys;
 mod machine;
 
-use super::{audit_collector, collector, open_store};
+use super::{collector, open_store};
 use crate::cli::{self, Finding, Output};
 use crate::clock::Clock;
 use crate::config::{Loaded, Settings, StoreUrl};
@@ -238,8 +238,8 @@ fn resource(resource: &Resource) -> Diagnosis {
 
 /// Who takes the spans, and who the audit stream. Authorities that cannot be read are told with what is outbound.
 async fn collectors(settings: &Settings) -> Vec<Diagnosis> {
-    let of_spans = collector(settings).ok().flatten();
-    let of_records = audit_collector(settings).ok().flatten();
+    let set = |endpoint: &Option<String>| collector(settings, endpoint.as_deref()).ok().flatten();
+    let (of_spans, of_records) = (set(&settings.telemetry.otlp_endpoint), set(&settings.audit.otlp_endpoint));
     let judged = |what, collector: &Collector, taken: Result<(), String>, advice: &str| match taken {
         Ok(()) => Diagnosis::ok(what, collector.shown(), "it takes OTLP"),
         Err(problem) => Diagnosis::warn(what, collector.shown(), problem, advice),

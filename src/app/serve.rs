@@ -348,7 +348,7 @@ fn say(text: &str) {
 fn telemetry_settings(settings: &Settings) -> Result<telemetry::Settings, StartError> {
     let told = &settings.telemetry;
     Ok(telemetry::Settings {
-        collector: collector(settings)?,
+        collector: collector(settings, told.otlp_endpoint.as_deref())?,
         ratio: told.trace_sample_ratio,
         metrics_every: told.metrics_interval.map(Into::into),
         format: match told.log_format {

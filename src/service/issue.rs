@@ -208,6 +208,7 @@ impl Service {
         let session = if asked.session.is_some() { self.session_target(&grant) } else { Vec::new() };
         let (caught, floor) = tokio::try_join!(self.alive.born(), self.records.read_killing_floor(&session, Born::default()))?;
         self.know_burnt_keys().await?;
+        // The one that was active until now may be burnt.
         grant.lineage.key = self.records.roots().active();
         self.still_registered(&client).await?;
         grant.born = caught.head.born();

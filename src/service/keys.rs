@@ -8,6 +8,7 @@ use crate::telemetry::metrics;
 use jeton_domain::client::Algorithm;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::{Floors, Raised};
+use jeton_domain::id::TargetId;
 use jeton_domain::revision::Revision;
 use jeton_domain::target::TargetKind;
 use jeton_domain::time::{Millis, Timestamp};
@@ -93,12 +94,14 @@ impl Service {
 
     /// The keys that are revoked and whose document does not say so.
     fn burnt_in_the_log(&self, record: &SigningRecord) -> Vec<String> {
-        let salt = self.alive.salt();
-        // A grant may be revoked by any id, that of a key too.
-        let burns = |raised: Raised| raised.kind == TargetKind::SigningKey;
-        let is_raised = |kid: &str| self.alive.with_floors(|floors| floors.get(salt.signing_key(kid)).is_some_and(burns));
+        let is_raised = |kid: &String| self.key_burnt(self.alive.salt().signing_key(kid)).is_some();
         let unburnt = record.keys.iter().filter(|key| key.burnt_at == 0);
         unburnt.map(|key| &key.kid).filter(|kid| is_raised(kid)).cloned().collect()
+    }
+
+    /// What burnt the key that has this target, as far as the view knows. A grant may be revoked by any id, that of a key too.
+    pub(super) fn key_burnt(&self, target: TargetId) -> Option<Raised> {
+        self.alive.with_floors(|floors| floors.get(target)).filter(|raised| raised.kind == TargetKind::SigningKey)
     }
 
     /// Reads the keys again, root keys too, where the view has a burnt key since they were last read: what a burnt key signs is dead at birth,

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use jeton_domain::error::{Error, Result};
 use jeton_domain::floors::Raised;
 use jeton_domain::id::KeyId;
-use jeton_domain::target::{Reason, Target, TargetKind};
+use jeton_domain::target::{Reason, Target};
 
 impl Service {
     /// Brings what is known of the root keys up to date, with whatever other replicas did. For background, and where the log says that one
@@ -19,17 +19,10 @@ impl Service {
     /// # Errors
     /// The store; as `Records::register_ring`.
     pub async fn refresh_root_keys(&self) -> Result<()> {
-        self.records.register_ring().await?;
-        // A store that fell back has the ring as it was; the log was healed, and says what became of it.
         let roots = self.records.roots();
-        for key in roots.in_use().into_iter().filter(|key| roots.is_replaceable(*key)) {
-            if self.root_key_burnt(key).is_some() {
-                // Of its signing keys the log says so, too.
-                self.records.burn_root_key(key, &[]).await?;
-                tracing::warn!(%key, "a root key was burnt again: the store had lost that it was");
-            }
-        }
-        Ok(())
+        // What the log says holds here at once, and is said in the ring document where that does not say it, or has lost it.
+        roots.in_use().into_iter().filter(|key| self.root_key_burnt(*key).is_some()).for_each(|key| roots.burn(key));
+        self.records.register_ring().await
     }
 
     /// Seals anew what is kept for ever and is under an older root key. For background.
@@ -92,10 +85,9 @@ impl Service {
         Ok(())
     }
 
-    /// What burnt a root key, as far as the view knows. A grant may be revoked by any id, this one too.
+    /// What burnt a root key, as far as the view knows.
     pub(super) fn root_key_burnt(&self, key: KeyId) -> Option<Raised> {
-        let target = self.alive.salt().root_key(key);
-        self.alive.with_floors(|floors| floors.get(target)).filter(|raised| raised.kind == TargetKind::SigningKey)
+        self.key_burnt(self.alive.salt().root_key(key))
     }
 
     /// What is wrong with the root keys, in words: why this replica can make no token.

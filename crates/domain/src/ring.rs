@@ -40,9 +40,10 @@ impl RingOrder {
         self.active
     }
 
-    /// Every key of the ring document.
-    pub fn keys(&self) -> impl Iterator<Item = KeyId> {
-        self.seqs.iter().map(|(id, _)| *id)
+    /// Every key of the ring document, and its age.
+    #[must_use]
+    pub fn seqs(&self) -> &[(KeyId, u32)] {
+        &self.seqs
     }
 
     /// Whether the ring document has it.

@@ -112,9 +112,11 @@ async fn what_a_collector_refuses_or_does_not_answer_is_told() {
     let lost: Vec<&String> = lines.iter().filter(|line| line.contains("\"action\":\"lost\",\"lines\":1")).collect();
     assert_eq!(lost.len(), 1, "{lines:?}");
 
-    // One that takes connections and says nothing: no request waits for it, the page knows, and the process ends all the same.
+    // One that takes connections and says nothing, to metrics neither: no request waits for it, the page knows, and the process ends all the same.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut server = telling(&home, &format!("http://{}", silent.local_addr().unwrap()), &[]);
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let metrics = [("JETON_TELEMETRY_OTLP_ENDPOINT", endpoint.as_str()), ("JETON_TELEMETRY_METRICS_INTERVAL", "1s")];
+    let mut server = telling(&home, &endpoint, &metrics);
     asked(&home, &server, &ISSUE);
     eventually("it is worth a look", async || logged(&home).contains("the audit stream cannot be written: the log says why"))
         .await;
